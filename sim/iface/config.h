@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a scenario says, as typed plain data: filled by sim/scenario, read by serve, out and cli. Text and
+ * parameter structs live in the scenario's load arena and outlive the run. */
+#ifndef KV_IFACE_CONFIG_H
+#define KV_IFACE_CONFIG_H
+
+#include "sim/iface/compute.h"
+#include "sim/iface/evict.h"
+#include "sim/iface/reader.h"
+#include "sim/iface/route.h"
+#include "sim/iface/sched.h"
+
+/* vLLM's names where vLLM has the knob. */
+struct kv_engine_config {
+    int64_t max_num_seqs, max_num_batched_tokens;   /* max_num_batched_tokens >= max_num_seqs >= 1 */
+    int64_t block_tokens;
+    bool chunked_prefill, enable_prefix_caching, cache_outputs, async_scheduling;
+    double host_overhead_s;                         /* once per step; not charged with async_scheduling */
+};
+
+enum kv_replay_mode { KV_REPLAY_OPEN, KV_REPLAY_CLOSED, KV_REPLAY_SESSION };
+enum kv_delay_kind { KV_DELAY_CONSTANT, KV_DELAY_EXPONENTIAL, KV_DELAY_LOGNORMAL };
+/* A duration: constant `mean_s`; exponential of mean `mean_s`; log-normal of mean `mean_s` and log-sigma `sigma`. */
+struct kv_delay { int64_t kind; double mean_s, sigma; };
+
+struct kv_replay_config {
+    int64_t mode;              /* enum kv_replay_mode */
+    int64_t clients;           /* closed: number of clients */
+    struct kv_delay think;     /* closed: pause of a client; session: used where the trace records none */
+    struct kv_delay frontend_overhead;
+};
+
+enum kv_prefix_mode { KV_PREFIX_NONE, KV_PREFIX_TRACE, KV_PREFIX_SESSIONS };
+struct kv_workload_config {
+    const char *trace;                     /* path as opened; NULL for a generator */
+    const struct kv_reader_ops *reader;
+    const char *reader_name;
+    const void *reader_params;
+    int64_t prefix;                        /* enum kv_prefix_mode */
+    int64_t system_tokens;                 /* sessions: first tokens of a conversation that survive a trim */
+    struct { int64_t count, tokens; double zipf; } system_prompts;   /* count 0: none */
+    double rate_scale;                     /* arrival times are divided by it */
+    double jitter_s;                       /* de-quantising: uniform in [0, jitter) added; 0 = off */
+    double start_s, end_s;                 /* window of trace time since the first row; end < 0: to the end */
+    int64_t limit_requests;                /* at most so many rows; 0 = all */
+    bool skip_bad_rows;
+    double warmup_s;                       /* requests arriving earlier are left out of the summary */
+    struct kv_replay_config replay;
+};
+
+struct kv_slo_class { const char *name; double ttft_s, tpot_s, e2e_s; /* <= 0: not bound */ };
+#define KV_SLO_CLASSES_MAX 64
+
+enum kv_requests_mode { KV_REQUESTS_ALL, KV_REQUESTS_NONE };
+struct kv_output_config {
+    int64_t requests;          /* enum kv_requests_mode */
+    double timeseries_s;       /* > 0: fixed step; 0: auto (at most 4,096 bins); < 0: none */
+};
+
+struct kv_sim_config {
+    uint64_t seed;
+    int32_t instance_count, tp;
+    int64_t hbm_blocks;        /* per instance: in-use and cached blocks are one pool */
+    struct kv_engine_config engine;
+    const struct kv_compute_ops *compute;
+    const void *compute_params;
+    struct kv_compute_env compute_env;
+    const struct kv_evict_ops *evict;
+    const void *evict_params;
+    const struct kv_sched_ops *sched;
+    const void *sched_params;
+    const struct kv_route_ops *route;
+    const void *route_params;
+    struct kv_replay_config replay;
+    double timeseries_s;       /* as in kv_output_config */
+    kv_tick time_limit_tk;     /* simulated; KV_TICK_NEVER = none */
+    uint64_t event_limit;      /* 0 = none */
+};
+
+#endif

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One request as it enters the simulated cluster, and the identity of its tokens. Plain data. */
+#ifndef KV_IFACE_REQUEST_H
+#define KV_IFACE_REQUEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sim/base/rng.h"
+
+/* What makes two requests share KV: block i (of `block_tokens` tokens, counted from the first token) of two
+ * requests is the same block exactly when their keys are equal, and a key stands for the whole prefix up to the
+ * end of its block. Three ways to say it, cheapest first; tokens past the known part are the request's own:
+ * they take space and nobody else ever hits them.
+ *
+ *  ids != NULL      explicit ids of the trace, ids_tokens tokens each, covering the first
+ *                   min(known_tokens, ids_count * ids_tokens) tokens. ids_tokens is a multiple of block_tokens
+ *                   or the other way round (kv_prefix_fits). `salt` is mixed in (local id scope); 0 = global.
+ *  own_stream != 0  tokens [0, shared_tokens) come from shared_stream, the rest up to known_tokens from
+ *                   own_stream (a session version: the same stream grows from turn to turn).
+ *  neither          nothing is known (known_tokens = 0), unless shared_tokens > 0: a system prompt alone.
+ *
+ * known_tokens may exceed input_tokens: then the generated tokens have an identity too (a session's next turn
+ * will contain them). */
+struct kv_prefix {
+    const uint64_t *ids;
+    uint32_t ids_count;
+    int32_t ids_tokens;
+    uint64_t salt;
+    uint64_t shared_stream, own_stream;
+    int32_t shared_tokens;
+    int32_t known_tokens;
+};
+
+struct kv_request {
+    int64_t index;          /* order of injection, from 0: the row of /requests */
+    int64_t trace_row;      /* data row in the trace, from 1, for messages */
+    int64_t arrival_ns;     /* whole ns since the first arrival kept; in closed-loop replay set by the replayer */
+    int64_t think_ns;       /* session replay: pause after the previous turn's end; -1 unknown */
+    int64_t elapsed_ns;     /* recorded duration of the call; -1 unknown */
+    int32_t input_tokens;   /* >= 1 when served */
+    int32_t output_tokens;  /* >= 1 when served */
+    int32_t priority;       /* smaller is more urgent */
+    uint32_t session;       /* dense session number from 1; 0 = none */
+    uint16_t turn;          /* from 0 */
+    uint16_t slo_class;     /* index into the scenario's SLO classes; 0 = default */
+    bool failed;            /* failed in the trace: recorded, not served */
+    struct kv_prefix prefix;
+};
+
+/* True when trace blocks of `ids_tokens` can be cut into or joined to engine blocks of `block_tokens`. */
+static inline bool kv_prefix_fits(int32_t ids_tokens, int32_t block_tokens)
+{
+    return ids_tokens > 0 && block_tokens > 0
+           && (ids_tokens % block_tokens == 0 || block_tokens % ids_tokens == 0);
+}
+
+/* Number of leading full blocks that have an identity, of the first `tokens` tokens. */
+static inline int32_t kv_prefix_known_blocks(const struct kv_prefix *p, int32_t tokens, int32_t block_tokens)
+{
+    int64_t known = p->known_tokens < tokens ? p->known_tokens : tokens;
+    if (p->ids) {
+        int64_t covered = (int64_t)p->ids_count * p->ids_tokens;
+        if (covered < known) known = covered;
+    }
+    return (int32_t)(known / block_tokens);
+}
+
+/* Key of full block `block`, 0 <= block < kv_prefix_known_blocks. */
+static inline uint64_t kv_prefix_key(const struct kv_prefix *p, int32_t block, int32_t block_tokens)
+{
+    if (p->ids) {
+        if (p->ids_tokens >= block_tokens) {
+            int32_t parts = p->ids_tokens / block_tokens;
+            return kv_mix64_pair(p->ids[block / parts] ^ p->salt, (uint64_t)(block % parts));
+        }
+        int32_t joined = block_tokens / p->ids_tokens;
+        uint64_t key = p->salt;
+        for (int32_t i = 0; i < joined; i++) key = kv_mix64_pair(key, p->ids[(int64_t)block * joined + i]);
+        return key;
+    }
+    bool shared = (int64_t)(block + 1) * block_tokens <= p->shared_tokens;
+    return kv_mix64_pair(shared ? p->shared_stream : p->own_stream, (uint64_t)block);
+}
+
+#endif

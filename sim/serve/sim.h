@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A simulated cluster replaying a stream of requests. */
+#ifndef KV_SERVE_SIM_H
+#define KV_SERVE_SIM_H
+
+#include <stdio.h>
+
+#include "sim/iface/config.h"
+#include "sim/iface/record.h"
+
+/* Where requests come from. Open replay: in order of arrival_ns. Session replay: in file order, at least in order
+ * of first turns. request->index is given by the simulator. What request->prefix.ids points to must stay valid
+ * until the next call. Returns 1, 0 at the end, -1 with *err. */
+struct kv_source {
+    void *state;
+    int (*next)(void *state, struct kv_request *request, struct kv_err *err);
+};
+
+struct kv_sim;
+enum kv_sim_end { KV_SIM_COMPLETE, KV_SIM_TIME_LIMIT, KV_SIM_EVENT_LIMIT, KV_SIM_STOPPED, KV_SIM_FAILED };
+
+/* `config`, source and sink outlive the run. NULL and *err on failure. */
+struct kv_sim *kv_sim_open(const struct kv_sim_config *config, struct kv_source source, struct kv_sink sink,
+                           struct kv_err *err);
+/* Runs for at most `events` more fired timers (0 = until the end), so that a caller can look at a stop flag and
+ * print progress between calls. Returns false while there is more to do. When it returns true, *end says why;
+ * KV_SIM_FAILED comes with *err. */
+bool kv_sim_run(struct kv_sim *sim, uint64_t events, enum kv_sim_end *end, struct kv_err *err);
+/* Ends the run as it stands: every request not ended becomes KV_STATUS_UNFINISHED and is given to the sink.
+ * Called once after kv_sim_run, whatever its end; checks the cheap invariants (assert). */
+bool kv_sim_finish(struct kv_sim *sim, struct kv_err *err);
+void kv_sim_close(struct kv_sim *sim);
+
+void kv_sim_log_to(struct kv_sim *sim, FILE *stream);
+kv_tick kv_sim_now(const struct kv_sim *sim);
+uint64_t kv_sim_events(const struct kv_sim *sim);
+
+struct kv_sim_state {
+    struct kv_counters counters;
+    int64_t waiting, running;
+    int64_t active_blocks, inactive_blocks, free_blocks;   /* over all instances */
+};
+/* Advances every instance to now and sums up. Never changes the schedule. */
+void kv_sim_read(struct kv_sim *sim, struct kv_sim_state *state);
+/* The same for one instance at any tick >= now and before the next event (test of semantics A.4). */
+void kv_sim_peek(struct kv_sim *sim, int32_t instance, struct kv_sim_state *state);
+
+/* After kv_sim_finish: the time series, NULL when none was asked for. */
+int32_t kv_sim_bin_count(const struct kv_sim *sim);
+void kv_sim_bin(const struct kv_sim *sim, int32_t index, struct kv_bin *bin);
+
+#endif
