@@ -42,8 +42,10 @@ struct kv_sim_state {
 };
 /* Advances every instance to now and sums up. Never changes the schedule. */
 void kv_sim_read(struct kv_sim *sim, struct kv_sim_state *state);
-/* The same for one instance at any tick >= now and before the next event (test of semantics A.4). */
-void kv_sim_peek(struct kv_sim *sim, int32_t instance, struct kv_sim_state *state);
+/* The same for one instance, as a sample at `at_tk` would see it: now <= at_tk < tick of the next event (test of
+ * semantics A.4). Leaves `counters` alone. */
+void kv_sim_peek(struct kv_sim *sim, int32_t instance, kv_tick at_tk, struct kv_sim_state *state);
+kv_tick kv_sim_next_tk(const struct kv_sim *sim);   /* KV_TICK_NEVER when nothing is pending */
 
 /* After kv_sim_finish: the time series, NULL when none was asked for. */
 int32_t kv_sim_bin_count(const struct kv_sim *sim);
