@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim/serve/blocks.h"
+
+/* `run` > 0: a run of so many blocks with `handle` as its owner's memory of it; else one keyed block. `known` says
+ * that the policy has the slot (inserted at its first release). */
+struct kv_slot { uint64_t key; uint32_t *handle; uint32_t refs, run; bool known; };
+
+static struct kv_slot *slot_at(const struct kv_blocks *b, uint32_t slot)
+{
+    return kv_pool_at(&b->slots, slot);
+}
+
+void kv_blocks_open(struct kv_blocks *b, const struct kv_sim_config *config, struct kv_counters *counters)
+{
+    *b = (struct kv_blocks){.evict = config->evict, .capacity = config->hbm_blocks, .free = config->hbm_blocks,
+                            .counters = counters};
+    kv_pool_open(&b->slots, sizeof(struct kv_slot));
+    kv_map_open(&b->index, 1024);
+    b->policy = kv_mem_take(b->evict->state_bytes);
+    b->evict->open(b->policy, config->evict_params, config->hbm_blocks);
+}
+
+void kv_blocks_close(struct kv_blocks *b)
+{
+    b->evict->close(b->policy);
+    kv_mem_give(b->policy, b->evict->state_bytes);
+    kv_map_close(&b->index);
+    kv_pool_close(&b->slots);
+}
+
+/* Takes up to `want` blocks from the policy's victim and returns how many it gave. */
+static int64_t evict_some(struct kv_blocks *b, int64_t want)
+{
+    uint32_t victim = b->evict->victim(b->policy);
+    kv_assert(victim != KV_NONE);
+    struct kv_slot *s = slot_at(b, victim);
+    if (s->run > want) {
+        s->run -= (uint32_t)want;
+        return want;
+    }
+    int64_t got = s->run ? s->run : 1;
+    if (s->run == 0) kv_map_drop(&b->index, s->key);
+    else if (s->handle) *s->handle = KV_NONE;
+    b->evict->remove(b->policy, victim);
+    kv_pool_give(&b->slots, victim);
+    return got;
+}
+
+void kv_blocks_take(struct kv_blocks *b, int64_t count)
+{
+    kv_assert(count <= kv_blocks_available(b));
+    int64_t from_free = count < b->free ? count : b->free;
+    int64_t missing = count - from_free;
+    b->free -= from_free;
+    b->inactive -= missing;
+    b->active += count;
+    b->counters->blocks_allocated += count;
+    b->counters->blocks_evicted += missing;
+    while (missing > 0) missing -= evict_some(b, missing);
+}
+
+int32_t kv_blocks_refs(const struct kv_blocks *b, uint32_t slot)
+{
+    return (int32_t)slot_at(b, slot)->refs;
+}
+
+uint32_t kv_blocks_register(struct kv_blocks *b, uint64_t key)
+{
+    if (kv_map_get(&b->index, key) != KV_NONE) return KV_NONE;
+    uint32_t slot = kv_pool_take(&b->slots);
+    *slot_at(b, slot) = (struct kv_slot){.key = key, .refs = 1};
+    kv_map_put(&b->index, key, slot);
+    b->registrations++;
+    return slot;
+}
+
+void kv_blocks_ref(struct kv_blocks *b, uint32_t slot)
+{
+    if (slot_at(b, slot)->refs++ > 0) return;
+    b->evict->pin(b->policy, slot);
+    b->inactive--;
+    b->active++;
+    b->counters->blocks_allocated++;
+}
+
+void kv_blocks_unref(struct kv_blocks *b, uint32_t slot)
+{
+    struct kv_slot *s = slot_at(b, slot);
+    if (--s->refs > 0) return;
+    if (s->known) b->evict->unpin(b->policy, slot);
+    else b->evict->insert(b->policy, slot);
+    s->known = true;
+    b->active--;
+    b->inactive++;
+    b->counters->blocks_freed++;
+}
+
+void kv_blocks_unref_forget(struct kv_blocks *b, uint32_t slot)
+{
+    struct kv_slot *s = slot_at(b, slot);
+    if (--s->refs > 0) return;
+    kv_map_drop(&b->index, s->key);
+    if (s->known) {   /* contract: a pinned slot is never removed */
+        b->evict->unpin(b->policy, slot);
+        b->evict->remove(b->policy, slot);
+    }
+    kv_pool_give(&b->slots, slot);
+    kv_blocks_give(b, 1);
+}
+
+void kv_blocks_retire_run(struct kv_blocks *b, int64_t count, uint32_t *handle)
+{
+    uint32_t slot = kv_pool_take(&b->slots);
+    *slot_at(b, slot) = (struct kv_slot){.run = (uint32_t)count, .handle = handle, .known = true};
+    b->evict->insert(b->policy, slot);
+    b->active -= count;
+    b->inactive += count;
+    b->counters->blocks_freed += count;
+    if (handle) *handle = slot;
+}
+
+int64_t kv_blocks_run_count(const struct kv_blocks *b, uint32_t slot)
+{
+    return slot_at(b, slot)->run;
+}
+
+void kv_blocks_reclaim_run(struct kv_blocks *b, uint32_t slot, int64_t reuse)
+{
+    int64_t count = slot_at(b, slot)->run;
+    b->evict->remove(b->policy, slot);
+    kv_pool_give(&b->slots, slot);
+    b->inactive -= count;
+    b->active += reuse;
+    b->free += count - reuse;
+    b->counters->blocks_allocated += reuse;
+}

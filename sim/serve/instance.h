@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One serving instance: continuous batching over a KV block pool, as docs/engine.md says, advanced by macro-steps.
+ *
+ * Between two changes of its batch an instance repeats one decode step. Such a stretch is a *run*: the compute
+ * model prices it in closed form, the instance knows in advance how many steps it can last (until a request
+ * finishes, the price formula ends or the pool is exhausted) and arms one timer for its end. Whoever wants to see
+ * the instance in between has it advanced, which applies the boundaries passed so far in closed form; an arrival
+ * that may be admitted cuts the run at the next boundary. A single step is a run of one. */
+#ifndef KV_SERVE_INSTANCE_H
+#define KV_SERVE_INSTANCE_H
+
+#include "sim/engine/engine.h"
+#include "sim/engine/heap.h"
+#include "sim/serve/blocks.h"
+#include "sim/serve/seq.h"
+#include "sim/serve/waiting.h"
+
+/* What instances share with their cluster. */
+struct kv_serve {
+    const struct kv_sim_config *config;
+    struct kv_engine *engine;
+    struct kv_pool seqs;           /* struct kv_seq */
+    struct kv_slab slab;
+    struct kv_counters counters;
+    void *owner;
+    void (*ended)(void *owner, uint32_t seq, enum kv_status status);   /* gives the seq back to the pool */
+};
+
+static inline struct kv_seq *kv_seq_at(const struct kv_serve *serve, uint32_t seq)
+{
+    return kv_pool_at(&serve->seqs, seq);
+}
+
+/* A running request's place in the batch. All counted in the instance's own step numbers. */
+struct kv_place {
+    uint32_t seq, prev, next;      /* running order = order of admission */
+    uint32_t admission;            /* grows with every admission; ties in `finishing` fall to the earlier one */
+    bool decoding;
+    int64_t ctx_base_tokens;       /* decoding: context at step s is ctx_base_tokens + s */
+    int64_t joined_step;           /* decoding: its first decode step */
+};
+
+/* A member of the step under way that is not decoding yet: `new_tokens` of its prompt are computed in it. */
+struct kv_prefill { uint32_t place; int32_t new_tokens; };
+
+struct kv_instance {
+    struct kv_serve *serve;
+    int32_t id;
+    uint32_t timer;
+    void *compute;                 /* state of the compute model, shared by all instances */
+    kv_cost overhead;              /* host overhead per step */
+    struct kv_blocks blocks;
+    struct kv_waiting waiting;
+
+    /* The batch. */
+    struct kv_place *place;        /* max_num_seqs of them */
+    uint32_t *free_place;
+    int32_t running, free_places;
+    uint32_t head, tail;           /* running order */
+    uint32_t admissions;
+    int64_t decode_count, ctx_sum, ctx_max;   /* decoding members, at the start of step `step` */
+    kv_cost ctx_sq_sum;
+    int32_t *phase;                /* [b]: decoding members that need a block at steps s with s mod block_tokens = b */
+    struct kv_heap finishing;      /* decoding members by their last step */
+    KV_VEC(uint32_t) publishers;   /* decoding members whose generated blocks have known keys, in running order */
+    KV_VEC(struct kv_prefill) prefills;
+    KV_VEC(struct kv_chunk) chunks;
+
+    /* The run under way. */
+    bool busy;
+    int64_t step;                  /* number of the step under way; counts for ever */
+    int64_t run_applied, run_steps;   /* boundaries of the run applied; boundaries until the timer */
+    struct kv_run run;             /* price, overhead included */
+    kv_tick origin_tk;             /* where it stopped being idle */
+    kv_cost run_start;             /* exact time since origin_tk at which the run began */
+    kv_tick busy_before_tk;        /* ended busy periods */
+
+    /* Memory of a failed look-up: while nothing was registered since, the first waiter is still blocked. */
+    uint32_t blocked_seq;
+    int64_t blocked_registrations, blocked_held_hits;
+};
+
+void kv_instance_open(struct kv_instance *n, struct kv_serve *serve, int32_t id, void *compute_state);
+void kv_instance_close(struct kv_instance *n);
+/* Takes a request in at the tick of the clock; arms or cuts so that it is seen by the next boundary. */
+void kv_instance_enqueue(struct kv_instance *n, uint32_t seq);
+/* Applies all boundaries of the run at or before upto_tk, except the one its timer stands for. */
+void kv_instance_advance(struct kv_instance *n, kv_tick upto_tk);
+/* Leading blocks of a new request that the cache holds (rule 8). Advance first. */
+int32_t kv_instance_match_blocks(struct kv_instance *n, const struct kv_prefix *prefix, int32_t input_tokens);
+/* Time not idle, up to a tick not before the last boundary. */
+kv_tick kv_instance_busy_tk(const struct kv_instance *n, kv_tick at_tk);
+/* Tokens that its requests have still to compute or generate. Advance first. */
+int64_t kv_instance_outstanding_tokens(const struct kv_instance *n);
+/* Generated tokens of a running request as of the last boundary applied. */
+int32_t kv_instance_generated_tokens(const struct kv_instance *n, const struct kv_seq *seq);
+/* Calls `visit` for every request that has not ended: running in order, then waiting in queue order of storage. */
+void kv_instance_each(const struct kv_instance *n, void (*visit)(void *state, uint32_t seq), void *state);
+
+#endif

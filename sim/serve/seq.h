@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A live request inside the simulator, from its arrival to its end. Named by pool index ("seq"). */
+#ifndef KV_SERVE_SEQ_H
+#define KV_SERVE_SEQ_H
+
+#include "sim/base/slab.h"
+#include "sim/iface/record.h"
+#include "sim/iface/request.h"
+
+struct kv_seq {
+    struct kv_prefix prefix;       /* ids point into the slab */
+    int64_t request, trace_row, urgency;
+    kv_tick arrival_tk, first_sched_tk, first_token_tk;
+    kv_tick preempted_at_tk;       /* start of the pause under way */
+    kv_tick paused_prefill_tk, paused_decode_tk;   /* ended pauses before and after the first token */
+    int64_t recomputed_tokens;
+    int32_t input_tokens, output_tokens;
+    /* Known tokens = input + generated. While the seq decodes both numbers are those at the start of its decoding;
+     * kv_instance knows how many steps ago that was. */
+    int32_t generated_tokens, computed_tokens;
+    int32_t computed_before_tokens;   /* computed when it was preempted last */
+    int32_t hit_tokens, preemptions;
+    int32_t priority;
+    /* Registered leading blocks: slot of each, KV_NONE for a private one. `slot_capacity` entries in the slab. */
+    uint32_t *slot;
+    int32_t slot_count, slot_capacity;
+    uint32_t own_run;              /* run of own blocks left in the cache by a preemption; KV_NONE */
+    uint32_t session;
+    uint32_t place;                /* running: its place in the instance's batch */
+    uint16_t turn, slo_class, instance;
+    bool failed;
+};
+
+#endif
