@@ -11,6 +11,7 @@
 #include "sim/cli/cli.h"
 
 static bool colored;
+static int print_errno;   /* first error of stdout */
 
 void kv_cli_color(const char *when)
 {
@@ -23,7 +24,7 @@ void kv_print(const char *fmt, ...)
 {
     va_list list;
     va_start(list, fmt);
-    vprintf(fmt, list);
+    if (vprintf(fmt, list) < 0 && !print_errno) print_errno = errno;
     va_end(list);
 }
 
@@ -35,12 +36,14 @@ void kv_say(const char *fmt, ...)
     va_end(list);
 }
 
-/* A full disk often shows only when the buffer is written out, so this is asked once, at the end. */
+/* A full disk often shows only when the buffer is written out. May be asked again: the message comes once. */
 int kv_cli_flush(void)
 {
-    errno = 0;
-    if (!fflush(stdout) && !ferror(stdout)) return KV_OK;
-    kv_say("kvsim: stdout: cannot write: %s\n", errno ? strerror(errno) : "an earlier write failed");
+    static bool told;
+    if (fflush(stdout) && !print_errno) print_errno = errno;
+    if (!print_errno && !ferror(stdout)) return KV_OK;
+    if (!told) kv_say("kvsim: stdout: cannot write: %s\n", strerror(print_errno ? print_errno : EIO));
+    told = true;
     return KV_EIO;
 }
 
