@@ -13,8 +13,15 @@ bool kv_value_parse(struct kv_arena *arena, const struct kv_param *param, const 
 /* The shortest YAML text that parses back to the same value: "64GiB", "75us". */
 const char *kv_value_text(struct kv_arena *arena, const struct kv_param *param, const void *value);
 
+/* A text as a YAML scalar: quoted only where it must be. */
+const char *kv_text_quoted(struct kv_arena *arena, const char *text);
+
+/* One node as a value of `param`; notes a map, a list, a missing value or a bad value as an error of `path`. */
+bool kv_bind_scalar(struct kv_arena *arena, const struct kv_yaml *node, const char *path,
+                    const struct kv_param *param, void *out, struct kv_diag *diag);
 /* Fills `out` (the struct that `params` describes) from the children of `map` (may be NULL: all defaults),
- * defaults included; notes every problem (bad value, out of range, missing required key). Marks what it used.
+ * defaults included; notes every problem (bad value, out of range, missing required key). Marks what it used, and
+ * adds a node (KV_FROM_DEFAULT) for every default, so that the tree then says all that is in force.
  * Returns false when it noted an error. */
 bool kv_bind(struct kv_arena *arena, struct kv_yaml *map, const char *path, const struct kv_param *params,
              void *out, struct kv_diag *diag);
