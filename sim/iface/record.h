@@ -45,13 +45,13 @@ struct kv_counters {
 };
 
 /* One bin of /timeseries: counters are the growth inside the bin; gauges are the mean of `samples` values read
- * at the samples' ticks. busy_tk has one entry per instance. */
+ * at the samples' ticks. */
 struct kv_bin {
     kv_tick start_tk, end_tk;
     int64_t samples;
     struct kv_counters grown;
     double waiting, running, active_blocks, inactive_blocks, free_blocks;   /* sums until out divides */
-    const kv_tick *busy_tk;
+    const kv_tick *busy_tk;       /* busy time of each instance since the start of the run, at end_tk */
 };
 
 #endif

@@ -22,6 +22,7 @@ struct kv_serve {
     struct kv_pool seqs;           /* struct kv_seq */
     struct kv_slab slab;
     struct kv_counters counters;
+    KV_VEC(uint32_t) hits;         /* scratch: slots of the look-up under way */
     void *owner;
     void (*ended)(void *owner, uint32_t seq, enum kv_status status);   /* gives the seq back to the pool */
 };
@@ -74,10 +75,11 @@ struct kv_instance {
     kv_tick origin_tk;             /* where it stopped being idle */
     kv_cost run_start;             /* exact time since origin_tk at which the run began */
     kv_tick busy_before_tk;        /* ended busy periods */
+    int64_t outstanding_tokens;    /* to be computed until all its requests have ended, as things stand */
 
     /* Memory of a failed look-up: while nothing was registered since, the first waiter is still blocked. */
     uint32_t blocked_seq;
-    int64_t blocked_registrations, blocked_held_hits;
+    int64_t blocked_registrations, blocked_shared_hits;
 };
 
 void kv_instance_open(struct kv_instance *n, struct kv_serve *serve, int32_t id, void *compute_state);
@@ -92,9 +94,9 @@ int32_t kv_instance_match_blocks(struct kv_instance *n, const struct kv_prefix *
 kv_tick kv_instance_busy_tk(const struct kv_instance *n, kv_tick at_tk);
 /* Tokens that its requests have still to compute or generate. Advance first. */
 int64_t kv_instance_outstanding_tokens(const struct kv_instance *n);
-/* Generated tokens of a running request as of the last boundary applied. */
+/* Tokens of a running request that are generated as of the last boundary applied. */
 int32_t kv_instance_generated_tokens(const struct kv_instance *n, const struct kv_seq *seq);
-/* Calls `visit` for every request that has not ended: running in order, then waiting in queue order of storage. */
+/* Calls `visit` for every request that has not ended: the running ones in order, then the waiting ones. */
 void kv_instance_each(const struct kv_instance *n, void (*visit)(void *state, uint32_t seq), void *state);
 
 #endif

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim/serve/batch.h"
+
+static int32_t block_tokens(const struct kv_instance *n)
+{
+    return (int32_t)n->serve->config->engine.block_tokens;
+}
+
+static size_t place_count(const struct kv_instance *n)
+{
+    return (size_t)n->serve->config->engine.max_num_seqs;
+}
+
+void kv_batch_open(struct kv_instance *n)
+{
+    size_t places = place_count(n);
+    n->place = kv_mem_take(places * sizeof *n->place);
+    n->free_place = kv_mem_take(places * sizeof *n->free_place);
+    n->phase = kv_mem_take((size_t)block_tokens(n) * sizeof *n->phase);
+    n->free_places = (int32_t)places;
+    for (size_t i = 0; i < places; i++) n->free_place[i] = (uint32_t)(places - 1 - i);   /* place 0 is taken first */
+    n->head = n->tail = KV_NONE;
+}
+
+void kv_batch_close(struct kv_instance *n)
+{
+    size_t places = place_count(n);
+    kv_mem_give(n->place, places * sizeof *n->place);
+    kv_mem_give(n->free_place, places * sizeof *n->free_place);
+    kv_mem_give(n->phase, (size_t)block_tokens(n) * sizeof *n->phase);
+    kv_heap_close(&n->finishing);
+    kv_vec_close(&n->publishers);
+    kv_vec_close(&n->prefills);
+    kv_vec_close(&n->chunks);
+}
+
+/* ---- members ----------------------------------------------------------------------------------------------- */
+
+uint32_t kv_batch_add(struct kv_instance *n, uint32_t seq)
+{
+    uint32_t place = n->free_place[--n->free_places];
+    n->place[place] = (struct kv_place){.seq = seq, .prev = n->tail, .next = KV_NONE, .admission = n->admissions++};
+    if (n->tail == KV_NONE) n->head = place;
+    else n->place[n->tail].next = place;
+    n->tail = place;
+    n->running++;
+    kv_seq_at(n->serve, seq)->place = place;
+    return place;
+}
+
+static int64_t context_of(const struct kv_instance *n, uint32_t place)
+{
+    return n->place[place].ctx_base_tokens + n->step;
+}
+
+/* Steps s in which this member opens a block are those with s mod block_tokens = phase: there its context, which
+ * grows by one a step, is a multiple of block_tokens. */
+static int64_t phase_of(const struct kv_instance *n, uint32_t place)
+{
+    int64_t block = block_tokens(n), rest = n->place[place].ctx_base_tokens % block;
+    return rest > 0 ? block - rest : -rest;
+}
+
+void kv_batch_join(struct kv_instance *n, uint32_t place)
+{
+    struct kv_place *p = &n->place[place];
+    struct kv_seq *q = kv_seq_at(n->serve, p->seq);
+    int64_t ctx = q->computed_tokens;
+    int64_t last_step = n->step + (q->output_tokens - q->generated_tokens) - 1;
+    p->decoding = true;
+    p->joined_step = n->step;
+    p->ctx_base_tokens = ctx - n->step;
+    n->decode_count++;
+    n->ctx_sum += ctx;
+    n->ctx_sq_sum += (kv_cost)ctx * ctx;
+    if (n->ctx_max >= 0 && ctx > n->ctx_max) n->ctx_max = ctx;
+    n->phase[phase_of(n, place)]++;
+    kv_heap_set(&n->finishing, (struct kv_heap_key){last_step, (uint64_t)p->admission << 32 | place});
+    /* Members start to decode in the order of their admission, so publishers stay in running order. */
+    if (q->slot_capacity > kv_prefix_known_blocks(&q->prefix, q->computed_tokens, block_tokens(n)))
+        kv_vec_push(&n->publishers, place);
+}
+
+void kv_batch_freeze(struct kv_instance *n, uint32_t place)
+{
+    struct kv_place *p = &n->place[place];
+    struct kv_seq *q = kv_seq_at(n->serve, p->seq);
+    if (!p->decoding) return;
+    q->generated_tokens += (int32_t)(n->step - p->joined_step);
+    q->computed_tokens = (int32_t)context_of(n, place);
+}
+
+static void forget_publisher(struct kv_instance *n, uint32_t place)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < n->publishers.count; i++)
+        if (n->publishers.at[i] != place) n->publishers.at[kept++] = n->publishers.at[i];
+    n->publishers.count = kept;
+}
+
+static void leave_decoding(struct kv_instance *n, uint32_t place)
+{
+    int64_t ctx = context_of(n, place);
+    n->decode_count--;
+    n->ctx_sum -= ctx;
+    n->ctx_sq_sum -= (kv_cost)ctx * ctx;
+    if (ctx == n->ctx_max) n->ctx_max = -1;   /* found again when a price needs it */
+    n->phase[phase_of(n, place)]--;
+    kv_heap_drop(&n->finishing, place);
+    if (n->publishers.count > 0) forget_publisher(n, place);
+}
+
+void kv_batch_remove(struct kv_instance *n, uint32_t place)
+{
+    struct kv_place *p = &n->place[place];
+    if (p->decoding) leave_decoding(n, place);
+    if (p->prev == KV_NONE) n->head = p->next;
+    else n->place[p->prev].next = p->next;
+    if (p->next == KV_NONE) n->tail = p->prev;
+    else n->place[p->next].prev = p->prev;
+    kv_seq_at(n->serve, p->seq)->place = KV_NONE;
+    n->free_place[n->free_places++] = place;
+    n->running--;
+}
+
+/* ---- blocks ------------------------------------------------------------------------------------------------ */
+
+void kv_batch_register(struct kv_instance *n, struct kv_seq *q, int64_t tokens)
+{
+    if (q->slot_capacity == 0) return;
+    int32_t block = block_tokens(n);
+    int32_t full = kv_prefix_known_blocks(&q->prefix, (int32_t)tokens, block);
+    for (; q->slot_count < full; q->slot_count++)
+        q->slot[q->slot_count] = kv_blocks_register(&n->blocks, kv_prefix_key(&q->prefix, q->slot_count, block));
+}
+
+void kv_batch_publish(struct kv_instance *n)
+{
+    for (size_t i = 0; i < n->publishers.count; i++) {
+        uint32_t place = n->publishers.at[i];
+        kv_batch_register(n, kv_seq_at(n->serve, n->place[place].seq), context_of(n, place) + 1);
+    }
+}
+
+bool kv_batch_needs_block(const struct kv_instance *n, uint32_t place)
+{
+    return context_of(n, place) % block_tokens(n) == 0;
+}
+
+int64_t kv_batch_blocks_needed(const struct kv_instance *n)
+{
+    return n->phase[n->step % block_tokens(n)];
+}
+
+/* Blocks that decoding takes in the `steps` steps after step `from`. */
+static int64_t blocks_ahead(const struct kv_instance *n, int64_t from, int64_t steps)
+{
+    int32_t block = block_tokens(n);
+    int64_t count = steps / block * n->decode_count;
+    int64_t b = (from + 1) % block;
+    for (int64_t left = steps % block; left > 0; left--) {
+        count += n->phase[b];
+        if (++b == block) b = 0;
+    }
+    return count;
+}
+
+int64_t kv_batch_steps_in_memory(const struct kv_instance *n, int64_t steps)
+{
+    int32_t block = block_tokens(n);
+    int64_t available = kv_blocks_available(&n->blocks);
+    if ((steps / block + 1) * n->decode_count <= available) return steps;
+    int64_t cycles = available / n->decode_count, left = available % n->decode_count;
+    int64_t ahead = cycles * block, b = (n->step + 1) % block;
+    while (ahead + 1 < steps && n->phase[b] <= left) {
+        left -= n->phase[b];
+        ahead++;
+        if (++b == block) b = 0;
+    }
+    return ahead + 1 < steps ? ahead + 1 : steps;
+}
+
+/* Steps after the one under way until a publisher fills its next known block; at most `limit`. */
+static int64_t steps_to_publication(const struct kv_instance *n, int64_t limit)
+{
+    for (size_t i = 0; i < n->publishers.count; i++) {
+        uint32_t place = n->publishers.at[i];
+        const struct kv_seq *q = kv_seq_at(n->serve, n->place[place].seq);
+        if (q->slot_count == q->slot_capacity) continue;
+        int64_t steps = (int64_t)(q->slot_count + 1) * block_tokens(n) - 1 - context_of(n, place);
+        if (steps < limit) limit = steps;
+    }
+    return limit;
+}
+
+/* Contexts grow by `steps` tokens each. */
+static void grow(struct kv_instance *n, int64_t steps)
+{
+    int64_t count = n->decode_count;
+    n->ctx_sq_sum += (kv_cost)2 * steps * n->ctx_sum + (kv_cost)count * steps * steps;
+    n->ctx_sum += count * steps;
+    if (n->ctx_max >= 0) n->ctx_max += steps;
+    n->step += steps;
+    n->outstanding_tokens -= count * steps;
+    n->serve->counters.steps += steps;
+    n->serve->counters.decode_tokens += count * steps;
+}
+
+void kv_batch_roll(struct kv_instance *n, int64_t steps)
+{
+    while (steps > 0) {
+        /* Registrations and evictions must happen in step order where they can meet: where a publisher registers
+         * while the pool evicts. Otherwise all steps are one. */
+        int64_t some = steps;
+        if (n->publishers.count > 0 && blocks_ahead(n, n->step, steps) > n->blocks.free)
+            some = steps_to_publication(n, steps);
+        kv_blocks_take(&n->blocks, blocks_ahead(n, n->step, some));
+        grow(n, some);
+        kv_batch_publish(n);
+        steps -= some;
+    }
+}
+
+void kv_batch_end_step(struct kv_instance *n)
+{
+    grow(n, 1);
+}
+
+/* ---- price ------------------------------------------------------------------------------------------------- */
+
+static void find_ctx_max(struct kv_instance *n)
+{
+    n->ctx_max = 0;
+    for (uint32_t place = n->head; place != KV_NONE; place = n->place[place].next)
+        if (n->place[place].decoding && context_of(n, place) > n->ctx_max) n->ctx_max = context_of(n, place);
+}
+
+void kv_batch_summary(struct kv_instance *n, struct kv_batch *batch)
+{
+    if (n->ctx_max < 0) find_ctx_max(n);
+    if (n->decode_count == 0) n->ctx_max = 0;
+    *batch = (struct kv_batch){.decode_count = n->decode_count, .ctx_sum = n->ctx_sum, .ctx_max = n->ctx_max,
+                               .ctx_sq_sum = n->ctx_sq_sum};
+    n->chunks.count = 0;
+    for (size_t i = 0; i < n->prefills.count; i++) {
+        const struct kv_seq *q = kv_seq_at(n->serve, n->place[n->prefills.at[i].place].seq);
+        int64_t ctx = q->computed_tokens, tokens = n->prefills.at[i].new_tokens;
+        if (tokens > 1) {
+            bool last = ctx + tokens == q->input_tokens + q->generated_tokens;
+            kv_vec_push(&n->chunks, ((struct kv_chunk){tokens, ctx, last}));
+            continue;
+        }
+        batch->decode_count++;
+        batch->ctx_sum += ctx;
+        batch->ctx_sq_sum += (kv_cost)ctx * ctx;
+        if (ctx > batch->ctx_max) batch->ctx_max = ctx;
+    }
+    batch->chunks = n->chunks.at;
+    batch->chunk_count = (int32_t)n->chunks.count;
+}

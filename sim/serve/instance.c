@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Scheduling of one instance. "Rule N" is docs/engine.md rule N. The batch and its sums live in batch.c. */
+#include "sim/serve/instance.h"
+
+#include "sim/serve/batch.h"
+
+static const struct kv_engine_config *engine_of(const struct kv_instance *n)
+{
+    return &n->serve->config->engine;
+}
+
+static int64_t blocks_for(const struct kv_instance *n, int64_t tokens)
+{
+    int64_t block = engine_of(n)->block_tokens;
+    return (tokens + block - 1) / block;
+}
+
+static int32_t known_tokens(const struct kv_seq *q)
+{
+    return q->input_tokens + q->generated_tokens;
+}
+
+/* ---- time -------------------------------------------------------------------------------------------------- */
+
+/* Exact cost of the first `steps` steps of the run. */
+static kv_cost run_cost(const struct kv_instance *n, int64_t steps)
+{
+    return n->run.first * steps + n->run.slope * ((kv_cost)steps * (steps - 1) / 2);
+}
+
+/* Tick of the boundary that ends step `steps` of the run. */
+static kv_tick boundary_tk(const struct kv_instance *n, int64_t steps)
+{
+    return n->origin_tk + kv_cost_ceil_tk(n->run_start + run_cost(n, steps));
+}
+
+/* How many boundaries of the run lie at or before upto_tk; at most `limit`. Binary search over exact integers: the
+ * cost is monotone in the number of steps whatever the sign of the slope. */
+static int64_t boundaries_until(const struct kv_instance *n, kv_tick upto_tk, int64_t limit)
+{
+    kv_cost budget = ((kv_cost)(upto_tk - n->origin_tk) << KV_COST_BITS) - n->run_start;
+    int64_t low = n->run_applied, high = limit;
+    if (low >= high || run_cost(n, low + 1) > budget) return low;
+    while (low < high) {
+        int64_t middle = low + (high - low + 1) / 2;
+        if (run_cost(n, middle) <= budget) low = middle;
+        else high = middle - 1;
+    }
+    return low;
+}
+
+void kv_instance_advance(struct kv_instance *n, kv_tick upto_tk)
+{
+    if (!n->busy) return;
+    int64_t applied = boundaries_until(n, upto_tk, n->run_steps - 1);
+    kv_batch_roll(n, applied - n->run_applied);
+    n->run_applied = applied;
+}
+
+static void arm_end_of_run(struct kv_instance *n, int64_t steps)
+{
+    n->run_steps = steps;
+    kv_timer_arm(n->serve->engine, n->timer, boundary_tk(n, steps));
+}
+
+/* ---- requests leave ---------------------------------------------------------------------------------------- */
+
+/* Rule 20. `computed_tokens` is up to date. */
+static void release_blocks(struct kv_instance *n, struct kv_seq *q, bool finish)
+{
+    const struct kv_engine_config *engine = engine_of(n);
+    int64_t held = blocks_for(n, q->computed_tokens), full = q->computed_tokens / engine->block_tokens;
+    int64_t keep = finish && !engine->cache_outputs ? q->input_tokens / engine->block_tokens : full;
+    if (keep > full) keep = full;
+    int64_t own = engine->enable_prefix_caching && keep > q->slot_count ? keep - q->slot_count : 0;
+    kv_blocks_give(&n->blocks, held - q->slot_count - own);
+    if (own > 0) kv_blocks_retire_run(&n->blocks, own, finish ? NULL : &q->own_run);
+    for (int32_t i = q->slot_count - 1; i >= 0; i--) {
+        if (q->slot[i] == KV_NONE) kv_blocks_give(&n->blocks, 1);
+        else if (i >= keep) kv_blocks_unref_forget(&n->blocks, q->slot[i]);
+        else kv_blocks_unref(&n->blocks, q->slot[i]);
+    }
+    q->slot_count = 0;
+}
+
+static void finish(struct kv_instance *n, uint32_t place)
+{
+    uint32_t seq = n->place[place].seq;
+    struct kv_seq *q = kv_seq_at(n->serve, seq);
+    kv_batch_remove(n, place);
+    q->generated_tokens = q->output_tokens;
+    q->computed_tokens = q->input_tokens + q->output_tokens - 1;
+    release_blocks(n, q, true);
+    n->serve->ended(n->serve->owner, seq, KV_STATUS_FINISHED);
+}
+
+/* Rule 19. The last of running goes to the front of waiting. */
+static void preempt_last(struct kv_instance *n)
+{
+    uint32_t place = n->tail, seq = n->place[place].seq;
+    struct kv_seq *q = kv_seq_at(n->serve, seq);
+    kv_batch_freeze(n, place);
+    kv_batch_remove(n, place);
+    release_blocks(n, q, false);
+    n->outstanding_tokens += q->computed_tokens;
+    q->computed_before_tokens = q->computed_tokens;
+    q->computed_tokens = 0;
+    q->preempted_at_tk = kv_engine_now(n->serve->engine);
+    q->preemptions++;
+    n->serve->counters.preemptions++;
+    kv_waiting_add_preempted(&n->waiting, seq);
+    kv_log(n->serve->engine, "preempt", "request=%lld instance=%d computed=%d", (long long)q->request, n->id,
+           q->computed_before_tokens);
+}
+
+/* ---- the end of a step (rule 10) --------------------------------------------------------------------------- */
+
+static void end_prefill(struct kv_instance *n, struct kv_prefill prefill)
+{
+    struct kv_seq *q = kv_seq_at(n->serve, n->place[prefill.place].seq);
+    q->computed_tokens += prefill.new_tokens;
+    n->outstanding_tokens -= prefill.new_tokens;
+    if (q->computed_tokens < known_tokens(q)) return;
+    q->generated_tokens++;
+    if (q->first_token_tk < 0) {
+        q->first_token_tk = kv_engine_now(n->serve->engine);
+        kv_log(n->serve->engine, "first_token", "request=%lld instance=%d", (long long)q->request, n->id);
+    }
+    if (q->generated_tokens == q->output_tokens) finish(n, prefill.place);
+    else kv_batch_join(n, prefill.place);
+}
+
+static void end_step(struct kv_instance *n)
+{
+    struct kv_counters *counters = &n->serve->counters;
+    kv_batch_roll(n, n->run_steps - 1 - n->run_applied);
+    n->run_start += run_cost(n, n->run_steps);
+    kv_batch_end_step(n);
+    for (const struct kv_heap_key *top; (top = kv_heap_top(&n->finishing)) && top->due < n->step;)
+        finish(n, (uint32_t)top->order);
+    /* Prefilling members were admitted after all decoding ones, so they also end after them. */
+    for (size_t i = 0; i < n->prefills.count; i++) {
+        int32_t tokens = n->prefills.at[i].new_tokens;
+        if (tokens > 1) counters->prefill_tokens += tokens;
+        else counters->decode_tokens++;
+        end_prefill(n, n->prefills.at[i]);
+    }
+}
+
+/* ---- scheduling -------------------------------------------------------------------------------------------- */
+
+/* The one member, if any, whose prompt is unfinished: always the last of running, because a prompt is only cut
+ * when it exhausts the budget. */
+static uint32_t unfinished_place(const struct kv_instance *n)
+{
+    return n->tail != KV_NONE && !n->place[n->tail].decoding ? n->tail : KV_NONE;
+}
+
+static int64_t add_prefill(struct kv_instance *n, uint32_t place, const struct kv_seq *q, int64_t budget)
+{
+    int64_t tokens = known_tokens(q) - q->computed_tokens;
+    if (tokens > budget) tokens = budget;
+    kv_vec_push(&n->prefills, ((struct kv_prefill){place, (int32_t)tokens}));
+    return tokens;
+}
+
+static int64_t prefill_blocks(const struct kv_instance *n, const struct kv_seq *q, int64_t tokens)
+{
+    return blocks_for(n, q->computed_tokens + tokens) - blocks_for(n, q->computed_tokens);
+}
+
+/* Rule 11 when the pool cannot give every running request its blocks: one by one, preempting from the tail. */
+static void schedule_running_scarce(struct kv_instance *n, int64_t *budget)
+{
+    for (uint32_t place = n->head; place != KV_NONE && *budget > 0; place = n->place[place].next) {
+        struct kv_seq *q = kv_seq_at(n->serve, n->place[place].seq);
+        bool decoding = n->place[place].decoding;
+        int64_t left = decoding ? 1 : known_tokens(q) - q->computed_tokens;
+        int64_t tokens = left < *budget ? left : *budget;
+        int64_t need = decoding ? kv_batch_needs_block(n, place) : prefill_blocks(n, q, tokens);
+        while (kv_blocks_available(&n->blocks) < need) {
+            bool itself = n->tail == place;
+            preempt_last(n);
+            if (itself) return;
+        }
+        kv_blocks_take(&n->blocks, need);
+        if (!decoding) add_prefill(n, place, q, *budget);
+        *budget -= tokens;
+    }
+}
+
+/* Rule 11. True when it preempted. */
+static bool schedule_running(struct kv_instance *n, int64_t *budget)
+{
+    uint32_t unfinished = unfinished_place(n);
+    struct kv_seq *q = unfinished != KV_NONE ? kv_seq_at(n->serve, n->place[unfinished].seq) : NULL;
+    int64_t left = *budget - n->decode_count, tokens = 0;
+    int64_t need = kv_batch_blocks_needed(n);
+    if (q) {
+        tokens = known_tokens(q) - q->computed_tokens;
+        if (tokens > left) tokens = left;
+        need += prefill_blocks(n, q, tokens);
+    }
+    int64_t preemptions = n->serve->counters.preemptions;
+    if (need <= kv_blocks_available(&n->blocks)) {
+        kv_blocks_take(&n->blocks, need);
+        if (tokens > 0) add_prefill(n, unfinished, q, left);
+        *budget = left - tokens;
+    } else {
+        schedule_running_scarce(n, budget);
+    }
+    kv_batch_publish(n);
+    for (size_t i = 0; i < n->prefills.count; i++) {
+        struct kv_prefill p = n->prefills.at[i];
+        struct kv_seq *member = kv_seq_at(n->serve, n->place[p.place].seq);
+        kv_batch_register(n, member, member->computed_tokens + p.new_tokens);
+    }
+    return n->serve->counters.preemptions > preemptions;
+}
+
+/* What a look-up found: `blocks` leading hits, the first `keyed` of them through slots in serve->hits, the others in
+ * the request's own run; `idle` of all were unreferenced. */
+struct hit { int64_t blocks, keyed, idle; };
+
+/* Rule 18. */
+static struct hit look_up(struct kv_instance *n, const struct kv_seq *q)
+{
+    const struct kv_engine_config *engine = engine_of(n);
+    struct hit hit = {0, 0, 0};
+    n->serve->hits.count = 0;
+    if (!engine->enable_prefix_caching) return hit;
+    int32_t block = (int32_t)engine->block_tokens, cap = (known_tokens(q) - 1) / block;
+    int32_t keyed = kv_prefix_known_blocks(&q->prefix, known_tokens(q), block);
+    for (int32_t i = 0; i < keyed && i < cap; i++) {
+        uint32_t slot = kv_blocks_find(&n->blocks, kv_prefix_key(&q->prefix, i, block));
+        if (slot == KV_NONE) break;
+        kv_vec_push(&n->serve->hits, slot);
+        hit.keyed++;
+        hit.idle += kv_blocks_refs(&n->blocks, slot) == 0;
+    }
+    hit.blocks = hit.keyed;
+    if (hit.keyed == keyed && q->own_run != KV_NONE) {
+        int64_t own = kv_blocks_run_count(&n->blocks, q->own_run);
+        if (own > cap - hit.keyed) own = cap - hit.keyed;
+        hit.blocks += own;
+        hit.idle += own;
+    }
+    return hit;
+}
+
+static void note_admission(struct kv_instance *n, struct kv_seq *q, int64_t hit_tokens)
+{
+    kv_tick now = kv_engine_now(n->serve->engine);
+    struct kv_counters *counters = &n->serve->counters;
+    if (q->first_sched_tk < 0) {
+        q->first_sched_tk = now;
+        q->hit_tokens = (int32_t)hit_tokens;
+        counters->hit_tokens += hit_tokens;
+        counters->prompt_tokens += q->input_tokens;
+    } else {
+        int64_t again = q->computed_before_tokens - hit_tokens;
+        if (again > 0) q->recomputed_tokens += again, counters->recomputed_tokens += again;
+        if (q->first_token_tk < 0) q->paused_prefill_tk += now - q->preempted_at_tk;
+        else q->paused_decode_tk += now - q->preempted_at_tk;
+    }
+    kv_log(n->serve->engine, "admit", "request=%lld instance=%d hit=%lld", (long long)q->request, n->id,
+           (long long)hit_tokens);
+}
+
+/* References the hit, takes the blocks of the first chunk and joins running. */
+static void admit(struct kv_instance *n, uint32_t seq, struct hit hit, int64_t *budget)
+{
+    struct kv_seq *q = kv_seq_at(n->serve, seq);
+    int32_t block = (int32_t)engine_of(n)->block_tokens;
+    kv_waiting_take_first(&n->waiting);
+    n->blocked_seq = KV_NONE;   /* a waiter overtaken by this one may share what it now holds */
+    if (q->slot_capacity == 0 && engine_of(n)->enable_prefix_caching) {
+        q->slot_capacity = kv_prefix_known_blocks(&q->prefix, q->input_tokens + q->output_tokens - 1, block);
+        if (q->slot_capacity > 0) q->slot = kv_slab_take(&n->serve->slab, (size_t)q->slot_capacity * sizeof *q->slot);
+    }
+    for (int64_t i = 0; i < hit.keyed; i++) {
+        q->slot[i] = n->serve->hits.at[i];
+        kv_blocks_ref(&n->blocks, q->slot[i]);
+    }
+    q->slot_count = (int32_t)hit.keyed;
+    if (q->own_run != KV_NONE) kv_blocks_reclaim_run(&n->blocks, q->own_run, hit.blocks - hit.keyed);
+    q->own_run = KV_NONE;
+    q->computed_tokens = (int32_t)hit.blocks * block;
+    n->outstanding_tokens -= q->computed_tokens;
+    uint32_t place = kv_batch_add(n, seq);
+    int64_t tokens = add_prefill(n, place, q, *budget);
+    kv_blocks_take(&n->blocks, blocks_for(n, q->computed_tokens + tokens) - hit.blocks);
+    *budget -= tokens;
+    kv_batch_register(n, q, q->computed_tokens + tokens);
+    note_admission(n, q, hit.blocks * block);
+}
+
+/* True when the first waiter was found blocked before and nothing has happened since that could help it: hits on
+ * blocks that others hold are what it saves, and without a registration they only get fewer. */
+static bool still_blocked(const struct kv_instance *n, uint32_t seq, int64_t blocks)
+{
+    return n->blocked_seq == seq && n->blocked_registrations == n->blocks.registrations
+           && blocks - n->blocked_shared_hits > kv_blocks_available(&n->blocks);
+}
+
+/* Rule 12. */
+static void schedule_waiting(struct kv_instance *n, int64_t *budget)
+{
+    const struct kv_engine_config *engine = engine_of(n);
+    while (n->waiting.count > 0 && *budget > 0 && n->running < engine->max_num_seqs) {
+        uint32_t seq = kv_waiting_first(&n->waiting);
+        const struct kv_seq *q = kv_seq_at(n->serve, seq);
+        int64_t blocks = blocks_for(n, known_tokens(q));
+        if (still_blocked(n, seq, blocks)) return;
+        struct hit hit = look_up(n, q);
+        if (!engine->chunked_prefill && known_tokens(q) - hit.blocks * engine->block_tokens > *budget) return;
+        if (blocks - hit.blocks > kv_blocks_available(&n->blocks) - hit.idle) {
+            n->blocked_seq = seq;
+            n->blocked_registrations = n->blocks.registrations;
+            n->blocked_shared_hits = hit.blocks - hit.idle;
+            return;
+        }
+        admit(n, seq, hit, budget);
+    }
+}
+
+/* Steps until something other than decoding can happen, at least 1. */
+static int64_t steps_ahead(struct kv_instance *n, bool preempted)
+{
+    if (n->prefills.count > 0) return 1;
+    bool slot_free = n->running < engine_of(n)->max_num_seqs;
+    /* A waiter may be admitted at the next boundary although nobody leaves: when this one was not allowed to look
+     * (rule 12), or when a running request publishes blocks that it shares. */
+    if (n->waiting.count > 0 && slot_free && (preempted || n->publishers.count > 0)) return 1;
+    int64_t steps = kv_heap_top(&n->finishing)->due - n->step + 1;
+    if (steps > n->run.steps) steps = n->run.steps;
+    return kv_batch_steps_in_memory(n, steps);
+}
+
+static void start_run(struct kv_instance *n, bool preempted)
+{
+    struct kv_batch batch;
+    kv_batch_summary(n, &batch);
+    n->run = n->serve->config->compute->price(n->compute, &batch);
+    n->run.first += n->overhead;
+    n->run_applied = 0;
+    if (!n->busy) {
+        n->busy = true;
+        n->origin_tk = kv_engine_now(n->serve->engine);
+        n->run_start = 0;
+    }
+    arm_end_of_run(n, steps_ahead(n, preempted));
+}
+
+static void boundary(void *owner, uint32_t kind)
+{
+    struct kv_instance *n = owner;
+    (void)kind;
+    if (n->busy) end_step(n);
+    n->prefills.count = 0;
+    int64_t budget = engine_of(n)->max_num_batched_tokens;
+    bool preempted = n->running > 0 && schedule_running(n, &budget);
+    if (!preempted) schedule_waiting(n, &budget);
+    if (n->running > 0) {
+        start_run(n, preempted);
+        return;
+    }
+    kv_assert(n->waiting.count == 0);   /* a request that fits the pool is always admitted to an empty instance */
+    if (n->busy) n->busy_before_tk += kv_engine_now(n->serve->engine) - n->origin_tk;
+    n->busy = false;
+}
+
+/* ---- what the cluster calls -------------------------------------------------------------------------------- */
+
+void kv_instance_open(struct kv_instance *n, struct kv_serve *serve, int32_t id, void *compute_state)
+{
+    *n = (struct kv_instance){.serve = serve, .id = id, .compute = compute_state, .blocked_seq = KV_NONE};
+    const struct kv_engine_config *engine = &serve->config->engine;
+    if (!engine->async_scheduling) n->overhead = kv_cost_from_s(engine->host_overhead_s);
+    kv_blocks_open(&n->blocks, serve->config, &serve->counters);
+    kv_batch_open(n);
+    n->timer = kv_timer_new(serve->engine, KV_CLASS_BOUNDARY, boundary, n, 0);
+}
+
+void kv_instance_close(struct kv_instance *n)
+{
+    kv_batch_close(n);
+    kv_waiting_close(&n->waiting);
+    kv_blocks_close(&n->blocks);
+}
+
+void kv_instance_enqueue(struct kv_instance *n, uint32_t seq)
+{
+    struct kv_seq *q = kv_seq_at(n->serve, seq);
+    kv_tick now = kv_engine_now(n->serve->engine);
+    q->instance = (uint16_t)n->id;
+    kv_waiting_add(&n->waiting, q->urgency, q->request, seq);
+    n->outstanding_tokens += q->input_tokens + q->output_tokens - 1;
+    if (!n->busy) {
+        kv_timer_arm(n->serve->engine, n->timer, now);
+        return;
+    }
+    /* Only a new first waiter can change the next boundary, and only if a slot is free. */
+    if (n->running >= engine_of(n)->max_num_seqs || kv_waiting_first(&n->waiting) != seq) return;
+    kv_instance_advance(n, now - 1);
+    if (n->run_applied + 1 < n->run_steps) arm_end_of_run(n, n->run_applied + 1);
+}
+
+int32_t kv_instance_match_blocks(struct kv_instance *n, const struct kv_prefix *prefix, int32_t input_tokens)
+{
+    if (!engine_of(n)->enable_prefix_caching) return 0;
+    int32_t block = (int32_t)engine_of(n)->block_tokens, limit = (input_tokens - 1) / block;
+    int32_t keyed = kv_prefix_known_blocks(prefix, input_tokens, block), i = 0;
+    if (limit > keyed) limit = keyed;
+    while (i < limit && kv_blocks_find(&n->blocks, kv_prefix_key(prefix, i, block)) != KV_NONE) i++;
+    return i;
+}
+
+kv_tick kv_instance_busy_tk(const struct kv_instance *n, kv_tick at_tk)
+{
+    return n->busy_before_tk + (n->busy ? at_tk - n->origin_tk : 0);
+}
+
+int64_t kv_instance_outstanding_tokens(const struct kv_instance *n)
+{
+    return n->outstanding_tokens;
+}
+
+int32_t kv_instance_generated_tokens(const struct kv_instance *n, const struct kv_seq *q)
+{
+    if (q->place == KV_NONE || !n->place[q->place].decoding) return q->generated_tokens;
+    return q->generated_tokens + (int32_t)(n->step - n->place[q->place].joined_step);
+}
+
+void kv_instance_each(const struct kv_instance *n, void (*visit)(void *state, uint32_t seq), void *state)
+{
+    for (uint32_t place = n->head; place != KV_NONE; place = n->place[place].next) visit(state, n->place[place].seq);
+    const struct kv_waiting *w = &n->waiting;
+    for (size_t i = 0; i < w->preempted.count; i++) visit(state, w->preempted.at[i]);
+    for (size_t i = w->sorted_front; i < w->sorted.count; i++) visit(state, w->sorted.at[i].value);
+    for (size_t i = 0; i < w->stragglers.count; i++) visit(state, w->stragglers.at[i].value);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* When requests enter: open, closed-loop and session replay, and the front end before the router (docs/engine.md
+ * rules 5, 6, 24, 25). One timer of class arrival serves them all. */
+#ifndef KV_SERVE_REPLAY_H
+#define KV_SERVE_REPLAY_H
+
+#include "sim/lib/pqueue.h"
+#include "sim/serve/instance.h"
+#include "sim/serve/sim.h"
+
+/* Session replay: one row of the trace, all held from the start because a turn may come earlier than recorded.
+ * `seq` is KV_NONE once the row is injected. */
+struct kv_turn { int64_t arrival_ns, elapsed_ns, think_ns; uint32_t seq; int64_t next; bool follows; };
+
+struct kv_replay {
+    struct kv_serve *serve;
+    struct kv_source source;
+    uint32_t timer;
+    int64_t taken;                     /* rows taken from the source */
+    bool drained;                      /* the source has ended */
+    uint32_t ahead;                    /* open: the row read ahead; KV_NONE */
+    struct kv_pqueue coming;           /* injected, not yet at the router: (due tick, request, seq) */
+    KV_VEC(struct kv_turn) turns;
+    size_t next_first;                 /* session: next turn that follows nobody */
+    void *owner;
+    void (*arrive)(void *owner, uint32_t seq);   /* reaches the router, or has failed in the trace */
+    struct kv_err *err;                /* set, with code, when the source failed */
+};
+
+bool kv_replay_open(struct kv_replay *r, struct kv_serve *serve, struct kv_source source, void *owner,
+                    void (*arrive)(void *owner, uint32_t seq), struct kv_err *err);
+/* A request has ended at the tick of the clock: closed and session replay go on from it. */
+void kv_replay_ended(struct kv_replay *r, int64_t request);
+/* Calls `visit` for every request taken into account that has not reached the router: on its way, or (session
+ * replay) waiting for the turn before it. */
+void kv_replay_each(const struct kv_replay *r, void (*visit)(void *state, uint32_t seq), void *state);
+void kv_replay_close(struct kv_replay *r);
+
+#endif
