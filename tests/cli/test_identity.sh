@@ -1,0 +1,50 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Semantics 31. The same binary, scenario and trace file give the same file bytes. Other optimisation levels and
+# other compressions of the input give the same content digest. A run that is exported as a trace and replayed gives
+# the same requests.
+set -u
+cd "$(dirname "$0")/../.."
+KVSIM=$(realpath "${KVSIM:-./kvsim}")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=0
+export LC_ALL=C
+
+fail() { echo "FAIL: $*"; failed=1; }
+same() { cmp "$1" "$2" || fail "$3"; }
+digest() { h5dump -a /meta/content_sha256 "$1" | grep -o '[0-9a-f]\{64\}' || echo "no digest in $1"; }
+run() { local program=$1 out=$2; shift 2; "$program" run "$@" -o "$out" --quiet || fail "$program run $*"; }
+check_digest() { [ "$(digest "$1")" = "$(digest "$2")" ] || fail "$3: $(digest "$1") and $(digest "$2")"; }
+
+scenarios=(tests/cli/small.yaml configs/quickstart.yaml)
+for scenario in "${scenarios[@]}"; do
+    name=$(basename "$scenario" .yaml)
+    run "$KVSIM" "$work/$name.1.h5" "$scenario"
+    sleep 1.1   # HDF5 would store times of creation, in whole seconds
+    mkdir -p "$work/elsewhere"
+    run "$KVSIM" "$work/elsewhere/other_name.h5" "$scenario" --progress plain
+    same "$work/$name.1.h5" "$work/elsewhere/other_name.h5" "$scenario: two runs differ"
+done
+
+for flavour in debug o3; do
+    env -u MAKEFLAGS -u MAKELEVEL -u B make -s FLAVOUR=$flavour build/$flavour/kvsim || { fail "build $flavour"; continue; }
+    for scenario in "${scenarios[@]}"; do
+        name=$(basename "$scenario" .yaml)
+        run build/$flavour/kvsim "$work/$name.$flavour.h5" "$scenario"
+        check_digest "$work/$name.1.h5" "$work/$name.$flavour.h5" "$scenario: release and $flavour"
+    done
+done
+
+# The same names in two folders: gzip is told from the bytes, and no path is part of the content.
+mkdir "$work/plain" "$work/gzip"
+cp tests/cli/small.yaml tests/cli/small.jsonl "$work/plain"
+cp tests/cli/small.yaml "$work/gzip"
+gzip -9n <tests/cli/small.jsonl >"$work/gzip/small.jsonl"
+run "$KVSIM" "$work/plain.h5" "$work/plain/small.yaml"
+run "$KVSIM" "$work/gzip.h5" "$work/gzip/small.yaml"
+check_digest "$work/plain.h5" "$work/gzip.h5" "plain and gzip"
+[ "$(digest "$work/plain.h5")" != "$(digest "$work/quickstart.1.h5")" ] || fail "the digest does not see the content"
+
+[ $failed = 0 ] && echo "identity: two runs, -O0 and -O3, gzip and plain"
+exit $failed
