@@ -402,7 +402,7 @@ void kv_instance_enqueue(struct kv_instance *n, uint32_t seq)
     }
     /* Only a new first waiter can change the next boundary, and only if a slot is free. */
     if (n->running >= engine_of(n)->max_num_seqs || kv_waiting_first(&n->waiting) != seq) return;
-    kv_instance_advance(n, now - 1);
+    kv_instance_advance(n, kv_engine_seen_tk(n->serve->engine));
     if (n->run_applied + 1 < n->run_steps) arm_end_of_run(n, n->run_applied + 1);
 }
 

@@ -98,10 +98,9 @@ static int64_t load_requests(void *cluster, int32_t instance)
     return n->waiting.count + n->running;   /* changes at events only: no need to advance */
 }
 
-/* Boundaries before this arrival: an arrival goes before the boundaries of its own tick. */
 static struct kv_instance *advanced(struct kv_sim *sim, int32_t instance)
 {
-    kv_instance_advance(&sim->instance[instance], kv_engine_now(sim->serve.engine) - 1);
+    kv_instance_advance(&sim->instance[instance], kv_engine_seen_tk(sim->serve.engine));
     return &sim->instance[instance];
 }
 
@@ -288,7 +287,7 @@ void kv_sim_read(struct kv_sim *sim, struct kv_sim_state *state)
 {
     *state = (struct kv_sim_state){0};
     for (int32_t i = 0; i < sim->config->instance_count; i++) {
-        kv_instance_advance(&sim->instance[i], kv_engine_now(sim->serve.engine));
+        kv_instance_advance(&sim->instance[i], kv_engine_seen_tk(sim->serve.engine));
         add_instance(&sim->instance[i], state);
     }
     state->counters = sim->serve.counters;

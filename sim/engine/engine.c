@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim/engine/engine.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "sim/engine/heap.h"
+
+/* More rounds than this at one tick is a livelock: no real chain of causes within 4 ps is longer. */
+#define ROUNDS_MAX 50000u
+
+struct timer { kv_fire fire; void *owner; uint32_t kind; enum kv_class class; };
+
+struct kv_engine {
+    struct kv_heap due;
+    KV_VEC(struct timer) timers;
+    kv_tick now;
+    enum kv_class class;           /* being fired; KV_CLASS_COUNT outside */
+    uint32_t round;                /* of the tick `now` */
+    uint64_t fired;
+    FILE *log;
+};
+
+/* order = round:16 | class:8 | zero:8 | timer:32. The round comes first: a timer armed for the current tick in a class that
+ * has passed waits until every class of this round has had its turn. */
+static uint64_t order_of(uint32_t round, enum kv_class class, uint32_t timer)
+{
+    return (uint64_t)round << 48 | (uint64_t)class << 40 | timer;
+}
+
+struct kv_engine *kv_engine_open(uint64_t seed)
+{
+    struct kv_engine *e = kv_mem_take(sizeof *e);
+    e->class = KV_CLASS_COUNT;
+    kv_assert_context(&e->now, seed);
+    return e;
+}
+
+void kv_engine_close(struct kv_engine *e)
+{
+    kv_assert_context(NULL, 0);
+    kv_heap_close(&e->due);
+    kv_vec_close(&e->timers);
+    kv_mem_give(e, sizeof *e);
+}
+
+uint32_t kv_timer_new(struct kv_engine *e, enum kv_class class, kv_fire fire, void *owner, uint32_t kind)
+{
+    kv_vec_push(&e->timers, ((struct timer){fire, owner, kind, class}));
+    return (uint32_t)(e->timers.count - 1);
+}
+
+void kv_timer_arm(struct kv_engine *e, uint32_t timer, kv_tick due_tk)
+{
+    enum kv_class class = e->timers.at[timer].class;
+    uint32_t round = 0;
+    kv_assert(due_tk >= e->now);
+    if (due_tk == e->now) round = e->round + (e->class != KV_CLASS_COUNT && class < e->class);
+    kv_heap_set(&e->due, (struct kv_heap_key){due_tk, order_of(round, class, timer)});
+}
+
+void kv_timer_disarm(struct kv_engine *e, uint32_t timer)
+{
+    kv_heap_drop(&e->due, timer);
+}
+
+kv_tick kv_timer_due_tk(const struct kv_engine *e, uint32_t timer)
+{
+    return kv_heap_has(&e->due, timer) ? e->due.key.at[e->due.position.at[timer]].due : KV_TICK_NEVER;
+}
+
+kv_tick kv_engine_now(const struct kv_engine *e)
+{
+    return e->now;
+}
+
+enum kv_class kv_engine_class(const struct kv_engine *e)
+{
+    return e->class;
+}
+
+kv_tick kv_engine_seen_tk(const struct kv_engine *e)
+{
+    bool boundaries_passed = e->round > 0 || (e->class != KV_CLASS_COUNT && e->class > KV_CLASS_BOUNDARY);
+    if (e->class == KV_CLASS_COUNT) boundaries_passed = boundaries_passed || kv_engine_next_tk(e) > e->now;
+    return boundaries_passed ? e->now : e->now - 1;
+}
+
+kv_tick kv_engine_next_tk(const struct kv_engine *e)
+{
+    const struct kv_heap_key *top = kv_heap_top(&e->due);
+    return top ? top->due : KV_TICK_NEVER;
+}
+
+bool kv_engine_step(struct kv_engine *e, struct kv_err *err)
+{
+    const struct kv_heap_key *top = kv_heap_top(&e->due);
+    if (!top) return false;
+    struct kv_heap_key key = *top;
+    uint32_t id = (uint32_t)key.order, round = (uint32_t)(key.order >> 48);
+    const struct timer timer = e->timers.at[id];
+    kv_assert(key.due >= e->now);
+    if (round >= ROUNDS_MAX)
+        return kv_fail(err, KV_ESTUCK, "", "livelock: %u rounds at tick %" PRId64 " (%.9f s); timer %u of class %d goes on "
+                       "arming itself", round, key.due, kv_tick_to_s(key.due), id, (int)timer.class);
+    kv_heap_drop(&e->due, id);
+    e->now = key.due;
+    e->round = round;
+    e->class = timer.class;
+    e->fired++;
+    timer.fire(timer.owner, timer.kind);
+    e->class = KV_CLASS_COUNT;
+    return true;
+}
+
+uint64_t kv_engine_fired(const struct kv_engine *e)
+{
+    return e->fired;
+}
+
+void kv_engine_log_to(struct kv_engine *e, FILE *stream)
+{
+    e->log = stream;
+}
+
+bool kv_engine_logs(const struct kv_engine *e)
+{
+    return e->log != NULL;
+}
+
+void kv_log(struct kv_engine *e, const char *verb, const char *fmt, ...)
+{
+    if (!e->log) return;
+    va_list args;
+    va_start(args, fmt);
+    fprintf(e->log, "%" PRId64 " %d %s ", e->now, (int)e->class, verb);
+    vfprintf(e->log, fmt, args);
+    fputc('\n', e->log);
+    va_end(args);
+}

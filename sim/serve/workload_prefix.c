@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <string.h>
+
+#include "sim/serve/workload_parts.h"
+
+/* 64-bit hash of a session id, eight bytes at a time. Two ids of one trace sharing a hash would become one
+ * session: with a million sessions the chance is 3e-8. */
+static uint64_t hash_text(const char *text)
+{
+    size_t length = strlen(text);
+    uint64_t hash = kv_mix64(length + UINT64_C(0x9e3779b97f4a7c15));
+    for (size_t i = 0; i < length; i += 8) {
+        uint64_t word = 0;
+        memcpy(&word, text + i, length - i < 8 ? length - i : 8);
+        hash = kv_mix64(hash ^ word) + UINT64_C(0x9e3779b97f4a7c15);
+    }
+    return hash;
+}
+
+void kv_sessions_open(struct kv_sessions *s)
+{
+    kv_map_open(&s->number_of, 1024);
+}
+
+void kv_sessions_close(struct kv_sessions *s)
+{
+    kv_map_close(&s->number_of);
+    kv_vec_close(&s->session);
+}
+
+struct kv_session *kv_sessions_find(struct kv_sessions *s, const char *text, struct kv_request *request)
+{
+    uint64_t hash = hash_text(text);
+    uint32_t index = kv_map_get(&s->number_of, hash);
+    if (index == KV_NONE) {
+        index = (uint32_t)s->session.count;
+        struct kv_session fresh = {.hash = hash, .context_tokens = -1};
+        kv_vec_push(&s->session, fresh);
+        kv_map_put(&s->number_of, hash, index);
+    }
+    struct kv_session *session = &s->session.at[index];
+    request->session = index + 1;
+    request->turn = (uint16_t)(session->turns < UINT16_MAX ? session->turns : UINT16_MAX);
+    session->turns++;
+    return session;
+}
+
+void kv_sessions_turn(struct kv_sessions *s, struct kv_session *session, const struct kv_request *request)
+{
+    if (session->context_tokens >= 0) {
+        bool extends = request->input_tokens >= session->context_tokens;
+        s->extending += extends;
+        s->not_extending += !extends;
+        session->version += !extends;
+    }
+    session->context_tokens = (int64_t)request->input_tokens + request->output_tokens;
+}
+
+/* Tokens of a session that all its versions share have a stream of their own, number 0; version v has v + 1. */
+struct kv_prefix kv_sessions_prefix(const struct kv_session *session, const struct kv_request *request,
+                                    int64_t system_tokens)
+{
+    return (struct kv_prefix){
+        .shared_stream = kv_mix64_pair(session->hash, 0),
+        .own_stream = kv_mix64_pair(session->hash, (uint64_t)session->version + 1),
+        .shared_tokens = (int32_t)system_tokens,
+        .known_tokens = request->input_tokens + request->output_tokens,
+    };
+}
+
+void kv_system_prompts_open(struct kv_system_prompts *p, const struct kv_workload_config *config, uint64_t seed)
+{
+    p->count = config->system_prompts.count;
+    p->tokens = config->system_prompts.tokens;
+    p->seed = seed;
+    p->draw_stream = kv_stream("workload.system_prompt");
+    p->text_stream = kv_stream("workload.system_prompt_text");
+    if (p->count <= 0) return;
+    p->cumulated = kv_mem_take((size_t)p->count * sizeof *p->cumulated);
+    double sum = 0;
+    for (int64_t k = 0; k < p->count; k++) {
+        sum += pow((double)(k + 1), -config->system_prompts.zipf);
+        p->cumulated[k] = sum;
+    }
+}
+
+void kv_system_prompts_close(struct kv_system_prompts *p)
+{
+    if (p->cumulated) kv_mem_give(p->cumulated, (size_t)p->count * sizeof *p->cumulated);
+}
+
+struct kv_prefix kv_system_prompts_prefix(const struct kv_system_prompts *p, int64_t row, int32_t input_tokens)
+{
+    struct kv_rng rng;
+    double u = gsl_rng_uniform(kv_rng_at(&rng, p->seed, p->draw_stream, (uint64_t)row));
+    double wanted = u * p->cumulated[p->count - 1];
+    int64_t low = 0, high = p->count - 1;   /* the first k with cumulated[k] > wanted */
+    while (low < high) {
+        int64_t middle = low + (high - low) / 2;
+        if (p->cumulated[middle] > wanted) high = middle;
+        else low = middle + 1;
+    }
+    int32_t shared = p->tokens < input_tokens ? (int32_t)p->tokens : input_tokens;
+    return (struct kv_prefix){.shared_stream = kv_mix64_pair(p->text_stream, (uint64_t)low),
+                              .shared_tokens = shared, .known_tokens = shared};
+}
