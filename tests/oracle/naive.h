@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The naive engine: docs/engine.md as a program that takes every step of every request, one event at a time.
+ *
+ * It exists to be compared with sim/serve bit for bit and shares no file with it: no timers, no macro-steps, no
+ * policy plug-ins; a block is an object with a key and a reference count, the next event is found by looking at
+ * all of them. Shared are only the base types, the iface structs, the identity of blocks (kv_prefix_key) and the
+ * compute model's price, asked for one step at a time. It knows the policies of docs/engine.md by name and fails
+ * on any other. Rule numbers in naive.c are those of docs/engine.md. */
+#ifndef KV_TESTS_ORACLE_NAIVE_H
+#define KV_TESTS_ORACLE_NAIVE_H
+
+#include "sim/base/arena.h"
+#include "sim/iface/config.h"
+#include "sim/iface/record.h"
+
+/* One instance after everything that happened to it up to and including `tick`. */
+struct kv_oracle_instance {
+    kv_tick tick;
+    int64_t waiting, running;
+    int64_t active_blocks, inactive_blocks, free_blocks;
+};
+/* The whole cluster after everything that happened up to and including `tick`. */
+struct kv_oracle_cluster { kv_tick tick; struct kv_counters counters; };
+
+/* What an outside reader could have seen, tick by tick; one entry a tick at which something happened. */
+struct kv_oracle_history {
+    int32_t instance_count;
+    struct { KV_VEC(struct kv_oracle_instance) seen; } *instance;
+    KV_VEC(struct kv_oracle_cluster) cluster;
+};
+void kv_oracle_history_close(struct kv_oracle_history *h);
+/* State at tick t (all events <= t applied); all zero, and all blocks free, before the first event. */
+struct kv_oracle_instance kv_oracle_instance_at(const struct kv_oracle_history *h, int32_t instance, kv_tick t,
+                                                int64_t hbm_blocks);
+struct kv_counters kv_oracle_counters_at(const struct kv_oracle_history *h, kv_tick t);
+
+/* How often each corner of docs/engine.md was met, so that a test can say what its scenarios cover. */
+struct kv_oracle_coverage {
+    int64_t same_tick_arrivals;      /* requests that reach the router at the tick of the one before (rule 3) */
+    int64_t arrivals_on_boundary;    /* requests that reach a busy instance at the tick its step ends (rule 4) */
+    int64_t second_rounds;           /* arrivals brought by an end at their own tick (rule 3a) */
+    int64_t one_token_remainders;    /* last prompt token alone in a step (rule 13) */
+    int64_t chunked_prompts;         /* prompts admitted with less than what they need (rule 12) */
+    int64_t unreferenced_hits;       /* hit blocks taken back from the evictable ones (rule 12, u) */
+    int64_t refusals_by_hits;        /* admissions refused for u alone */
+    int64_t own_hits, own_drops;     /* own blocks found again, dropped at a resumption (rules 18, 19) */
+    int64_t private_blocks;          /* keys that were registered already (rule 18) */
+    int64_t forgotten_blocks;        /* output blocks not kept at a finish (rule 20) */
+    int64_t self_preemptions;        /* requests that preempted themselves (rule 11) */
+    int64_t idle_periods;            /* times an instance ran dry (rule 1) */
+    int64_t same_tick_boundaries;    /* steps that end at the tick at which they began */
+};
+
+/* Replays `requests` (index = place in the array). `records` and `came` have `count` entries; came[i] says
+ * whether request i arrived before the end of the run, only then records[i] means something. `history` and
+ * `coverage` may be NULL. False with *err when the scenario asks for a policy that the oracle does not know. */
+bool kv_oracle_run(const struct kv_sim_config *config, const struct kv_request *requests, int64_t count,
+                   struct kv_record *records, bool *came, struct kv_counters *counters,
+                   struct kv_oracle_history *history, struct kv_oracle_coverage *coverage, struct kv_err *err);
+
+#endif

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The engine of sim/serve against the naive engine of tests/oracle: every field of every record and every counter,
+ * bit for bit, over random scenarios and the whole Mooncake conversation trace. KVSIM_FULL=1 takes ten times the
+ * scenarios and the trace in 16-token blocks as well. One scenario alone:  test_oracle NUMBER */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "sim/serve/workload.h"
+#include "tests/oracle/naive.h"
+#include "tests/support/compare.h"
+#include "tests/support/fast_run.h"
+#include "tests/support/random_scenario.h"
+
+#define SCENARIOS 240
+#define SCENARIOS_FULL 2400
+#define SCENARIOS_EACH 20      /* of them each situation must occur in so many */
+
+static bool full(void)
+{
+    const char *text = getenv("KVSIM_FULL");
+    return text && !strcmp(text, "1");
+}
+
+/* --- Reading while it runs --- */
+
+/* Looks at random instances at random ticks between events; whatever it sees must be what the oracle saw. */
+struct reader {
+    const struct kv_sim_config *config;
+    const struct kv_oracle_history *history;
+    const char *text;
+    uint64_t drawn;
+    int64_t compared;
+};
+
+static uint64_t draw(struct reader *r)
+{
+    return kv_mix64_pair(r->config->seed, r->drawn++);
+}
+
+static bool same(const struct reader *r, const char *what, kv_tick tick, int64_t fast, int64_t oracle)
+{
+    if (fast == oracle) return true;
+    print_error("%s\n  read at tick %lld: %s: engine %lld, oracle %lld\n", r->text, (long long)tick, what,
+                (long long)fast, (long long)oracle);
+    return false;
+}
+
+static bool same_state(const struct reader *r, kv_tick tick, const struct kv_sim_state *fast,
+                       const struct kv_oracle_instance *oracle)
+{
+    return same(r, "waiting", tick, fast->waiting, oracle->waiting)
+           && same(r, "running", tick, fast->running, oracle->running)
+           && same(r, "active blocks", tick, fast->active_blocks, oracle->active_blocks)
+           && same(r, "inactive blocks", tick, fast->inactive_blocks, oracle->inactive_blocks)
+           && same(r, "free blocks", tick, fast->free_blocks, oracle->free_blocks);
+}
+
+static bool read_cluster(struct reader *r, struct kv_sim *sim, bool settled)
+{
+    kv_tick now = kv_sim_now(sim);
+    struct kv_sim_state state;
+    kv_sim_read(sim, &state);
+    if (!settled) return true;     /* more to come at this tick: reading must do no harm, but what it sees is open */
+    struct kv_oracle_instance sum = {0};
+    for (int32_t i = 0; i < r->config->instance_count; i++) {
+        struct kv_oracle_instance one = kv_oracle_instance_at(r->history, i, now, r->config->hbm_blocks);
+        sum.waiting += one.waiting;
+        sum.running += one.running;
+        sum.active_blocks += one.active_blocks;
+        sum.inactive_blocks += one.inactive_blocks;
+        sum.free_blocks += one.free_blocks;
+    }
+    struct kv_counters oracle = kv_oracle_counters_at(r->history, now);
+    struct kv_difference d;
+    r->compared++;
+    return same_state(r, now, &state, &sum)
+           && (kv_counters_equal(&state.counters, &oracle, &d) || same(r, d.field, now, d.left, d.right));
+}
+
+static bool read_instance(struct reader *r, struct kv_sim *sim)
+{
+    kv_tick now = kv_sim_now(sim), next = kv_sim_next_tk(sim);
+    if (r->config->time_limit_tk < next) next = r->config->time_limit_tk;
+    if (next <= now) return true;
+    kv_tick span = next == KV_TICK_NEVER ? 1000 : next - now;
+    kv_tick at = now + (kv_tick)(draw(r) % (uint64_t)span);
+    int32_t id = (int32_t)(draw(r) % (uint64_t)r->config->instance_count);
+    struct kv_sim_state state = {0};
+    kv_sim_peek(sim, id, at, &state);
+    struct kv_oracle_instance oracle = kv_oracle_instance_at(r->history, id, at, r->config->hbm_blocks);
+    r->compared++;
+    return same_state(r, at, &state, &oracle);
+}
+
+static bool read_something(void *state, struct kv_sim *sim)
+{
+    struct reader *r = state;
+    switch (draw(r) % 4) {
+    case 0: return read_cluster(r, sim, kv_sim_next_tk(sim) > kv_sim_now(sim));
+    case 1: case 2: return read_instance(r, sim);
+    default: return true;
+    }
+}
+
+/* --- One scenario --- */
+
+static bool same_records(const char *text, const struct kv_fast_run *fast, const struct kv_record *oracle,
+                         const bool *came)
+{
+    struct kv_difference d;
+    for (int64_t i = 0; i < fast->count; i++) {
+        if (fast->came[i] == came[i] && (!came[i] || kv_records_equal(&fast->records[i], &oracle[i], &d))) continue;
+        if (fast->came[i] != came[i]) d = (struct kv_difference){"came", fast->came[i], came[i]};
+        print_error("%s\n  request %lld: %s: engine %lld, oracle %lld\n", text, (long long)i, d.field,
+                    (long long)d.left, (long long)d.right);
+        return false;
+    }
+    if (fast->given_twice) print_error("%s\n  a record was given twice\n", text);
+    return !fast->given_twice;
+}
+
+struct oracle_result {
+    struct kv_record *records;
+    bool *came;
+    struct kv_counters counters;
+    struct kv_oracle_history history;
+    struct kv_oracle_coverage coverage;
+};
+
+static bool agrees(const char *text, const struct kv_sim_config *config, const struct kv_request *requests,
+                   int64_t count, const struct oracle_result *oracle, const struct kv_between *between)
+{
+    struct kv_fast_run fast;
+    struct kv_err err = {0};
+    struct kv_difference d;
+    bool good = kv_fast_run(&fast, config, requests, count, between, &err);
+    if (!good) print_error("%s\n  the engine failed: %s %s\n", text, err.where, err.text);
+    good = good && same_records(text, &fast, oracle->records, oracle->came);
+    if (good && !kv_counters_equal(&fast.counters, &oracle->counters, &d)) {
+        print_error("%s\n  counter %s: engine %lld, oracle %lld\n", text, d.field, (long long)d.left,
+                    (long long)d.right);
+        good = false;
+    }
+    kv_fast_run_close(&fast);
+    return good;
+}
+
+/* Oracle once, engine twice: undisturbed, and with readers. */
+static bool compare(const char *text, const struct kv_sim_config *config, const struct kv_request *requests,
+                    int64_t count, bool read, struct oracle_result *oracle)
+{
+    struct kv_arena arena = {0};
+    struct kv_err err = {0};
+    oracle->records = kv_arena_take(&arena, (size_t)count * sizeof *oracle->records);
+    oracle->came = kv_arena_take(&arena, (size_t)count * sizeof *oracle->came);
+    bool good = kv_oracle_run(config, requests, count, oracle->records, oracle->came, &oracle->counters,
+                              read ? &oracle->history : NULL, &oracle->coverage, &err);
+    if (!good) print_error("%s\n  the oracle failed: %s\n", text, err.text);
+    struct reader reader = {.config = config, .history = &oracle->history, .text = text};
+    struct kv_between between = {.state = &reader, .call = read_something, .events = 1};
+    good = good && agrees(text, config, requests, count, oracle, NULL);
+    good = good && (!read || agrees(text, config, requests, count, oracle, &between));
+    kv_oracle_history_close(&oracle->history);
+    kv_arena_close(&arena);
+    return good;
+}
+
+/* --- Random scenarios --- */
+
+/* What must occur in many scenarios: rows of the coverage and of the counters. */
+enum { PREEMPTION, EVICTION, SAME_TICK, REJECTION, PREFIX_HIT, ONE_TOKEN_REMAINDER, ARRIVAL_ON_BOUNDARY, SECOND_ROUND,
+       CHUNKED_PROMPT, UNREFERENCED_HIT, REFUSAL_BY_HITS, OWN_HIT, OWN_DROP, PRIVATE_BLOCK, FORGOTTEN_BLOCK,
+       SELF_PREEMPTION, IDLE_AGAIN, UNFINISHED, FAILED, SITUATIONS };
+static const char *const situation[SITUATIONS] = {
+    "preemption", "eviction", "same-tick arrivals", "rejection", "prefix hits", "one-token remainders",
+    "arrival on a boundary", "arrival brought by an end at its tick", "chunked prompts", "unreferenced hits",
+    "refusal because hits are evictable", "own blocks hit", "own blocks dropped", "private duplicates",
+    "outputs not kept", "self-preemption", "idle and busy again", "unfinished", "failed rows",
+};
+
+static void count_situations(const struct oracle_result *o, int64_t met[SITUATIONS])
+{
+    const struct kv_counters *c = &o->counters;
+    const struct kv_oracle_coverage *v = &o->coverage;
+    const int64_t times[SITUATIONS] = {
+        c->preemptions, c->blocks_evicted, v->same_tick_arrivals, c->rejected, c->hit_tokens, v->one_token_remainders,
+        v->arrivals_on_boundary, v->second_rounds, v->chunked_prompts, v->unreferenced_hits, v->refusals_by_hits,
+        v->own_hits, v->own_drops, v->private_blocks, v->forgotten_blocks, v->self_preemptions,
+        v->idle_periods > 1, c->injected - c->finished - c->rejected - c->failed, c->failed,
+    };
+    for (int i = 0; i < SITUATIONS; i++) met[i] += times[i] > 0;
+}
+
+static bool run_number(uint64_t number, int64_t met[SITUATIONS])
+{
+    struct kv_random_scenario s;
+    kv_random_scenario_draw(&s, number);
+    struct oracle_result oracle = {0};
+    bool good = compare(s.text, &s.config, s.requests, s.count, true, &oracle);
+    if (good) count_situations(&oracle, met);
+    kv_random_scenario_close(&s);
+    return good;
+}
+
+static void engine_and_oracle_agree_on_random_scenarios(void **state)
+{
+    (void)state;
+    int64_t met[SITUATIONS] = {0};
+    uint64_t scenarios = full() ? SCENARIOS_FULL : SCENARIOS;
+    for (uint64_t number = 0; number < scenarios; number++)
+        if (!run_number(number, met)) fail_msg("scenario %llu", (unsigned long long)number);
+    for (int i = 0; i < SITUATIONS; i++) {
+        print_message("  %-40s in %4lld of %llu scenarios\n", situation[i], (long long)met[i],
+                      (unsigned long long)scenarios);
+        assert_true(met[i] >= SCENARIOS_EACH);
+    }
+}
+
+/* --- The Mooncake conversation trace --- */
+
+static int64_t load_trace(const char *path, struct kv_arena *arena, struct kv_request **requests)
+{
+    const struct kv_reader_ops *reader = kv_test_plugin("reader", "mooncake");
+    struct kv_workload_config config = {
+        .trace = path, .reader = reader, .reader_name = "mooncake",
+        .reader_params = kv_test_params(arena, &reader->info), .prefix = KV_PREFIX_TRACE, .rate_scale = 1, .end_s = -1,
+    };
+    struct kv_err err = {0};
+    struct kv_workload *workload = kv_workload_open(&config, 1, NULL, 0, &err);
+    if (!workload) fail_msg("%s: %s", err.where, err.text);
+    KV_VEC(struct kv_request) rows = {0};
+    struct kv_request row;
+    int got;
+    while ((got = kv_workload_next(workload, &row, &err)) == 1) {
+        uint64_t *ids = kv_arena_take(arena, row.prefix.ids_count * sizeof *ids + 1);
+        memcpy(ids, row.prefix.ids, row.prefix.ids_count * sizeof *ids);
+        row.prefix.ids = ids;
+        row.index = (int64_t)rows.count;
+        kv_vec_push(&rows, row);
+    }
+    if (got < 0) fail_msg("%s: %s", err.where, err.text);
+    kv_workload_close(workload);
+    *requests = kv_arena_take(arena, rows.count * sizeof **requests);
+    memcpy(*requests, rows.at, rows.count * sizeof **requests);
+    int64_t count = (int64_t)rows.count;
+    kv_vec_close(&rows);
+    return count;
+}
+
+static void compare_on_trace(int64_t block_tokens, int64_t hbm_blocks, const char *text)
+{
+    const char *shared = getenv("KVSIM_SHARED");
+    struct kv_arena arena = {0};
+    char *path = kv_arena_text(&arena, "%s/traces/mooncake/conversation_trace.jsonl.gz", shared ? shared : "../shared");
+    FILE *there = fopen(path, "rb");
+    if (!there) {
+        printf("SKIP: %s: %s is absent\n", text, path);
+        kv_arena_close(&arena);
+        skip();
+    }
+    fclose(there);
+
+    /* Llama-3.1-8B on an H100, as models/data and models/gpus have them. */
+    struct kv_model_shape model = {
+        .name = "llama-3.1-8b", .attention = KV_ATTENTION_GQA, .layers = 32, .hidden = 4096, .heads = 32, .kv_heads = 8,
+        .head_dim = 128, .intermediate = 14336, .vocabulary = 128256, .max_position_tokens = 131072, .dtype_bytes = 2,
+        .kv_dtype_bytes = 2,
+    };
+    struct kv_gpu_spec gpu = {.name = "h100-sxm", .memory_bytes = INT64_C(80) << 30, .memory_Bps = 3.35e12,
+                              .flops_bf16 = 989e12, .flops_fp8 = 1979e12, .link_Bps = 450e9};
+    const struct kv_compute_ops *compute = kv_test_plugin("compute", "roofline");
+    struct kv_sim_config config = {
+        .seed = 42, .instance_count = 8, .tp = 1, .hbm_blocks = hbm_blocks,
+        .engine = {.max_num_seqs = 256, .max_num_batched_tokens = 8192, .block_tokens = block_tokens,
+                   .chunked_prefill = true, .enable_prefix_caching = true, .cache_outputs = true},
+        .compute = compute, .compute_params = kv_test_params(&arena, &compute->info),
+        .compute_env = {&model, &gpu, 1}, .evict = kv_test_plugin("evict", "lru"),
+        .sched = kv_test_plugin("sched", "fcfs"), .route = kv_test_plugin("route", "round_robin"),
+        .timeseries_s = -1, .time_limit_tk = KV_TICK_NEVER,
+    };
+    struct kv_request *requests;
+    int64_t count = load_trace(path, &arena, &requests);
+    assert_int_equal(count, 12031);
+    struct oracle_result oracle = {0};
+    bool good = compare(text, &config, requests, count, false, &oracle);
+    print_message("  %s: %lld steps, %lld of %lld prompt tokens hit, %lld preemptions, %lld evictions\n", text,
+                  (long long)oracle.counters.steps, (long long)oracle.counters.hit_tokens,
+                  (long long)oracle.counters.prompt_tokens, (long long)oracle.counters.preemptions,
+                  (long long)oracle.counters.blocks_evicted);
+    kv_arena_close(&arena);
+    assert_true(good);
+    assert_true(oracle.counters.finished + oracle.counters.rejected == count);
+}
+
+static void engine_and_oracle_agree_on_the_conversation_trace(void **state)
+{
+    (void)state;
+    compare_on_trace(512, 1000, "conversation trace, 1,000 blocks of 512 tokens");
+}
+
+static void engine_and_oracle_agree_on_the_conversation_trace_in_small_blocks(void **state)
+{
+    (void)state;
+    if (!full()) return;
+    compare_on_trace(16, 32000, "conversation trace, 32,000 blocks of 16 tokens");
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1) {
+        int64_t met[SITUATIONS] = {0};
+        struct kv_random_scenario s;
+        kv_random_scenario_draw(&s, strtoull(argv[1], NULL, 10));
+        printf("%s\n", s.text);
+        kv_random_scenario_close(&s);
+        return run_number(strtoull(argv[1], NULL, 10), met) ? 0 : 1;
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(engine_and_oracle_agree_on_random_scenarios),
+        cmocka_unit_test(engine_and_oracle_agree_on_the_conversation_trace),
+        cmocka_unit_test(engine_and_oracle_agree_on_the_conversation_trace_in_small_blocks),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

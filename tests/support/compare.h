@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* First difference between two runs, field by field. */
+#ifndef KV_TESTS_SUPPORT_COMPARE_H
+#define KV_TESTS_SUPPORT_COMPARE_H
+
+#include "sim/iface/record.h"
+
+struct kv_difference { const char *field; int64_t left, right; };
+
+/* True when there is none; else *d names the first. */
+bool kv_records_equal(const struct kv_record *left, const struct kv_record *right, struct kv_difference *d);
+bool kv_counters_equal(const struct kv_counters *left, const struct kv_counters *right, struct kv_difference *d);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/support/fast_run.h"
+
+static bool keep(void *state, const struct kv_record *record, struct kv_err *err)
+{
+    struct kv_fast_run *run = state;
+    if (record->request < 0 || record->request >= run->count)
+        return kv_fail(err, KV_EINTERNAL, "sink", "a record of request %lld", (long long)record->request);
+    run->given_twice |= run->came[record->request];
+    run->came[record->request] = true;
+    run->records[record->request] = *record;
+    run->given++;
+    return true;
+}
+
+bool kv_fast_run(struct kv_fast_run *run, const struct kv_sim_config *config, const struct kv_request *requests,
+                 int64_t count, const struct kv_between *between, struct kv_err *err)
+{
+    *run = (struct kv_fast_run){.count = count};
+    run->records = kv_mem_take((size_t)count * sizeof *run->records);
+    run->came = kv_mem_take((size_t)count * sizeof *run->came);
+    struct kv_array_source source = {.requests = requests, .count = count};
+    struct kv_sim *sim = kv_sim_open(config, kv_array_source(&source), (struct kv_sink){run, keep}, err);
+    if (!sim) return false;
+
+    bool good = true;
+    while (!kv_sim_run(sim, between ? between->events : 0, &run->end, err))
+        if (between && !between->call(between->state, sim)) {
+            good = kv_fail(err, KV_ECHECK, "reader", "stopped between events");
+            break;
+        }
+    if (good && run->end == KV_SIM_FAILED) good = false;
+    if (good) {
+        kv_sim_read(sim, &run->state);
+        run->counters = run->state.counters;
+        good = kv_sim_finish(sim, err);
+        run->end_tk = kv_sim_now(sim);
+        run->events = kv_sim_events(sim);
+    }
+    kv_sim_close(sim);
+    return good;
+}
+
+void kv_fast_run_close(struct kv_fast_run *run)
+{
+    kv_mem_give(run->records, (size_t)run->count * sizeof *run->records);
+    kv_mem_give(run->came, (size_t)run->count * sizeof *run->came);
+    *run = (struct kv_fast_run){0};
+}
