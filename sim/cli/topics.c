@@ -21,12 +21,12 @@ static const char exit_codes[] =
 
 static const char units[] =
     "Quantities carry their unit; a bare number is an error where one is needed.\n"
-    "  size      B, kB, MB, GB, TB (powers of 1000); KiB, MiB, GiB, TiB (of 1024)\n"
+    "  size      B, KB, MB, GB, TB, PB (powers of 1000); KiB .. PiB (of 1024)\n"
     "  time      ns, us, ms, s, min, h, d\n"
-    "  rate      bps, Kbps, Mbps, Gbps, Tbps; B/s, kB/s .. TB/s, KiB/s .. TiB/s\n"
-    "  frequency req/s, 1/s\n"
-    "  compute   GFLOPS, TFLOPS, PFLOPS\n"
-    "  share     0.9\n"
+    "  data rate bps, Kbps .. Tbps (bits); B/s, KB/s .. TB/s, KiB/s .. TiB/s\n"
+    "  frequency req/s, req/min, req/h, /s\n"
+    "  compute   FLOPS, MFLOPS .. PFLOPS\n"
+    "  share     a number from 0 to 1\n"
     "Examples: capacity: 64GiB, nic: 100Gbps, warmup: 5min, ttft: 500ms.\n";
 
 static const char scenario[] =
