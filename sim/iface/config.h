@@ -46,6 +46,7 @@ struct kv_workload_config {
     bool skip_bad_rows;
     double warmup_s;                       /* requests arriving earlier are left out of the summary */
     struct kv_replay_config replay;
+    int64_t block_tokens;                  /* of the engine: trace blocks must fit it (prefix trace); 0 = unchecked */
 };
 
 struct kv_slo_class { const char *name; double ttft_s, tpot_s, e2e_s; /* <= 0: not bound */ };
