@@ -1,0 +1,491 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kvsim list: what there is to choose from. Everything comes from the tables that the program itself uses: registry,
+ * parameter tables, data files, the summary's own list of numbers. Nothing is written down a second time.
+ *
+ * Every kind of thing becomes rows of named cells; one printer makes a table of them, one a record, one JSON. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sim/cli/cli.h"
+#include "sim/conf/bind.h"
+#include "sim/conf/units.h"
+#include "sim/lib/kvsize.h"
+#include "sim/out/summary.h"
+#include "sim/plug.h"
+#include "sim/scenario/sections.h"
+#include "sim/scenario/shapes.h"
+
+#define CELLS_MAX 26
+enum cell_kind { CELL_TEXT, CELL_NUMBER, CELL_JSON };   /* CELL_JSON: a JSON value, left out of tables and records */
+struct cell { const char *key, *text; enum cell_kind kind; bool in_table; };
+struct row { struct cell cell[CELLS_MAX]; int32_t count; };
+
+struct list {
+    struct kv_args *args;
+    struct kv_arena *arena;
+    struct kv_diag diag;
+    KV_VEC(struct row) rows;
+};
+
+/* ---- rows ---- */
+
+static void row_new(struct list *l)
+{
+    struct row empty = {0};
+    kv_vec_push(&l->rows, empty);
+}
+
+static void put(struct list *l, const char *key, enum cell_kind kind, bool in_table, const char *text)
+{
+    struct row *row = &l->rows.at[l->rows.count - 1];
+    kv_assert(row->count < CELLS_MAX);
+    row->cell[row->count++] = (struct cell){ key, text ? text : "", kind, in_table };
+}
+
+static void put_number(struct list *l, const char *key, bool in_table, double value)
+{
+    put(l, key, CELL_NUMBER, in_table, kv_arena_text(l->arena, "%.15g", value));
+}
+
+static const char *cell_text(const struct row *row, const char *key)
+{
+    for (int32_t i = 0; i < row->count; i++)
+        if (!strcmp(row->cell[i].key, key)) return row->cell[i].text;
+    return "";
+}
+
+/* ---- printers ---- */
+
+struct text { KV_VEC(char) out; };
+
+static void append(struct text *t, const char *text)
+{
+    for (; *text; text++) kv_vec_push(&t->out, *text);
+}
+
+static void append_quoted(struct text *t, const char *text)
+{
+    append(t, "\"");
+    for (; *text; text++) {
+        char escaped[8] = { *text };
+        if (*text == '"' || *text == '\\') snprintf(escaped, sizeof escaped, "\\%c", *text);
+        else if ((unsigned char)*text < 0x20) snprintf(escaped, sizeof escaped, "\\u%04x", (unsigned)*text);
+        append(t, escaped);
+    }
+    append(t, "\"");
+}
+
+/* Rows from `from` on, as a JSON array of objects. */
+static const char *json_rows(struct list *l, size_t from, const char *indent)
+{
+    struct text t = {0};
+    append(&t, "[");
+    for (size_t r = from; r < l->rows.count; r++) {
+        append(&t, r > from ? ",\n" : "\n");
+        append(&t, indent);
+        append(&t, "{");
+        for (int32_t i = 0; i < l->rows.at[r].count; i++) {
+            const struct cell *c = &l->rows.at[r].cell[i];
+            if (i) append(&t, ", ");
+            append_quoted(&t, c->key);
+            append(&t, ": ");
+            if (c->kind == CELL_TEXT) append_quoted(&t, c->text);
+            else append(&t, c->text);
+        }
+        append(&t, "}");
+    }
+    append(&t, "]");
+    const char *copy = kv_arena_copy(l->arena, t.out.at, t.out.count);
+    kv_vec_close(&t.out);
+    return copy;
+}
+
+/* Columns of the first row; numbers to the right. */
+static void print_table(const struct list *l)
+{
+    int32_t width[CELLS_MAX] = {0};
+    for (size_t r = 0; r < l->rows.count; r++) {
+        for (int32_t i = 0; i < l->rows.at[r].count; i++) {
+            const struct cell *c = &l->rows.at[r].cell[i];
+            int32_t needed = (int32_t)strlen(c->text), title = (int32_t)strlen(c->key);
+            if (needed < title) needed = title;
+            if (needed > width[i]) width[i] = needed;
+        }
+    }
+    for (size_t line = 0; line <= l->rows.count && l->rows.count > 0; line++) {
+        const struct row *row = &l->rows.at[line ? line - 1 : 0];
+        const char *gap = "";
+        int32_t last = 0;
+        for (int32_t i = 0; i < row->count; i++)
+            if (row->cell[i].in_table) last = i;
+        for (int32_t i = 0; i <= last; i++) {
+            const struct cell *c = &row->cell[i];
+            if (!c->in_table) continue;
+            const char *text = line ? c->text : c->key;
+            int32_t column = i == last && c->kind == CELL_TEXT ? 0 : width[i];
+            kv_print("%s%*s", gap, (int)(c->kind == CELL_NUMBER ? column : -column), text);
+            gap = "  ";
+        }
+        kv_print("\n");
+    }
+}
+
+static void print_record(const struct row *row)
+{
+    for (int32_t i = 0; i < row->count; i++)
+        if (row->cell[i].kind != CELL_JSON && *row->cell[i].text)
+            kv_print("%-21s %s\n", row->cell[i].key, row->cell[i].text);
+}
+
+/* ---- parameters ---- */
+
+static const char *type_text(struct kv_arena *arena, const struct kv_param *p)
+{
+    static const char *const names[] = { "count", "tokens", "bytes", "number", "fraction", "time", "data rate",
+                                         "frequency", "FLOP/s", "true|false", "text" };
+    if (p->dim != KV_DIM_CHOICE) return names[p->dim];
+    const char *text = "";
+    for (const char *const *c = p->choices; c && *c; c++) text = kv_arena_text(arena, "%s%s%s", text, *text ? "|" : "", *c);
+    return text;
+}
+
+/* One end of the range, as one would write it in YAML. */
+static const char *bound_text(struct kv_arena *arena, const struct kv_param *p, double bound)
+{
+    bool whole = p->dim == KV_DIM_COUNT || p->dim == KV_DIM_TOKENS || p->dim == KV_DIM_BYTES;
+    int64_t count = whole ? (int64_t)bound : 0;
+    return kv_value_text(arena, p, whole ? (const void *)&count : (const void *)&bound);
+}
+
+static const char *range_text(struct kv_arena *arena, const struct kv_param *p)
+{
+    bool numeric = p->dim != KV_DIM_BOOL && p->dim != KV_DIM_TEXT && p->dim != KV_DIM_CHOICE;
+    if (!numeric || (p->min == 0 && p->max == 0)) return "";
+    return kv_arena_text(arena, "%s .. %s", bound_text(arena, p, p->min), bound_text(arena, p, p->max));
+}
+
+/* `prefix` names the section or plug-in: "engine.", "roofline." or "". */
+static void param_row(struct list *l, const char *prefix, const struct kv_param *p, bool required)
+{
+    row_new(l);
+    put(l, "key", CELL_TEXT, true, kv_arena_text(l->arena, "%s%s", prefix, p->key));
+    put(l, "type", CELL_TEXT, true, type_text(l->arena, p));
+    put(l, "default", CELL_TEXT, true, p->preset ? (*p->preset ? p->preset : "\"\"") : required ? "(required)" : "");
+    put(l, "range", CELL_TEXT, true, range_text(l->arena, p));
+    put(l, "units", CELL_TEXT, false, kv_units_accepted(p->dim));
+    put(l, "help", CELL_TEXT, true, p->help);
+    put(l, "source", CELL_TEXT, false, p->source);
+}
+
+static void print_params(const struct list *l, size_t from)
+{
+    for (size_t r = from; r < l->rows.count; r++) {
+        const struct row *row = &l->rows.at[r];
+        const char *preset = cell_text(row, "default"), *range = cell_text(row, "range");
+        const char *source = cell_text(row, "source");
+        kv_print("  %-28s %s%s%s%s%s\n", cell_text(row, "key"), cell_text(row, "type"), *preset ? ", default " : "",
+                 preset, *range ? ", range " : "", range);
+        kv_print("      %s\n", cell_text(row, "help"));
+        if (*source) kv_print("      from: %s\n", source);
+    }
+}
+
+static void fill_params(struct list *l, const char *name)
+{
+    int32_t count;
+    const struct kv_section *sections = kv_sections(&count);
+    for (int32_t s = 0; s < count; s++) {
+        if (name && strcmp(sections[s].path, name)) continue;
+        const char *prefix = *sections[s].path ? kv_arena_text(l->arena, "%s.", sections[s].path) : "";
+        for (const struct kv_param *p = sections[s].params; p && p->key; p++) param_row(l, prefix, p, true);
+        for (const struct kv_special *p = sections[s].specials; p && p->param.key; p++)
+            param_row(l, prefix, &p->param, false);
+    }
+    int32_t plugins;
+    const struct kv_plugin *plugin = kv_plugins(&plugins);
+    for (int32_t i = 0; i < plugins; i++, plugin++) {
+        if (name && strcmp(plugin->name, name) && strcmp(kv_family_name(plugin->family), name)) continue;
+        const char *prefix = kv_arena_text(l->arena, "%s %s: ", kv_family_name(plugin->family), plugin->name);
+        for (const struct kv_param *p = plugin->info->params; p && p->key; p++) param_row(l, prefix, p, true);
+    }
+}
+
+/* ---- plug-ins ---- */
+
+/* Rows of a plug-in's parameters as a JSON value; the rows are taken off again. */
+static const char *params_json(struct list *l, const struct kv_plugin_info *info)
+{
+    size_t from = l->rows.count;
+    for (const struct kv_param *p = info->params; p && p->key; p++) param_row(l, "", p, true);
+    const char *text = json_rows(l, from, "    ");
+    l->rows.count = from;
+    return text;
+}
+
+static void fill_plugins(struct list *l, uint32_t families, const char *name)
+{
+    int32_t count;
+    const struct kv_plugin *plugin = kv_plugins(&count);
+    for (int32_t i = 0; i < count; i++, plugin++) {
+        if (!(families >> plugin->family & 1) || (name && strcmp(plugin->name, name))) continue;
+        const char *params = params_json(l, plugin->info);
+        row_new(l);
+        put(l, "family", CELL_TEXT, true, kv_family_name(plugin->family));
+        put(l, "name", CELL_TEXT, true, plugin->name);
+        put(l, "help", CELL_TEXT, true, plugin->info->help);
+        put(l, "source", CELL_TEXT, false, plugin->info->source);
+        put(l, "params", CELL_JSON, false, params);
+    }
+}
+
+static void print_plugin_params(struct list *l, const struct row *row)
+{
+    for (int32_t f = 0; f < KV_FAMILY_COUNT; f++) {
+        if (strcmp(kv_family_name((enum kv_family)f), cell_text(row, "family"))) continue;
+        const struct kv_plugin *plugin = kv_plugin_find((enum kv_family)f, cell_text(row, "name"));
+        size_t from = l->rows.count;
+        for (const struct kv_param *p = plugin->info->params; p && p->key; p++) param_row(l, "", p, true);
+        kv_print(l->rows.count > from ? "parameters:\n" : "no parameters\n");
+        print_params(l, from);
+        l->rows.count = from;
+    }
+}
+
+/* ---- models and GPUs ---- */
+
+static void put_kv(struct list *l, const struct kv_model_shape *m, int32_t tp)
+{
+    int64_t block_tokens = 16;
+    put_number(l, "layers", true, m->layers);
+    put_number(l, "tp", true, tp);
+    put_number(l, "kv_bytes/token/layer", true, (double)kv_bytes_per_token_per_layer_per_gpu(m, tp));
+    put_number(l, "kv_bytes/token", true, (double)kv_bytes_per_token_per_gpu(m, tp));
+    put_number(l, "bytes/16-token_block", true, (double)(block_tokens * kv_bytes_per_token_per_gpu(m, tp)));
+    put_number(l, "weight_bytes", true, (double)(kv_weight_bytes(m) / tp));
+}
+
+static void put_shape(struct list *l, const struct kv_model_shape *m)
+{
+    put_number(l, "parameters", true, (double)kv_parameter_count(m));
+    put(l, "attention", CELL_TEXT, true, m->attention == KV_ATTENTION_MLA ? "mla" : "gqa");
+#define FIELD(name, in_table) put_number(l, #name, in_table, m->name)
+    FIELD(layers, true); FIELD(hidden, true); FIELD(heads, true); FIELD(kv_heads, true); FIELD(head_dim, true);
+    FIELD(intermediate, false); FIELD(vocabulary, false); FIELD(max_position_tokens, false); FIELD(experts, true);
+    FIELD(experts_per_token, false); FIELD(expert_intermediate, false); FIELD(shared_experts, false);
+    FIELD(dense_layers, false); FIELD(q_lora_rank, false); FIELD(kv_lora_rank, false); FIELD(rope_head_dim, false);
+    FIELD(nope_head_dim, false); FIELD(value_head_dim, false); FIELD(dtype_bytes, false); FIELD(kv_dtype_bytes, false);
+#undef FIELD
+    put(l, "tied_embeddings", CELL_JSON, false, m->tied_embeddings ? "true" : "false");
+}
+
+static bool same_shape_name(const struct kv_shape_entry *e, const char *name)
+{
+    return !name || !strcmp(e->name, name);
+}
+
+static void fill_models(struct list *l, const char *name)
+{
+    const struct kv_flag_value *tp = kv_args_get(l->args, "tp");
+    const struct kv_shape_entry *entries;
+    int32_t count = kv_model_list(l->arena, &entries, &l->diag);
+    for (int32_t i = 0; i < count; i++) {
+        struct kv_model_shape shape;
+        if (!same_shape_name(&entries[i], name)) continue;
+        if (!kv_model_load(l->arena, entries[i].name, "", (struct kv_pos){0}, &shape, &l->diag)) continue;
+        row_new(l);
+        put(l, "name", CELL_TEXT, true, entries[i].name);
+        if (kv_args_has(l->args, "kv")) {
+            put_kv(l, &shape, tp ? (int32_t)tp->number : 1);
+            continue;
+        }
+        put_shape(l, &shape);
+        put(l, "aliases", CELL_TEXT, false, entries[i].aliases);
+        put(l, "source", CELL_TEXT, false, entries[i].source);
+    }
+}
+
+static void fill_gpus(struct list *l, const char *name)
+{
+    const struct kv_shape_entry *entries;
+    int32_t count = kv_gpu_list(l->arena, &entries, &l->diag);
+    for (int32_t i = 0; i < count; i++) {
+        struct kv_gpu_spec gpu;
+        if (!same_shape_name(&entries[i], name)) continue;
+        if (!kv_gpu_load(l->arena, entries[i].name, "", (struct kv_pos){0}, &gpu, &l->diag)) continue;
+        row_new(l);
+        put(l, "name", CELL_TEXT, true, entries[i].name);
+        put_number(l, "memory_bytes", true, (double)gpu.memory_bytes);
+        put_number(l, "memory_bytes/s", true, gpu.memory_Bps);
+        put_number(l, "flops_bf16", true, gpu.flops_bf16);
+        put_number(l, "flops_fp8", true, gpu.flops_fp8);
+        put_number(l, "link_bytes/s", true, gpu.link_Bps);
+        put(l, "aliases", CELL_TEXT, false, entries[i].aliases);
+        put(l, "source", CELL_TEXT, false, entries[i].source);
+    }
+}
+
+/* ---- metrics ---- */
+
+/* The summary of a run of nothing has every number, with its unit and meaning. */
+static void fill_metrics(struct list *l, const char *name)
+{
+    static const char *const sources[] = { "hbm", "compute" };
+    struct kv_summary summary;
+    kv_summary_open(&summary, &(struct kv_summary_config){ .exact = true, .source = sources, .source_count = 2, .gpus = 1 });
+    kv_summary_end(&summary);
+    for (size_t i = 0; i < summary.fact.count; i++) {
+        const struct kv_fact *fact = &summary.fact.at[i];
+        if (name && strcmp(fact->name, name)) continue;
+        row_new(l);
+        put(l, "name", CELL_TEXT, true, kv_arena_text(l->arena, "%s", fact->name));
+        put(l, "units", CELL_TEXT, true, kv_arena_text(l->arena, "%s", fact->units));
+        put(l, "meaning", CELL_TEXT, true, kv_arena_text(l->arena, "%s", fact->long_name));
+    }
+    kv_summary_close(&summary);
+}
+
+/* ---- the command ---- */
+
+#define FAMILY(name) (1u << KV_FAMILY_##name)
+static const struct kind { const char *name; uint32_t families; void (*fill)(struct list *, const char *); const char *help; }
+kinds[] = {
+    { "models", 0, fill_models, "shapes of transformers (model.use)" },
+    { "gpus", 0, fill_gpus, "data sheets (cluster.nodes.gpu)" },
+    { "policies", FAMILY(evict) | FAMILY(route) | FAMILY(sched), NULL, "eviction, routing and scheduling together" },
+    { "compute", FAMILY(compute), NULL, "what a step costs (compute.kind)" },
+    { "evict", FAMILY(evict), NULL, "which block leaves a tier (tiers[].evict)" },
+    { "sched", FAMILY(sched), NULL, "order of the waiting queue (engine.sched)" },
+    { "route", FAMILY(route), NULL, "which instance serves a request (route.policy)" },
+    { "readers", FAMILY(reader), NULL, "formats of traces (workload.format)" },
+    { "params", 0, fill_params, "every key of a scenario; NAME: a section (engine) or a plug-in" },
+    { "metrics", 0, fill_metrics, "the numbers of a run's summary" },
+};
+#define KINDS (int32_t)(sizeof kinds / sizeof kinds[0])
+
+static void fill(struct list *l, const struct kind *kind, const char *name)
+{
+    if (kind->families) fill_plugins(l, kind->families, name);
+    else kind->fill(l, name);
+}
+
+/* Without an argument: every kind and, where they are few, the names in it. */
+static void print_overview(struct list *l)
+{
+    for (int32_t k = 0; k < KINDS; k++) {
+        l->rows.count = 0;
+        fill(l, &kinds[k], NULL);
+        kv_print("%-9s %s\n", kinds[k].name, kinds[k].help);
+        if (kinds[k].fill == fill_params || kinds[k].fill == fill_metrics) {
+            kv_print("          %zu; see `kvsim list %s`\n", l->rows.count, kinds[k].name);
+            continue;
+        }
+        size_t column = 0;
+        for (size_t r = 0; r < l->rows.count; r++) {
+            const char *name = cell_text(&l->rows.at[r], "name");
+            bool wrap = column + strlen(name) > 66;
+            kv_print("%s%s", column == 0 ? "          " : wrap ? "\n          " : ", ", name);
+            column = (wrap ? 0 : column) + strlen(name) + 2;
+        }
+        kv_print("\n");
+    }
+}
+
+static int usage(const char *what, const char *found, const char *const *known, int32_t count)
+{
+    struct kv_err err;
+    char all[1024] = "";
+    for (int32_t i = 0; i < count; i++) {
+        size_t used = strlen(all);
+        snprintf(all + used, sizeof all - used, "%s%s", i ? ", " : "", known[i]);
+    }
+    const char *near = kv_suggest(found, known, count);
+    kv_fail(&err, KV_EUSAGE, "list", "unknown %s '%s'%s%s%s; known: %s", what, found, near ? " (did you mean '" : "",
+            near ? near : "", near ? "'?)" : "", all);
+    return kv_cli_fail(&err);
+}
+
+static int unknown_kind(const char *word)
+{
+    const char *names[KINDS];
+    for (int32_t k = 0; k < KINDS; k++) names[k] = kinds[k].name;
+    return usage("kind", word, names, KINDS);
+}
+
+static int unknown_name(struct list *l, const struct kind *kind, const char *word)
+{
+    l->rows.count = 0;
+    if (kind->fill == fill_params) {   /* names are those of sections, not of keys */
+        int32_t count;
+        const struct kv_section *sections = kv_sections(&count);
+        for (int32_t s = 0; s < count; s++) {
+            row_new(l);
+            put(l, "name", CELL_TEXT, true, sections[s].path);
+        }
+        kind = NULL;
+    } else {
+        fill(l, kind, NULL);
+    }
+    const char **names = kv_arena_take(l->arena, (l->rows.count + 1) * sizeof *names);
+    for (size_t r = 0; r < l->rows.count; r++) names[r] = cell_text(&l->rows.at[r], "name");
+    return usage(kind ? "name" : "section", word, names, (int32_t)l->rows.count);
+}
+
+static int print_kind(struct list *l, const struct kind *kind, const char *name)
+{
+    fill(l, kind, name);
+    if (name && !l->rows.count) return unknown_name(l, kind, name);
+    if (kv_args_has(l->args, "json")) kv_print("%s\n", json_rows(l, 0, "  "));
+    else if (kind->fill == fill_params) print_params(l, 0);
+    else if (!name) print_table(l);
+    else {
+        size_t found = l->rows.count;   /* a name may exist in two families */
+        for (size_t r = 0; r < found; r++) {
+            const struct row row = l->rows.at[r];
+            print_record(&row);
+            if (kind->families) print_plugin_params(l, &row);
+        }
+    }
+    return KV_OK;
+}
+
+static int list(struct kv_args *args)
+{
+    struct list l = { .args = args, .arena = &args->arena };
+    const struct kv_flag_value *tp = kv_args_get(args, "tp");
+    const struct kind *kind = NULL;
+    for (int32_t k = 0; k < KINDS && args->arg_count; k++)
+        if (!strcmp(kinds[k].name, args->arg[0])) kind = &kinds[k];
+    struct kv_err err;
+    int code = KV_OK;
+    if ((kv_args_has(args, "kv") || tp) && !(kind && kind->fill == fill_models && kv_args_has(args, "kv"))) {
+        kv_fail(&err, KV_EUSAGE, "list", "--kv and --tp go together with `list models`: kvsim list models --kv --tp 2");
+        code = kv_cli_fail(&err);
+    } else if (tp && (tp->number < 1 || tp->number > 1024)) {
+        kv_fail(&err, KV_EUSAGE, "list", "--tp %s: expected 1..1024 GPUs", tp->text);
+        code = kv_cli_fail(&err);
+    } else if (!args->arg_count) {
+        print_overview(&l);
+    } else {
+        code = kind ? print_kind(&l, kind, args->arg_count > 1 ? args->arg[1] : NULL) : unknown_kind(args->arg[0]);
+    }
+    if (l.diag.errors) code = kv_cli_fail_diag(&l.diag, KV_ECONFIG, false);
+    kv_diag_close(&l.diag);
+    kv_vec_close(&l.rows);
+    return code;
+}
+
+static const struct kv_flag flags[] = {
+    { "json", 0, KV_FLAG_SWITCH, NULL, "a JSON array with everything known, sources included" },
+    { "kv", 0, KV_FLAG_SWITCH, NULL, "models: KV bytes per token and layer, per token, per block; of one GPU" },
+    { "tp", 0, KV_FLAG_COUNT, "N", "with --kv: tensor-parallel GPUs that share the heads (default 1)" },
+    { NULL, 0, KV_FLAG_SWITCH, NULL, NULL },
+};
+
+const struct kv_command kv_command_list = {
+    .name = "list", .usage = "[KIND [NAME]] [flags]", .help = "what there is to choose from, with units, defaults and sources",
+    .details = "KIND is one of models, gpus, policies, compute, evict, sched, route, readers, params,\n"
+               "metrics. NAME shows one of them in full; for params it is a section of the scenario\n"
+               "(engine, tiers[], ...) or a plug-in.",
+    .flags = flags, .arg_min = 0, .arg_max = 2, .run = list,
+};
