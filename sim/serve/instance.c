@@ -38,7 +38,7 @@ static kv_tick boundary_tk(const struct kv_instance *n, int64_t steps)
  * cost is monotone in the number of steps whatever the sign of the slope. */
 static int64_t boundaries_until(const struct kv_instance *n, kv_tick upto_tk, int64_t limit)
 {
-    kv_cost budget = ((kv_cost)(upto_tk - n->origin_tk) << KV_COST_BITS) - n->run_start;
+    kv_cost budget = (upto_tk - n->origin_tk) * KV_COST_PER_TICK - n->run_start;
     int64_t low = n->run_applied, high = limit;
     if (low >= high || run_cost(n, low + 1) > budget) return low;
     while (low < high) {

@@ -35,21 +35,30 @@ static int64_t ceil_ns(kv_tick tk)
 
 /* ---- requests on their way --------------------------------------------------------------------------------- */
 
-/* The request arrives at `arrival_ns`: it goes through the front end to the router. A failed one ends on arrival. */
-static void inject(struct kv_replay *r, uint32_t seq, int64_t arrival_ns)
+/* The request will arrive at `arrival_ns`. */
+static void expect(struct kv_replay *r, uint32_t seq, int64_t arrival_ns)
+{
+    kv_tick due_tk = arrival_ns * KV_TICKS_PER_NS;
+    kv_pqueue_push(&r->thinking, (struct kv_pentry){due_tk, kv_seq_at(r->serve, seq)->request, seq});
+}
+
+static void expect_turn(struct kv_replay *r, struct kv_turn *turn, int64_t arrival_ns)
+{
+    expect(r, turn->seq, arrival_ns);
+    turn->seq = KV_NONE;
+}
+
+/* The request arrives: it goes through the front end to the router. A failed one ends on arrival. */
+static void inject(struct kv_replay *r, uint32_t seq, kv_tick arrival_tk)
 {
     struct kv_seq *q = kv_seq_at(r->serve, seq);
-    q->arrival_tk = arrival_ns * KV_TICKS_PER_NS;
     int64_t overhead_ns = 0;
     if (!q->failed)
         overhead_ns = delay_ns(&config_of(r)->frontend_overhead, r->serve->config->seed, "frontend_overhead", q->request);
-    kv_pqueue_push(&r->coming, (struct kv_pentry){q->arrival_tk + overhead_ns * KV_TICKS_PER_NS, q->request, seq});
-}
-
-static void inject_turn(struct kv_replay *r, struct kv_turn *turn, int64_t arrival_ns)
-{
-    inject(r, turn->seq, arrival_ns);
-    turn->seq = KV_NONE;
+    q->arrival_tk = arrival_tk;
+    r->serve->counters.injected++;
+    kv_pqueue_push(&r->in_front_end,
+                   (struct kv_pentry){arrival_tk + overhead_ns * KV_TICKS_PER_NS, q->request, seq});
 }
 
 /* ---- rows -------------------------------------------------------------------------------------------------- */
@@ -119,26 +128,35 @@ static void skip_followers(struct kv_replay *r)
     while (r->next_first < r->turns.count && r->turns.at[r->next_first].follows) r->next_first++;
 }
 
-static void inject_due_rows(struct kv_replay *r, kv_tick now)
+static void inject_due(struct kv_replay *r, kv_tick now)
 {
     while (next_trace_tk(r) <= now) {
         if (r->ahead != KV_NONE) {
             uint32_t seq = r->ahead;
-            r->serve->counters.injected++;
-            inject(r, seq, kv_seq_at(r->serve, seq)->arrival_tk / KV_TICKS_PER_NS);
+            inject(r, seq, kv_seq_at(r->serve, seq)->arrival_tk);
             read_ahead(r);
         } else {
             struct kv_turn *turn = &r->turns.at[r->next_first++];
-            inject_turn(r, turn, turn->arrival_ns);
+            expect_turn(r, turn, turn->arrival_ns);
             skip_followers(r);
         }
     }
+    while (r->thinking.count > 0 && r->thinking.at[0].key <= now) {
+        struct kv_pentry top = kv_pqueue_pop(&r->thinking);
+        inject(r, top.value, top.key);
+    }
+}
+
+static kv_tick front_tk(const struct kv_pqueue *q)
+{
+    return q->count > 0 ? q->at[0].key : KV_TICK_NEVER;
 }
 
 static void arm(struct kv_replay *r)
 {
     kv_tick due = next_trace_tk(r);
-    if (r->coming.count > 0 && r->coming.at[0].key < due) due = r->coming.at[0].key;
+    if (front_tk(&r->thinking) < due) due = front_tk(&r->thinking);
+    if (front_tk(&r->in_front_end) < due) due = front_tk(&r->in_front_end);
     if (due != KV_TICK_NEVER) kv_timer_arm(r->serve->engine, r->timer, due);
     else kv_timer_disarm(r->serve->engine, r->timer);
 }
@@ -148,9 +166,8 @@ static void fire(void *owner, uint32_t kind)
     struct kv_replay *r = owner;
     (void)kind;
     kv_tick now = kv_engine_now(r->serve->engine);
-    inject_due_rows(r, now);
-    while (r->coming.count > 0 && r->coming.at[0].key <= now)
-        r->arrive(r->owner, kv_pqueue_pop(&r->coming).value);
+    inject_due(r, now);
+    while (front_tk(&r->in_front_end) <= now) r->arrive(r->owner, kv_pqueue_pop(&r->in_front_end).value);
     arm(r);
 }
 
@@ -161,9 +178,8 @@ static void take_closed(struct kv_replay *r, int64_t earliest_ns, bool think)
     struct kv_request request;
     uint32_t seq = take_row(r, &request);
     if (seq == KV_NONE) return;
-    r->serve->counters.injected++;
     int64_t pause_ns = think ? delay_ns(&config_of(r)->think, r->serve->config->seed, "think", request.index) : 0;
-    inject(r, seq, earliest_ns + pause_ns);
+    expect(r, seq, earliest_ns + pause_ns);
 }
 
 /* Reads the whole trace and ties each turn to the one before it. */
@@ -182,7 +198,6 @@ static void load_sessions(struct kv_replay *r)
             kv_map_put(&last_turn, key, (uint32_t)request.index);
         }
         kv_vec_push(&r->turns, turn);
-        r->serve->counters.injected++;
     }
     kv_map_close(&last_turn);
     skip_followers(r);
@@ -225,20 +240,26 @@ void kv_replay_ended(struct kv_replay *r, int64_t request)
         arm(r);
     } else if (config_of(r)->mode == KV_REPLAY_SESSION && r->turns.at[request].next >= 0) {
         struct kv_turn *turn = &r->turns.at[request], *next = &r->turns.at[turn->next];
-        inject_turn(r, next, ceil_ns(now) + think_ns(turn, next));
+        expect_turn(r, next, ceil_ns(now) + think_ns(turn, next));
         arm(r);
     }
 }
 
-void kv_replay_each(const struct kv_replay *r, void (*visit)(void *state, uint32_t seq), void *state)
+void kv_replay_finish(struct kv_replay *r, void (*visit)(void *state, uint32_t seq), void *state)
 {
-    for (size_t i = 0; i < r->coming.count; i++) visit(state, r->coming.at[i].value);
-    for (size_t i = 0; i < r->turns.count; i++)
-        if (r->turns.at[i].seq != KV_NONE) visit(state, r->turns.at[i].seq);
+    for (size_t i = 0; i < r->in_front_end.count; i++) visit(state, r->in_front_end.at[i].value);
+    for (size_t i = 0; i < r->thinking.count; i++) visit(state, r->thinking.at[i].value);
+    r->serve->counters.injected += (int64_t)r->thinking.count;
+    for (size_t i = 0; i < r->turns.count; i++) {
+        if (r->turns.at[i].seq == KV_NONE) continue;
+        visit(state, r->turns.at[i].seq);
+        r->serve->counters.injected++;
+    }
 }
 
 void kv_replay_close(struct kv_replay *r)
 {
-    kv_pqueue_close(&r->coming);
+    kv_pqueue_close(&r->thinking);
+    kv_pqueue_close(&r->in_front_end);
     kv_vec_close(&r->turns);
 }

@@ -19,7 +19,8 @@ struct kv_replay {
     int64_t taken;                     /* rows taken from the source */
     bool drained;                      /* the source has ended */
     uint32_t ahead;                    /* open: the row read ahead; KV_NONE */
-    struct kv_pqueue coming;           /* injected, not yet at the router: (due tick, request, seq) */
+    struct kv_pqueue thinking;         /* known to arrive: (arrival tick, request, seq) */
+    struct kv_pqueue in_front_end;     /* arrived, not yet at the router: (due tick, request, seq) */
     KV_VEC(struct kv_turn) turns;
     size_t next_first;                 /* session: next turn that follows nobody */
     void *owner;
@@ -31,9 +32,10 @@ bool kv_replay_open(struct kv_replay *r, struct kv_serve *serve, struct kv_sourc
                     void (*arrive)(void *owner, uint32_t seq), struct kv_err *err);
 /* A request has ended at the tick of the clock: closed and session replay go on from it. */
 void kv_replay_ended(struct kv_replay *r, int64_t request);
-/* Calls `visit` for every request taken into account that has not reached the router: on its way, or (session
- * replay) waiting for the turn before it. */
-void kv_replay_each(const struct kv_replay *r, void (*visit)(void *state, uint32_t seq), void *state);
+/* End of the run: calls `visit` for every request that has not reached the router. Those that were taken from the
+ * source but never arrived (a client thought, a turn waited for the one before it) count as injected now: each row
+ * taken has its record. */
+void kv_replay_finish(struct kv_replay *r, void (*visit)(void *state, uint32_t seq), void *state);
 void kv_replay_close(struct kv_replay *r);
 
 #endif

@@ -222,10 +222,10 @@ bool kv_sim_finish(struct kv_sim *sim, struct kv_err *err)
 {
     struct kv_sim_state state;
     kv_series_finish(&sim->series);
-    kv_sim_read(sim, &state);
     for (int32_t i = 0; i < sim->config->instance_count; i++)
         kv_instance_each(&sim->instance[i], record_unfinished, sim);
-    kv_replay_each(&sim->replay, record_unfinished, sim);
+    kv_replay_finish(&sim->replay, record_unfinished, sim);
+    kv_sim_read(sim, &state);
     check_invariants(sim, &state);
     if (sim->err.code != KV_OK) *err = sim->err;
     return sim->err.code == KV_OK;
