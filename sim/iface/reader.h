@@ -34,12 +34,13 @@ struct kv_reader_env {
     const char *path;          /* NULL for a generator */
     uint64_t seed;
     bool skip_bad_rows;
+    bool skip_digest;          /* nobody will ask for stats.digest: it may stay "" */
 };
 
 /* Totals for messages and /meta; filled as far as read. */
 struct kv_reader_stats {
     int64_t rows, failed_rows, bad_rows, bytes;
-    char digest[65];           /* sha256 over the decompressed bytes, hex; complete after the last row */
+    char digest[65];           /* sha256 over the decompressed bytes, hex; "" until the end of the file was read */
 };
 
 struct kv_reader_ops {
@@ -49,7 +50,8 @@ struct kv_reader_ops {
     bool has_sessions;
     size_t state_bytes;        /* given zeroed to open */
     bool (*open)(void *state, const void *params, const struct kv_reader_env *env, struct kv_err *err);
-    /* 1: *row filled; 0: end of the trace; -1: *err filled. */
+    /* 1: *row filled; 0: end of the trace; -1: *err filled. After -1 it may be called again: it goes on behind the
+     * bad row, or answers 0 when the file cannot be read on. */
     int (*next)(void *state, struct kv_row *row, struct kv_err *err);
     void (*stats)(const void *state, struct kv_reader_stats *stats);
     void (*close)(void *state);

@@ -71,7 +71,7 @@ struct kv_excerpt kv_excerpt(const char *text, size_t length)
     return e;
 }
 
-bool kv_input_open(struct kv_input *in, const char *path, struct kv_err *err)
+bool kv_input_open(struct kv_input *in, const char *path, bool digest, struct kv_err *err)
 {
     in->path = path;
     do in->file = open(path, O_RDONLY | O_CLOEXEC); while (in->file < 0 && errno == EINTR);
@@ -80,6 +80,8 @@ bool kv_input_open(struct kv_input *in, const char *path, struct kv_err *err)
         in->ended = in->failed = true;
         return kv_fail(err, KV_EIO, path, "cannot be opened: %s", strerror(why));
     }
+    in->opened = true;
+    if (!digest) return true;
     in->sha = kv_mem_take(sizeof *in->sha);
     kv_sha256_open(in->sha);
     return true;
@@ -94,8 +96,8 @@ void kv_input_close(struct kv_input *in)
     if (in->sha) {
         kv_sha256_close(in->sha);
         kv_mem_give(in->sha, sizeof *in->sha);
-        close(in->file);
     }
+    if (in->opened) close(in->file);
     if (in->text) kv_mem_give(in->text, in->capacity);
     *in = (struct kv_input){.ended = true};
 }
@@ -221,12 +223,12 @@ static bool refill(struct kv_input *in, struct kv_err *err)
     size_t before = in->end;
     int more = !in->started ? first_chunk(in, err) : in->gunzip ? inflate_chunk(in, err) : plain_chunk(in, err);
     if (more < 0) return false;
-    kv_sha256_add(in->sha, in->text + before, in->end - before);
+    if (in->sha) kv_sha256_add(in->sha, in->text + before, in->end - before);
     in->bytes += (int64_t)(in->end - before);
     memset(in->text + in->end, 0, KV_INPUT_PADDING);
     if (more == 0) {
         in->ended = true;
-        kv_sha256_hex(in->sha, in->digest);
+        if (in->sha) kv_sha256_hex(in->sha, in->digest);
     }
     return true;
 }

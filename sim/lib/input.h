@@ -28,15 +28,15 @@ struct kv_input {
     char digest[65];            /* sha256 over the decompressed bytes in hex; "" until the end was reached */
     /* private */
     int file;
-    bool started, ended;
+    bool opened, started, ended;
     struct kv_gunzip *gunzip;   /* NULL: plain */
     char *text;                 /* unread text is [begin, end) */
     size_t capacity, begin, end;
     struct kv_sha256 *sha;
 };
 
-/* The struct must be zeroed. A file that cannot be opened is KV_EIO. */
-bool kv_input_open(struct kv_input *in, const char *path, struct kv_err *err);
+/* The struct must be zeroed. A file that cannot be opened is KV_EIO. Without `digest` in->digest stays "". */
+bool kv_input_open(struct kv_input *in, const char *path, bool digest, struct kv_err *err);
 void kv_input_close(struct kv_input *in);
 /* 1: the next line; 0: end of the text; -1: *err. */
 int kv_input_line(struct kv_input *in, struct kv_err *err);

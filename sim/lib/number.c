@@ -73,8 +73,31 @@ static const char *read_decimal(const char *text, size_t length, struct decimal 
     return NULL;
 }
 
+/* The usual case, without 128-bit arithmetic: up to 9 digits, perhaps a point and up to 9 more that are not finer
+ * than a ns. False: not of this form. */
+static bool short_ns(const char *text, size_t length, int32_t unit_exponent, int64_t *ns)
+{
+    static const int64_t power_of_ten[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000};
+    int64_t sum = 0;
+    size_t i = 0;
+    unsigned digit;
+    for (; i < length && (digit = (unsigned)(unsigned char)text[i] - '0') <= 9; i++) sum = sum * 10 + digit;
+    if (i == 0 || i > 9) return false;
+    size_t places = 0;
+    if (i < length) {
+        if (text[i] != '.') return false;
+        places = length - i - 1;
+        if (places == 0 || places > (size_t)unit_exponent) return false;
+        for (i++; i < length && (digit = (unsigned)(unsigned char)text[i] - '0') <= 9; i++) sum = sum * 10 + digit;
+        if (i < length) return false;
+    }
+    *ns = sum * power_of_ten[(size_t)unit_exponent - places];
+    return true;
+}
+
 const char *kv_number_ns(const char *text, size_t length, int32_t unit_exponent, int64_t *ns)
 {
+    if (length < 20 && short_ns(text, length, unit_exponent, ns)) return NULL;
     struct decimal d = {0};
     const char *why = read_decimal(text, length, &d);
     if (why) return why;

@@ -20,7 +20,9 @@ bool kv_jitter_open(struct kv_jitter *j, const struct kv_workload_config *config
     j->stream = kv_stream("workload.jitter");
     j->range_ns = (int64_t)(config->jitter_s * 1e9 + 0.5);
     j->scout = kv_mem_take(j->reader->state_bytes);
-    if (!j->reader->open(j->scout, config->reader_params, env, err)) return false;
+    struct kv_reader_env ahead = *env;
+    ahead.skip_digest = true;
+    if (!j->reader->open(j->scout, config->reader_params, &ahead, err)) return false;
     step_scout(j);
     return true;
 }

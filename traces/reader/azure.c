@@ -30,7 +30,7 @@ static bool open_file(void *state, const void *params, const struct kv_reader_en
     (void)params;
     struct azure *a = state;
     a->skip_bad_rows = env->skip_bad_rows;
-    return kv_input_open(&a->in, env->path, err);
+    return kv_input_open(&a->in, env->path, !env->skip_digest, err);
 }
 
 static int read_header(struct azure *a, struct kv_err *err)

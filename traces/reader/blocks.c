@@ -51,7 +51,7 @@ static bool open_file(void *state, const void *params, const struct kv_reader_en
         .timestamp_exponent = p->timestamp_unit == UNIT_MS ? 6 : 9, .block_tokens = p->block_tokens,
         .bytes_per_token = p->bytes_per_token, .partial = (enum kv_partial)p->partial,
     };
-    return kv_input_open(&b->in, env->path, err);
+    return kv_input_open(&b->in, env->path, !env->skip_digest, err);
 }
 
 static bool read_row(struct blocks *b, struct kv_row *row, struct kv_err *err)

@@ -32,7 +32,7 @@ static bool open_file(void *state, const void *params, const struct kv_reader_en
     (void)params;
     struct burstgpt *b = state;
     b->skip_bad_rows = env->skip_bad_rows;
-    return kv_input_open(&b->in, env->path, err);
+    return kv_input_open(&b->in, env->path, !env->skip_digest, err);
 }
 
 static int read_header(struct burstgpt *b, struct kv_err *err)
@@ -82,8 +82,8 @@ static bool read_row(struct burstgpt *b, struct kv_row *row, struct kv_err *err)
     row->failed = row->output_tokens == 0;
     row->model = b->csv.field[b->column[MODEL]].text;
     f = &b->csv.field[b->column[LOG_TYPE]];
-    row->api = strcmp(f->text, "API log") == 0;
-    if (!row->api && strcmp(f->text, "Conversation log") != 0) {
+    row->api = f->length == 7 && memcmp(f->text, "API log", 7) == 0;
+    if (!row->api && (f->length != 16 || memcmp(f->text, "Conversation log", 16) != 0)) {
         return kv_input_fail(&b->in, err, "Log Type '%s'; expected 'Conversation log' or 'API log'",
                              kv_excerpt(f->text, f->length).text);
     }

@@ -26,7 +26,7 @@ static bool open_file(void *state, const void *params, const struct kv_reader_en
     (void)params;
     struct mooncake *m = state;
     m->skip_bad_rows = env->skip_bad_rows;
-    return kv_input_open(&m->in, env->path, err);
+    return kv_input_open(&m->in, env->path, !env->skip_digest, err);
 }
 
 static bool read_row(struct mooncake *m, struct kv_row *row, struct kv_err *err)
