@@ -22,7 +22,8 @@ struct kv_scenario {
     int32_t slo_count;                /* slo[0] is "default" when any is given */
     struct kv_output_config output;
     /* How the HBM pool came about, for tables and /meta. */
-    struct { int64_t capacity_bytes, weight_bytes, activation_bytes, block_bytes; const char *rule; } hbm;
+    struct { int64_t capacity_bytes, weight_bytes, activation_bytes, block_bytes; const char *rule;
+             const char *name; /* of the tier: its source label */ } hbm;
 };
 
 /* One `--set KEY=VALUE` on the command line, in order. */
