@@ -12,9 +12,12 @@ static const struct kv_section *const all[] = {
 };
 #define COUNT ((int32_t)(sizeof all / sizeof *all))
 
-const struct kv_section *kv_section_at(int32_t index)
+const struct kv_section *kv_sections(int32_t *count)
 {
-    return index >= 0 && index < COUNT ? all[index] : NULL;
+    static struct kv_section copy[COUNT];   /* the same contents whenever it is filled */
+    for (int32_t i = 0; i < COUNT; i++) copy[i] = *all[i];
+    *count = COUNT;
+    return copy;
 }
 
 const struct kv_section *kv_section_find(const char *path)

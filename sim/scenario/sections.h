@@ -37,8 +37,8 @@ struct kv_section {
     bool planned;             /* known and checked, but an error to use */
 };
 
-/* All sections; NULL past the last. */
-const struct kv_section *kv_section_at(int32_t index);
+/* All sections, in the order of a scenario file. */
+const struct kv_section *kv_sections(int32_t *count);
 const struct kv_section *kv_section_find(const char *path);
 /* "engine": path of a section that has this key; NULL when none has. */
 const char *kv_section_of_key(const char *key);
