@@ -16,7 +16,10 @@ struct kv_run_info {
     const char *set_text;              /* the --set list, one a line; "" */
     const char *const *source_names;   /* tiers in order, then "compute" */
     int32_t source_count;
+    const char *warnings;              /* one a line; NULL or "": none */
 };
+
+#define KV_RESULTS_SCHEMA "1.0.0"
 
 struct kv_results;
 /* path NULL: keep the summary only. Writes to PATH.tmp; refuses an existing PATH unless `force`. */

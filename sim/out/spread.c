@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim/out/spread.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim/base/err.h"
+
+void kv_spread_open(struct kv_spread *s, bool exact)
+{
+    *s = (struct kv_spread){.hist = NULL};
+    (void)exact;
+}
+
+void kv_spread_close(struct kv_spread *s)
+{
+    kv_vec_close(&s->bits);
+}
+
+void kv_spread_add(struct kv_spread *s, double value)
+{
+    uint64_t bits;
+    kv_assert(value >= 0);
+    memcpy(&bits, &value, sizeof bits);
+    kv_vec_push(&s->bits, bits);
+    s->count++;
+    s->sum += value;
+    if (value > s->max) s->max = value;
+}
+
+/* ---- order statistics ---- */
+
+/* Sorts at[] with `other` as room, least significant byte first; bytes that are the same everywhere are skipped. */
+static void radix_sort(uint64_t *at, uint64_t *other, size_t count)
+{
+    uint64_t *from = at, *to = other;
+    for (int digit = 0; digit < 8; digit++) {
+        size_t place[256] = {0}, start = 0;
+        for (size_t i = 0; i < count; i++) place[from[i] >> 8 * digit & 255]++;
+        if (place[from[0] >> 8 * digit & 255] == count) continue;
+        for (int i = 0; i < 256; i++) {
+            size_t here = place[i];
+            place[i] = start;
+            start += here;
+        }
+        for (size_t i = 0; i < count; i++) to[place[from[i] >> 8 * digit & 255]++] = from[i];
+        uint64_t *swap = from;
+        from = to;
+        to = swap;
+    }
+    if (from != at) memcpy(at, from, count * sizeof *at);
+}
+
+#define BUCKETS 65536
+
+/* Values at ascending `rank`s (from 0) of the sorted order: deals the values into buckets by their leading bits and
+ * sorts only the buckets that hold a rank. Doubles' bits are nearly a logarithm, so buckets are fine whatever the
+ * scale; the worst case is one radix sort of everything. */
+static void order_statistics(const uint64_t *at, size_t count, const size_t *rank, int ranks, uint64_t *value)
+{
+    uint64_t least = at[0], most = at[0];
+    for (size_t i = 1; i < count; i++) {
+        if (at[i] < least) least = at[i];
+        if (at[i] > most) most = at[i];
+    }
+    int shift = 0;
+    while ((most - least) >> shift >= BUCKETS) shift++;
+    size_t *bucket = kv_mem_take(BUCKETS * sizeof *bucket);
+    for (size_t i = 0; i < count; i++) bucket[(at[i] - least) >> shift]++;
+
+    /* bucket[b] becomes where its values are gathered, or SIZE_MAX when nobody asks for them. */
+    struct { size_t gathered, first_rank, count; } part[16];
+    int parts = 0;
+    size_t below = 0, gathered = 0;
+    for (int b = 0, r = 0; b < BUCKETS; b++) {
+        size_t here = bucket[b];
+        bucket[b] = SIZE_MAX;
+        if (r < ranks && rank[r] < below + here) {
+            part[parts].gathered = bucket[b] = gathered;
+            part[parts].first_rank = below;
+            part[parts++].count = here;
+            gathered += here;
+            while (r < ranks && rank[r] < below + here) r++;
+        }
+        below += here;
+    }
+    uint64_t *room = kv_mem_take(2 * gathered * sizeof *room);
+    for (size_t i = 0; i < count; i++) {
+        size_t *to = &bucket[(at[i] - least) >> shift];
+        if (*to != SIZE_MAX) room[(*to)++] = at[i];
+    }
+    for (int p = 0, r = 0; p < parts; p++) {
+        radix_sort(room + part[p].gathered, room + gathered, part[p].count);
+        for (; r < ranks && rank[r] < part[p].first_rank + part[p].count; r++) {
+            value[r] = room[part[p].gathered + rank[r] - part[p].first_rank];
+        }
+    }
+    kv_mem_give(room, 2 * gathered * sizeof *room);
+    kv_mem_give(bucket, BUCKETS * sizeof *bucket);
+}
+
+/* ---- percentiles ---- */
+
+enum { AT_P50, AT_P90, AT_P95, AT_P99, AT_COUNT };
+static const double fraction[AT_COUNT] = {0.50, 0.90, 0.95, 0.99};
+/* With more values than this the confidence interval of p99 is of no interest (ux.md 4.1). */
+#define CONFIDENCE_COUNT_MAX 10000
+
+/* numpy's linear interpolation, operation for operation (numpy/lib/function_base.py, _lerp). */
+static double between(double low, double high, double t)
+{
+    return t >= 0.5 ? high - (high - low) * (1 - t) : low + (high - low) * t;
+}
+
+static int by_rank(const void *a, const void *b)
+{
+    size_t x = *(const size_t *)a, y = *(const size_t *)b;
+    return (x > y) - (x < y);
+}
+
+static double value_at(const size_t *rank, const uint64_t *bits, int ranks, size_t wanted)
+{
+    double value = (double)NAN;
+    for (int i = 0; i < ranks; i++) {
+        if (rank[i] == wanted) memcpy(&value, &bits[i], sizeof value);
+    }
+    return value;
+}
+
+/* Ranks between which the true quantile lies with 95 % confidence: n q -+ 1.96 sqrt(n q (1 - q)). */
+static void confidence_ranks(size_t count, double q, size_t *low, size_t *high)
+{
+    double n = (double)count, middle = n * q, half = 1.96 * sqrt(n * q * (1 - q));
+    double first = floor(middle - half), last = ceil(middle + half);
+    *low = first < 0 ? 0 : (size_t)first;
+    *high = last > n - 1 ? count - 1 : (size_t)last;
+}
+
+static void exact_percentiles(const struct kv_spread *s, struct kv_spread_view *view)
+{
+    size_t count = s->bits.count, low[AT_COUNT], rank[2 * AT_COUNT + 2], confident[2] = {0, 0};
+    uint64_t value[2 * AT_COUNT + 2];
+    double *const percentile[AT_COUNT] = {&view->p50, &view->p90, &view->p95, &view->p99};
+    int ranks = 0;
+    for (int i = 0; i < AT_COUNT; i++) {
+        low[i] = (size_t)(fraction[i] * (double)(count - 1));
+        rank[ranks++] = low[i];
+        rank[ranks++] = low[i] + 1 < count ? low[i] + 1 : low[i];
+    }
+    bool confidence = count < CONFIDENCE_COUNT_MAX;
+    if (confidence) {
+        confidence_ranks(count, fraction[AT_P99], &confident[0], &confident[1]);
+        rank[ranks++] = confident[0];
+        rank[ranks++] = confident[1];
+    }
+    qsort(rank, (size_t)ranks, sizeof *rank, by_rank);
+    order_statistics(s->bits.at, count, rank, ranks, value);
+    for (int i = 0; i < AT_COUNT; i++) {
+        size_t next = low[i] + 1 < count ? low[i] + 1 : low[i];
+        *percentile[i] = between(value_at(rank, value, ranks, low[i]), value_at(rank, value, ranks, next),
+                                 fraction[i] * (double)(count - 1) - (double)low[i]);
+    }
+    if (confidence) {
+        view->p99_low = value_at(rank, value, ranks, confident[0]);
+        view->p99_high = value_at(rank, value, ranks, confident[1]);
+    }
+}
+
+struct kv_spread_view kv_spread_end(struct kv_spread *s)
+{
+    double none = (double)NAN;
+    struct kv_spread_view view = {s->count, none, none, none, none, none, none, none, none};
+    if (!s->count) return view;
+    view.mean = s->sum / (double)s->count;
+    view.max = s->max;
+    exact_percentiles(s, &view);
+    return view;
+}
