@@ -166,7 +166,7 @@ static const char *range_text(struct kv_arena *arena, const struct kv_param *p)
 }
 
 /* `prefix` names the section or plug-in: "engine.", "roofline." or "". */
-static void param_row(struct list *l, const char *prefix, const struct kv_param *p, bool required)
+static void param_row(struct list *l, const char *prefix, const struct kv_param *p, bool required, bool planned)
 {
     row_new(l);
     put(l, "key", CELL_TEXT, true, kv_arena_text(l->arena, "%s%s", prefix, p->key));
@@ -174,7 +174,7 @@ static void param_row(struct list *l, const char *prefix, const struct kv_param 
     put(l, "default", CELL_TEXT, true, p->preset ? (*p->preset ? p->preset : "\"\"") : required ? "(required)" : "");
     put(l, "range", CELL_TEXT, true, range_text(l->arena, p));
     put(l, "units", CELL_TEXT, false, kv_units_accepted(p->dim));
-    put(l, "help", CELL_TEXT, true, p->help);
+    put(l, "help", CELL_TEXT, true, planned ? kv_arena_text(l->arena, "%s (not built yet)", p->help) : p->help);
     put(l, "source", CELL_TEXT, false, p->source);
 }
 
@@ -191,23 +191,29 @@ static void print_params(const struct list *l, size_t from)
     }
 }
 
+static const char *section_name(const struct kv_section *section)
+{
+    return *section->path ? section->path : "top";
+}
+
 static void fill_params(struct list *l, const char *name)
 {
     int32_t count;
-    const struct kv_section *sections = kv_sections(&count);
-    for (int32_t s = 0; s < count; s++) {
-        if (name && strcmp(sections[s].path, name)) continue;
-        const char *prefix = *sections[s].path ? kv_arena_text(l->arena, "%s.", sections[s].path) : "";
-        for (const struct kv_param *p = sections[s].params; p && p->key; p++) param_row(l, prefix, p, true);
-        for (const struct kv_special *p = sections[s].specials; p && p->param.key; p++)
-            param_row(l, prefix, &p->param, false);
+    const struct kv_section *section = kv_sections(&count);
+    for (int32_t i = 0; i < count; i++, section++) {
+        if (name && strcmp(section_name(section), name)) continue;
+        const char *prefix = *section->path ? kv_arena_text(l->arena, "%s.", section->path) : "";
+        for (const struct kv_param *p = section->params; p && p->key; p++)
+            param_row(l, prefix, p, true, section->planned);
+        for (const struct kv_special *p = section->specials; p && p->param.key; p++)
+            param_row(l, prefix, &p->param, false, section->planned);
     }
     int32_t plugins;
     const struct kv_plugin *plugin = kv_plugins(&plugins);
     for (int32_t i = 0; i < plugins; i++, plugin++) {
         if (name && strcmp(plugin->name, name) && strcmp(kv_family_name(plugin->family), name)) continue;
         const char *prefix = kv_arena_text(l->arena, "%s %s: ", kv_family_name(plugin->family), plugin->name);
-        for (const struct kv_param *p = plugin->info->params; p && p->key; p++) param_row(l, prefix, p, true);
+        for (const struct kv_param *p = plugin->info->params; p && p->key; p++) param_row(l, prefix, p, true, false);
     }
 }
 
@@ -217,7 +223,7 @@ static void fill_params(struct list *l, const char *name)
 static const char *params_json(struct list *l, const struct kv_plugin_info *info)
 {
     size_t from = l->rows.count;
-    for (const struct kv_param *p = info->params; p && p->key; p++) param_row(l, "", p, true);
+    for (const struct kv_param *p = info->params; p && p->key; p++) param_row(l, "", p, true, false);
     const char *text = json_rows(l, from, "    ");
     l->rows.count = from;
     return text;
@@ -245,7 +251,7 @@ static void print_plugin_params(struct list *l, const struct row *row)
         if (strcmp(kv_family_name((enum kv_family)f), cell_text(row, "family"))) continue;
         const struct kv_plugin *plugin = kv_plugin_find((enum kv_family)f, cell_text(row, "name"));
         size_t from = l->rows.count;
-        for (const struct kv_param *p = plugin->info->params; p && p->key; p++) param_row(l, "", p, true);
+        for (const struct kv_param *p = plugin->info->params; p && p->key; p++) param_row(l, "", p, true, false);
         kv_print(l->rows.count > from ? "parameters:\n" : "no parameters\n");
         print_params(l, from);
         l->rows.count = from;
@@ -417,10 +423,10 @@ static int unknown_name(struct list *l, const struct kind *kind, const char *wor
     l->rows.count = 0;
     if (kind->fill == fill_params) {   /* names are those of sections, not of keys */
         int32_t count;
-        const struct kv_section *sections = kv_sections(&count);
-        for (int32_t s = 0; s < count; s++) {
+        const struct kv_section *section = kv_sections(&count);
+        for (int32_t i = 0; i < count; i++, section++) {
             row_new(l);
-            put(l, "name", CELL_TEXT, true, sections[s].path);
+            put(l, "name", CELL_TEXT, true, section_name(section));
         }
         kind = NULL;
     } else {
