@@ -372,6 +372,14 @@ static void boundary(void *owner, uint32_t kind)
 
 /* ---- what the cluster calls -------------------------------------------------------------------------------- */
 
+bool kv_instance_accepts(const struct kv_sim_config *config, int64_t input_tokens, int64_t output_tokens)
+{
+    const struct kv_engine_config *engine = &config->engine;
+    int64_t tokens = input_tokens + output_tokens - 1;
+    if ((tokens + engine->block_tokens - 1) / engine->block_tokens > config->hbm_blocks) return false;
+    return engine->chunked_prefill || tokens <= engine->max_num_batched_tokens;
+}
+
 void kv_instance_open(struct kv_instance *n, struct kv_serve *serve, int32_t id, void *compute_state)
 {
     *n = (struct kv_instance){.serve = serve, .id = id, .compute = compute_state, .blocked_seq = KV_NONE};

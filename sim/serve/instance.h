@@ -82,6 +82,8 @@ struct kv_instance {
     int64_t blocked_registrations, blocked_shared_hits;
 };
 
+/* Rule 7: whether an instance can ever serve such a request. */
+bool kv_instance_accepts(const struct kv_sim_config *config, int64_t input_tokens, int64_t output_tokens);
 void kv_instance_open(struct kv_instance *n, struct kv_serve *serve, int32_t id, void *compute_state);
 void kv_instance_close(struct kv_instance *n);
 /* Takes a request in at the tick of the clock; arms or cuts so that it is seen by the next boundary. */

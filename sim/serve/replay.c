@@ -48,12 +48,12 @@ static void expect_turn(struct kv_replay *r, struct kv_turn *turn, int64_t arriv
     turn->seq = KV_NONE;
 }
 
-/* The request arrives: it goes through the front end to the router. A failed one ends on arrival. */
+/* The request arrives: it goes through the front end to the router, unless it is refused on the spot. */
 static void inject(struct kv_replay *r, uint32_t seq, kv_tick arrival_tk)
 {
     struct kv_seq *q = kv_seq_at(r->serve, seq);
     int64_t overhead_ns = 0;
-    if (!q->failed)
+    if (q->refusal == KV_STATUS_FINISHED)
         overhead_ns = delay_ns(&config_of(r)->frontend_overhead, r->serve->config->seed, "frontend_overhead", q->request);
     q->arrival_tk = arrival_tk;
     r->serve->counters.injected++;
@@ -74,9 +74,10 @@ static uint32_t make_seq(struct kv_replay *r, const struct kv_request *request)
         .input_tokens = request->input_tokens, .output_tokens = request->output_tokens,
         .priority = request->priority, .own_run = KV_NONE, .session = request->session, .place = KV_NONE,
         .turn = request->turn, .slo_class = request->slo_class, .instance = KV_NO_INSTANCE,
-        .failed = request->failed,
     };
-    if (!request->failed) q->urgency = serve->config->sched->urgency(serve->config->sched_params, request);
+    if (request->failed) q->refusal = KV_STATUS_FAILED;
+    else if (!kv_instance_accepts(serve->config, q->input_tokens, q->output_tokens)) q->refusal = KV_STATUS_REJECTED;
+    else q->urgency = serve->config->sched->urgency(serve->config->sched_params, request);
     if (request->prefix.ids && request->prefix.ids_count == 0) q->prefix = (struct kv_prefix){0};
     if (q->prefix.ids) {
         size_t bytes = request->prefix.ids_count * sizeof *request->prefix.ids;

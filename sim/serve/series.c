@@ -28,10 +28,9 @@ static struct kv_counters difference(const struct kv_counters *a, const struct k
 }
 
 /* A bin holds the counters as they stood at its end until it is read: merging two is dropping the first. */
-static void sample(struct kv_series *s)
+static void sample(struct kv_series *s, kv_tick now)
 {
     struct kv_sim_state state;
-    kv_tick now = kv_engine_now(s->serve->engine);
     kv_sim_read(s->sim, &state);
     kv_vec_push(&s->bins, ((struct kv_bin){
         .start_tk = s->last_tk, .end_tk = now, .samples = 1, .grown = state.counters,
@@ -64,7 +63,7 @@ static void fire(void *owner, uint32_t kind)
 {
     struct kv_series *s = owner;
     (void)kind;
-    sample(s);
+    sample(s, kv_engine_now(s->serve->engine));
     if (s->automatic && s->bins.count == KV_SERIES_BINS_AUTO) merge_pairs(s);
     if (s->bins.count > KV_SERIES_BINS_MAX) {
         kv_fail(s->err, KV_ECONFIG, "output.timeseries", "a step of %g s gives more than %d bins before %g s of simulated "
@@ -90,9 +89,9 @@ void kv_series_open(struct kv_series *s, struct kv_serve *serve, struct kv_sim *
     kv_timer_arm(serve->engine, s->timer, s->step_tk);
 }
 
-void kv_series_finish(struct kv_series *s)
+void kv_series_finish(struct kv_series *s, kv_tick end_tk)
 {
-    if (s->step_tk > 0 && kv_engine_now(s->serve->engine) > s->last_tk) sample(s);
+    if (s->step_tk > 0 && end_tk > s->last_tk) sample(s, end_tk);
 }
 
 void kv_series_bin(const struct kv_series *s, int32_t index, struct kv_bin *bin)

@@ -25,8 +25,8 @@ struct kv_series {
 
 void kv_series_open(struct kv_series *s, struct kv_serve *serve, struct kv_sim *sim,
                     const struct kv_instance *instances, struct kv_err *err);
-/* Ends the last bin at the clock's tick. */
-void kv_series_finish(struct kv_series *s);
+/* Ends the last bin at end_tk. */
+void kv_series_finish(struct kv_series *s, kv_tick end_tk);
 void kv_series_bin(const struct kv_series *s, int32_t index, struct kv_bin *bin);
 void kv_series_close(struct kv_series *s);
 

@@ -17,6 +17,7 @@ struct kv_sim {
     struct kv_series series;
     const struct kv_seq *routing;  /* request that the router looks at */
     int64_t recorded[KV_STATUS_COUNT];
+    bool limited;                  /* ended by the time limit, where the clock then stands */
     struct kv_err err;             /* first failure inside an event */
 };
 
@@ -39,9 +40,15 @@ static void fill_stages(struct kv_record *r, const struct kv_seq *q, bool waitin
     if (token) r->decode_tk = end_tk - q->first_token_tk - in_decode_tk;
 }
 
+static kv_tick end_tk(const struct kv_sim *sim)
+{
+    return sim->limited ? sim->config->time_limit_tk : kv_engine_now(sim->serve.engine);
+}
+
 static void record(struct kv_sim *sim, const struct kv_seq *q, enum kv_status status)
 {
-    kv_tick now = kv_engine_now(sim->serve.engine);
+    kv_tick now = end_tk(sim);
+    bool unfinished = status == KV_STATUS_UNFINISHED;
     struct kv_record r = {
         .request = q->request, .trace_row = q->trace_row, .arrival_tk = q->arrival_tk,
         .first_sched_tk = q->first_sched_tk, .first_token_tk = q->first_token_tk,
@@ -51,13 +58,13 @@ static void record(struct kv_sim *sim, const struct kv_seq *q, enum kv_status st
         .preemptions = q->preemptions, .session = q->session, .turn = q->turn, .slo_class = q->slo_class,
         .instance = q->instance, .status = (uint8_t)status,
     };
-    if (status == KV_STATUS_UNFINISHED && q->instance != KV_NO_INSTANCE)
+    if (unfinished && q->instance != KV_NO_INSTANCE)
         r.generated_tokens = kv_instance_generated_tokens(&sim->instance[q->instance], q);
     if (q->first_sched_tk >= 0) {
         r.prompt_tokens_by_source[0] = q->hit_tokens;
         r.prompt_tokens_by_source[1] = q->input_tokens - q->hit_tokens;
     }
-    if (status == KV_STATUS_FINISHED || status == KV_STATUS_UNFINISHED) fill_stages(&r, q, q->place == KV_NONE && status == KV_STATUS_UNFINISHED, now);
+    if (unfinished || status == KV_STATUS_FINISHED) fill_stages(&r, q, unfinished && q->place == KV_NONE, now);
     if (status == KV_STATUS_FINISHED)
         kv_assert(r.queue_tk + r.fetch_stall_tk + r.prefill_tk + r.decode_tk + r.preempted_tk == now - q->arrival_tk);
     sim->recorded[status]++;
@@ -115,21 +122,12 @@ static int32_t match_blocks(void *cluster, int32_t instance)
     return kv_instance_match_blocks(advanced(sim, instance), &sim->routing->prefix, sim->routing->input_tokens);
 }
 
-/* Rule 7. */
-static bool fits(const struct kv_sim *sim, const struct kv_seq *q)
-{
-    const struct kv_engine_config *engine = &sim->config->engine;
-    int64_t tokens = (int64_t)q->input_tokens + q->output_tokens - 1;
-    if ((tokens + engine->block_tokens - 1) / engine->block_tokens > sim->config->hbm_blocks) return false;
-    return engine->chunked_prefill || tokens <= engine->max_num_batched_tokens;
-}
-
 static void arrive(void *owner, uint32_t seq)
 {
     struct kv_sim *sim = owner;
     const struct kv_seq *q = kv_seq_at(&sim->serve, seq);
-    if (q->failed || !fits(sim, q)) {
-        ended(sim, seq, q->failed ? KV_STATUS_FAILED : KV_STATUS_REJECTED);
+    if (q->refusal != KV_STATUS_FINISHED) {
+        ended(sim, seq, q->refusal);
         return;
     }
     struct kv_route_view view = {.cluster = sim, .instance_count = sim->config->instance_count,
@@ -179,6 +177,7 @@ bool kv_sim_run(struct kv_sim *sim, uint64_t events, enum kv_sim_end *end, struc
     while (kv_engine_fired(engine) < until) {
         if (kv_engine_next_tk(engine) > sim->config->time_limit_tk && kv_engine_next_tk(engine) != KV_TICK_NEVER) {
             *end = KV_SIM_TIME_LIMIT;
+            sim->limited = true;
             return true;
         }
         if (sim->config->event_limit && kv_engine_fired(engine) >= sim->config->event_limit) {
@@ -221,7 +220,8 @@ static void check_invariants(const struct kv_sim *sim, const struct kv_sim_state
 bool kv_sim_finish(struct kv_sim *sim, struct kv_err *err)
 {
     struct kv_sim_state state;
-    kv_series_finish(&sim->series);
+    kv_sim_read(sim, &state);   /* applies what is past, before anybody is recorded */
+    kv_series_finish(&sim->series, end_tk(sim));
     for (int32_t i = 0; i < sim->config->instance_count; i++)
         kv_instance_each(&sim->instance[i], record_unfinished, sim);
     kv_replay_finish(&sim->replay, record_unfinished, sim);
@@ -287,7 +287,7 @@ void kv_sim_read(struct kv_sim *sim, struct kv_sim_state *state)
 {
     *state = (struct kv_sim_state){0};
     for (int32_t i = 0; i < sim->config->instance_count; i++) {
-        kv_instance_advance(&sim->instance[i], kv_engine_seen_tk(sim->serve.engine));
+        kv_instance_advance(&sim->instance[i], sim->limited ? end_tk(sim) : kv_engine_seen_tk(sim->serve.engine));
         add_instance(&sim->instance[i], state);
     }
     state->counters = sim->serve.counters;

@@ -7,7 +7,7 @@ static bool keep(void *state, const struct kv_record *record, struct kv_err *err
     if (record->request < 0 || record->request >= run->count)
         return kv_fail(err, KV_EINTERNAL, "sink", "a record of request %lld", (long long)record->request);
     run->given_twice |= run->came[record->request];
-    run->came[record->request] = true;
+    run->came[record->request] = record->arrival_tk >= 0;   /* -1: taken from the source, never arrived */
     run->records[record->request] = *record;
     run->given++;
     return true;
