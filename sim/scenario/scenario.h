@@ -37,5 +37,7 @@ void kv_scenario_close(struct kv_scenario *s);
 /* The resolved scenario as YAML: every key in force, defaults written out. With `origin`, a comment on each line
  * says where the value came from (default, FILE:LINE, --set). Loading the text again gives the same text. */
 char *kv_scenario_resolved(struct kv_scenario *s, bool origin);
+/* JSON schema of a scenario, from the tables that read it. */
+const char *kv_scenario_schema(struct kv_arena *arena);
 
 #endif

@@ -200,6 +200,22 @@ static void load_window(struct kv_load *l, struct kv_yaml *map)
 
 /* ---- trace and format ---- */
 
+/* "configs/../traces/x" as "traces/x", where that is the same file (a link in between could make it another). */
+static const char *shorter(struct kv_load *l, const char *path)
+{
+    struct stat before, after;
+    char *text = kv_arena_text(l->arena, "%s", path);
+    for (char *up; (up = strstr(text, "/../"));) {
+        char *start = up;
+        while (start > text && start[-1] != '/') start--;
+        if (start == up || !strncmp(start, "..", 2)) break;
+        memmove(start, up + 4, strlen(up + 4) + 1);
+    }
+    bool same = stat(path, &before) == 0 && stat(text, &after) == 0 && before.st_dev == after.st_dev
+                && before.st_ino == after.st_ino;
+    return same ? text : path;
+}
+
 /* Sets workload.trace to the path that exists: as written, or from the folder of the file that names it. */
 static void find_trace(struct kv_load *l, struct kv_yaml *node, const char *given)
 {
@@ -221,8 +237,8 @@ static void find_trace(struct kv_load *l, struct kv_yaml *node, const char *give
         kv_load_error(l, node, NULL, "workload.trace: '%s' is a folder, not a trace", path);
         return;
     }
-    l->s->workload.trace = path;
-    node->text = path;   /* the resolved scenario names the file that is read */
+    l->s->workload.trace = shorter(l, path);
+    node->text = l->s->workload.trace;   /* the resolved scenario names the file that is read */
 }
 
 /* The format whose name is part of the file name, or of the folder's; NULL when none is, or more than one. */
