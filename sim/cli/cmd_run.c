@@ -24,6 +24,7 @@ struct run {
     struct kv_request first;          /* read ahead, so that a bad trace is told before anything is written */
     bool first_held, source_ended;
     struct kv_run_info info;
+    const char *source_name[2];
     struct kv_results *results;
     struct kv_sim *sim;
     FILE *event_log;
@@ -181,11 +182,12 @@ static bool open_event_log(struct run *r, struct kv_err *err)
 
 static bool open_run(struct run *r, struct kv_err *err)
 {
-    static const char *const sources[] = { "hbm", "compute" };
     struct kv_source source = { r, source_next };
+    r->source_name[0] = r->scenario.hbm.name;
+    r->source_name[1] = "compute";
     r->info.scenario = &r->scenario;
     r->info.resolved_yaml = kv_scenario_resolved(&r->scenario, false);
-    r->info.source_names = sources;
+    r->info.source_names = r->source_name;
     r->info.source_count = 2;
     kv_cli_interrupted();   /* from here on a first Ctrl-C ends the run with results */
     if (r->out_path) kv_cli_scratch(kv_arena_text(&r->args->arena, "%s.tmp", r->out_path));
@@ -327,6 +329,18 @@ static int run_loaded(struct run *r)
     return KV_OK;
 }
 
+/* Warnings of a good scenario: told now, and kept for /quality without their places in a file. */
+static void keep_warnings(struct run *r)
+{
+    const char *text = "";
+    for (size_t i = 0; i < r->diag.note.count; i++) {
+        text = kv_arena_text(&r->args->arena, "%s%s\n", text, r->diag.note.at[i].text);
+    }
+    r->info.warnings = text;
+    if (!r->quiet) kv_cli_say_diag(&r->diag, r->json_errors);
+    kv_diag_close(&r->diag);   /* an error below starts a list of its own */
+}
+
 static int run(struct kv_args *args)
 {
     struct run r = { .args = args };
@@ -344,8 +358,7 @@ static int run(struct kv_args *args)
     if (!kv_scenario_load(&r.scenario, args->arg[0], set, set_count, &r.diag)) {
         code = kv_cli_fail_diag(&r.diag, KV_ECONFIG, r.json_errors);
     } else {
-        if (!r.quiet) kv_cli_say_diag(&r.diag, r.json_errors);
-        kv_diag_close(&r.diag);   /* told; an error below starts a list of its own */
+        keep_warnings(&r);
         code = run_loaded(&r);
     }
     if (r.sim) kv_sim_close(r.sim);

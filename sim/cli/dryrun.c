@@ -117,7 +117,7 @@ static void print_table(const struct kv_scenario *s, const struct load *l, doubl
     if (share < 0) kv_print("load         set by the clients, not by the trace\n");
     else kv_print("load         %.3f of the cluster's time, without prefix hits%s\n", share,
                   share > 1 ? ": more than it can serve" : "");
-    kv_print("memory       up to about %.0f MiB for kvsim, caches full\n", memory_bytes / 0x1p20);
+    kv_print("memory       about %.1f MiB of state in kvsim once the caches are full\n", memory_bytes / 0x1p20);
     kv_print("dry run; nothing was simulated\n");
 }
 

@@ -46,6 +46,13 @@ for signal in INT TERM; do
     [ -s "$work/out" ] || fail "SIG$signal: no table"
 done
 
+start --progress bar
+shown() { tr '\r' '\n' <"$work/err" | grep -c 'sim [0-9:]* | [0-9]* req | .* | q=[0-9]* | hbm [0-9]*%$'; }
+for ((k = 0; k < 100; k++)); do [ "$(shown)" -ge 2 ] && break; sleep 0.05; done
+[ "$(shown)" -ge 2 ] || fail "--progress bar: no line"
+kill -INT $pid
+finish
+
 start --progress none
 for i in 1 2; do
     kill -USR1 $pid
@@ -63,5 +70,5 @@ finish
 [ ! -e "$work/a.h5.tmp" ] || fail "two signals: temporary file left"
 [ ! -e "$work/a.h5" ] || fail "two signals: results left"
 
-[ $failed = 0 ] && echo "signals: INT, TERM, USR1, twice"
+[ $failed = 0 ] && echo "signals: INT, TERM, bar, USR1, twice"
 exit $failed
