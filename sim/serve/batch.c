@@ -61,6 +61,17 @@ static int64_t phase_of(const struct kv_instance *n, uint32_t place)
     return rest > 0 ? block - rest : -rest;
 }
 
+/* Members start to decode in the order of their admission, so publishers stay in running order. */
+static void add_publisher(struct kv_instance *n, uint32_t place, const struct kv_seq *q)
+{
+    for (size_t i = 0; i < n->publishers.count && !n->publishers_meet; i++) {
+        const struct kv_seq *other = kv_seq_at(n->serve, n->place[n->publishers.at[i]].seq);
+        n->publishers_meet = q->prefix.ids || other->prefix.ids || q->prefix.own_stream == other->prefix.own_stream
+                             || q->prefix.shared_tokens > q->input_tokens;
+    }
+    kv_vec_push(&n->publishers, place);
+}
+
 void kv_batch_join(struct kv_instance *n, uint32_t place)
 {
     struct kv_place *p = &n->place[place];
@@ -76,9 +87,8 @@ void kv_batch_join(struct kv_instance *n, uint32_t place)
     if (n->ctx_max >= 0 && ctx > n->ctx_max) n->ctx_max = ctx;
     n->phase[phase_of(n, place)]++;
     kv_heap_set(&n->finishing, (struct kv_heap_key){last_step, (uint64_t)p->admission << 32 | place});
-    /* Members start to decode in the order of their admission, so publishers stay in running order. */
     if (q->slot_capacity > kv_prefix_known_blocks(&q->prefix, q->computed_tokens, block_tokens(n)))
-        kv_vec_push(&n->publishers, place);
+        add_publisher(n, place, q);
 }
 
 void kv_batch_freeze(struct kv_instance *n, uint32_t place)
@@ -96,6 +106,7 @@ static void forget_publisher(struct kv_instance *n, uint32_t place)
     for (size_t i = 0; i < n->publishers.count; i++)
         if (n->publishers.at[i] != place) n->publishers.at[kept++] = n->publishers.at[i];
     n->publishers.count = kept;
+    if (kept < 2) n->publishers_meet = false;
 }
 
 static void leave_decoding(struct kv_instance *n, uint32_t place)
@@ -209,10 +220,10 @@ static void grow(struct kv_instance *n, int64_t steps)
 void kv_batch_roll(struct kv_instance *n, int64_t steps)
 {
     while (steps > 0) {
-        /* Registrations and evictions must happen in step order where they can meet: where a publisher registers
-         * while the pool evicts. Otherwise all steps are one. */
+        /* Registrations must come in step order where that can matter: where two publishers may register the same
+         * key, or where the pool evicts at the same time. Otherwise all steps are one. */
         int64_t some = steps;
-        if (n->publishers.count > 0 && blocks_ahead(n, n->step, steps) > n->blocks.free)
+        if (n->publishers_meet || (n->publishers.count > 0 && blocks_ahead(n, n->step, steps) > n->blocks.free))
             some = steps_to_publication(n, steps);
         kv_blocks_take(&n->blocks, blocks_ahead(n, n->step, some));
         grow(n, some);

@@ -64,6 +64,7 @@ struct kv_instance {
     int32_t *phase;                /* [b]: decoding members that need a block at steps s with s mod block_tokens = b */
     struct kv_heap finishing;      /* decoding members by their last step */
     KV_VEC(uint32_t) publishers;   /* decoding members whose generated blocks have known keys, in running order */
+    bool publishers_meet;          /* two of them may come to register the same key */
     KV_VEC(struct kv_prefill) prefills;
     KV_VEC(struct kv_chunk) chunks;
 

@@ -167,8 +167,9 @@ static void fire(void *owner, uint32_t kind)
     struct kv_replay *r = owner;
     (void)kind;
     kv_tick now = kv_engine_now(r->serve->engine);
-    inject_due(r, now);
-    while (front_tk(&r->in_front_end) <= now) r->arrive(r->owner, kv_pqueue_pop(&r->in_front_end).value);
+    /* One at a time: a request refused on the spot may bring another at this tick, in its turn by request. */
+    for (inject_due(r, now); front_tk(&r->in_front_end) <= now; inject_due(r, now))
+        r->arrive(r->owner, kv_pqueue_pop(&r->in_front_end).value);
     arm(r);
 }
 
