@@ -1,48 +1,112 @@
-# kvsim. `make help` lists the targets.
+# SPDX-License-Identifier: Apache-2.0
+# kvsim. `make help` lists the targets. Sources are found by folder: a new file needs no line here.
 export LC_ALL := C
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)# the default; -jN on the command line wins
+endif
+
 FLAVOUR ?= release
 B := build/$(FLAVOUR)
-CC ?= gcc
+PREFIX ?= /usr/local
+CC := gcc
+PKGS := gsl yaml-0.1 zlib hdf5 libcrypto
+PKG_FOUND := $(shell pkg-config --exists $(PKGS) 2>/dev/null && echo yes)
 CFLAGS_release := -O2
 CFLAGS_debug := -O0
 CFLAGS_o3 := -O3 -march=native
 CFLAGS_san := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Werror
-PKGS := gsl yaml-0.1 zlib hdf5 libcrypto
-PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lhdf5_hl -lm
-CFLAGS := -std=c17 -D_POSIX_C_SOURCE=200809L -g -ffp-contract=off $(CFLAGS_$(FLAVOUR)) $(WARN) -I. -I$(B) $(PKG_CFLAGS)
-LDFLAGS := $(if $(filter san,$(FLAVOUR)),-fsanitize=address,undefined)
+# No contraction: a fused multiply-add would make results depend on the machine.
+CFLAGS := -std=c17 -D_POSIX_C_SOURCE=200809L -g -ffp-contract=off $(CFLAGS_$(FLAVOUR)) $(WARN) -I. -I$(B) \
+          $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+LDFLAGS_san := -fsanitize=address,undefined
+LDFLAGS := $(LDFLAGS_$(FLAVOUR))
+LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lhdf5_hl -lm
 
-PLUGIN_DIRS := models/compute policies/evict policies/route policies/sched traces/reader
-PLUGIN_SRC := $(sort $(foreach d,$(PLUGIN_DIRS),$(wildcard $d/*.c)))
-LIB_SRC := sim/plug.c $(sort $(wildcard sim/base/*.c sim/lib/*.c sim/engine/*.c sim/conf/*.c sim/scenario/*.c sim/serve/*.c sim/out/*.c)) $(PLUGIN_SRC)
+# Each command as one short line; V=1 shows it whole.
+say = $(if $(V),,@echo "  $1";)
+
+# A plug-in is FAMILY_FOLDER/NAME.c; the last folder is the family.
+PLUGIN_SRC := $(sort $(wildcard models/*/*.c policies/*/*.c traces/*/*.c))
 CLI_SRC := $(sort $(wildcard sim/cli/*.c))
-obj = $(patsubst %.c,$(B)/%.o,$1)
-TEST_SRC := $(sort $(shell find tests -name 'test_*.c' 2>/dev/null))
+LIB_SRC := $(sort $(wildcard sim/*.c) $(filter-out $(CLI_SRC),$(wildcard sim/*/*.c))) $(PLUGIN_SRC)
 TEST_LIB_SRC := $(sort $(wildcard tests/oracle/*.c tests/support/*.c))
-TEST_BIN := $(patsubst %.c,$(B)/%,$(TEST_SRC))
+KINDS := test_* $(if $(KVSIM_FULL),slow_*)
+find_tests = $(sort $(foreach kind,$(KINDS),$(shell find tests -name '$(kind).$1' 2>/dev/null)))
+TEST_BIN := $(patsubst %.c,$(B)/%,$(call find_tests,c))
+TEST_SH := $(call find_tests,sh)
+CUDA_BIN := $(if $(shell command -v nvcc 2>/dev/null),$(patsubst %.cu,$(B)/%,$(wildcard calib/*.cu)))
+obj = $(patsubst %.c,$(B)/%.o,$1)
 
 .PHONY: all
-all: kvsim
+all: kvsim $(CUDA_BIN)      ## build ./kvsim (and calib/*.cu where there is nvcc)
 kvsim: $(B)/kvsim
 	@cp -f $< $@
 $(B)/kvsim: $(call obj,$(CLI_SRC)) $(B)/libkvsim.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+	$(call say,link $@)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 $(B)/libkvsim.a: $(call obj,$(LIB_SRC))
 	@rm -f $@; ar rcs $@ $^
 $(B)/%.o: %.c Makefile
+	$(if $(PKG_FOUND),,$(error a library or pkg-config is missing: run `make deps`))
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,cc $<)$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+$(B)/tests/%: $(B)/tests/%.o $(call obj,$(TEST_LIB_SRC)) $(B)/libkvsim.a
+	$(call say,link $@)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
+$(B)/calib/%: calib/%.cu Makefile
+	@mkdir -p $(@D)
+	$(call say,nvcc $<)nvcc -O2 -o $@ $<
 # One line a plug-in, from the file names; rewritten only when the list changes.
 $(B)/registry.inc: FORCE
 	@mkdir -p $(@D)
 	@for f in $(PLUGIN_SRC); do echo "KV_PLUGIN($$(basename $$(dirname $$f)), $$(basename $$f .c))"; done > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 $(B)/sim/plug.o: $(B)/registry.inc
-$(B)/tests/%: $(B)/tests/%.o $(call obj,$(TEST_LIB_SRC)) $(B)/libkvsim.a
-	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(PKG_LIBS)
-.PHONY: tests FORCE
-tests: $(TEST_BIN)
-FORCE:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
+.PHONY: FORCE
+FORCE:
+
+# Packages may arrive while make runs, and flags are computed when it starts: hence the second make.
+again = @$(MAKE) --no-print-directory
+
+.PHONY: deps demo check check-full san tests check-now
+deps:                       ## install the Debian packages that building and testing need
+	@.ci/deps.sh check
+demo:                       ## install packages, build, replay the bundled trace, draw a picture
+	@.ci/deps.sh build
+	$(again) kvsim
+	./kvsim run configs/quickstart.yaml -o results.h5 --force
+	./kvsim plot results.h5 overview -o results.svg
+	@echo "wrote results.h5 and results.svg"
+check:                      ## install packages, build, run the tests
+	@.ci/deps.sh check
+	$(again) kvsim check-now
+check-full: export KVSIM_FULL := 1
+check-full:                 ## check, and everything slow
+	@.ci/deps.sh check
+	$(again) kvsim check-now
+san:                        ## all tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@.ci/deps.sh check
+	$(again) FLAVOUR=san check-now
+tests: $(TEST_BIN) $(B)/kvsim
+# The tests of the house build copies of the tree themselves; a sanitised program would change nothing in them.
+check-now: tests
+	@KVSIM=$(B)/kvsim FLAVOUR=$(FLAVOUR) tests/run.sh $(TEST_BIN) \
+	    $(if $(filter san,$(FLAVOUR)),$(filter-out tests/house/%,$(TEST_SH)),$(TEST_SH))
+
+.PHONY: tidy bench install clean help
+tidy: $(call obj,$(CLI_SRC) $(LIB_SRC) $(TEST_LIB_SRC)) $(addsuffix .o,$(TEST_BIN)) ## check the rules of the house
+	@tests/tidy/tidy.sh $(B)
+bench: kvsim                ## CPU time, memory and instruction counts of configs/bench
+	@tests/bench/bench.sh
+install: kvsim              ## install under PREFIX (/usr/local)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 755 kvsim $(DESTDIR)$(PREFIX)/bin
+	./kvsim man > $(DESTDIR)$(PREFIX)/share/man/man1/kvsim.1
+	for f in models/data/*.yaml models/gpus/*.yaml configs/*.yaml traces/sample/* analysis/*.py; do \
+	    install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/kvsim/$$f || exit 1; done
+clean:                      ## remove what make built
+	rm -rf build kvsim results.h5 results.svg
+help:                       ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
