@@ -8,6 +8,10 @@
 
 static const struct kv_command *const commands[] = {
     &kv_command_run,
+    &kv_command_config_check,
+    &kv_command_config_show,
+    &kv_command_config_schema,
+    &kv_command_config_init,
     &kv_command_list,
     &kv_command_version,
     &kv_command_help,
