@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A step's time as an affine function of the work in it; no GPU, no model. For closed forms (M/D/1), for fits of
- * one's own measurements, and as the simplest compute model there is.
+/* A step's time as an affine function of the work in it; no GPU, no model. For closed forms (M/D/1), for
+ * fits of one's own measurements, and as the simplest compute model there is.
  *
  *   step      = constant + sum of prefill(chunk) + decode
  *   prefill   = b * new + c * (new * ctx + new * (new + 1) / 2)      the (query, key) pairs of a causal chunk
@@ -29,19 +29,23 @@ static const struct kv_param params[] = {
     KV_PARAM_END
 };
 
-static bool open_state(void *state, const void *params_given, const struct kv_compute_env *env, struct kv_err *err)
+static bool open_state(void *state, const void *params_given, const struct kv_compute_env *env,
+                       struct kv_err *err)
 {
     (void)env;
     const struct affine_params *p = params_given;
     struct affine *a = state;
     *a = (struct affine){
-        .prefill_base = kv_cost_from_s(p->prefill_base_s), .per_token = kv_cost_from_s(p->prefill_per_token_s),
-        .per_pair = kv_cost_from_s(p->prefill_per_pair_s), .decode_base = kv_cost_from_s(p->decode_base_s),
-        .per_seq = kv_cost_from_s(p->decode_per_seq_s), .per_kv_token = kv_cost_from_s(p->decode_per_kv_token_s),
+        .prefill_base = kv_cost_from_s(p->prefill_base_s),
+        .per_token = kv_cost_from_s(p->prefill_per_token_s),
+        .per_pair = kv_cost_from_s(p->prefill_per_pair_s),
+        .decode_base = kv_cost_from_s(p->decode_base_s),
+        .per_seq = kv_cost_from_s(p->decode_per_seq_s),
+        .per_kv_token = kv_cost_from_s(p->decode_per_kv_token_s),
     };
     if (a->prefill_base + a->per_token + a->per_pair + a->decode_base + a->per_seq + a->per_kv_token == 0)
-        return kv_fail(err, KV_ECONFIG, "compute", "every coefficient of affine is zero: no step would take any "
-                       "time; give at least one, e.g. prefill_per_token: 50us and decode_base: 10ms");
+        return kv_fail(err, KV_ECONFIG, "compute", "every coefficient of affine is zero: no step would take "
+                       "any time; give at least one, e.g. prefill_per_token: 50us and decode_base: 10ms");
     return true;
 }
 
@@ -62,8 +66,8 @@ static struct kv_run price(const void *state, const struct kv_batch *batch)
 }
 
 const struct kv_compute_ops kv_compute_affine = {
-    .info = { .help = "constant + linear in tokens, attention pairs, sequences and cached tokens", .params = params,
-              .params_bytes = sizeof(struct affine_params) },
+    .info = { .help = "constant + linear in tokens, attention pairs, sequences and cached tokens",
+              .params = params, .params_bytes = sizeof(struct affine_params) },
     .state_bytes = sizeof(struct affine),
     .open = open_state, .price = price,
 };

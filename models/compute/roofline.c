@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A step's time from shapes and the GPU's data sheet. Every operator takes
  *     max(flops / (peak * efficiency), bytes / (bandwidth * efficiency)) + latency
- * and operators follow one another. Formulas, counted operators and the origin of every default: docs/models.md.
+ * and operators follow one another. Formulas, counted operators and the origin of every default:
+ * docs/models.md.
  *
- * Nearly all operators depend on three counts that a run does not change: tokens in the step (T), sequences that yield
- * a token (Y), decoding sequences (R). Only decode attention grows, by one KV token a sequence and step: both sides of
- * its max are straight lines, so a run is affine up to the one step where they cross (a knot).
+ * Nearly all operators depend on three counts that a run does not change: tokens in the step (T), sequences
+ * that yield a token (Y), decoding sequences (R). Only decode attention grows, by one KV token a sequence
+ * and step: both sides of its max are straight lines, so a run is affine up to the one step where they
+ * cross (a knot).
  *
  * open() turns everything into integer costs a token; price() is exact integer arithmetic. */
 #include "sim/iface/compute.h"
 #include "sim/lib/kvsize.h"
 
 #define OPERATORS_MAX 10
-/* Tokens for which the expected number of distinct experts is tabulated; past it all experts are read (with 384
- * experts, 8 a token, 1,024 tokens leave each expert out with probability 4e-10). */
+/* Tokens for which the expected number of distinct experts is tabulated; past it all experts are read (with
+ * 384 experts, 8 a token, 1,024 tokens leave each expert out with probability 4e-10). */
 #define MOE_TABLE 1024
 #define ACTIVATION_BYTES 2.0   /* bf16 between operators, whatever the weights are */
 
@@ -25,7 +27,8 @@ struct roofline_params {
 
 #define FIT "; median over the GPUs measured, docs/models.md"
 #define FRACTION(field, preset, help, source) \
-    { #field, KV_DIM_FRACTION, offsetof(struct roofline_params, field), preset, 0.001, 1, NULL, help, source FIT }
+    { #field, KV_DIM_FRACTION, offsetof(struct roofline_params, field), preset, 0.001, 1, NULL, help, \
+      source FIT }
 #define LATENCY(key, field, preset, help, source) \
     { key, KV_DIM_TIME, offsetof(struct roofline_params, field), preset, 0, 1, NULL, help, source FIT }
 static const struct kv_param params[] = {
@@ -33,15 +36,15 @@ static const struct kv_param params[] = {
              "groundtruth/ops/*/gemm, bfloat16, m, n, k >= 2048"),
     FRACTION(gemm_fp8_efficiency, "0.48", "share of the fp8 peak that large matrix products reach",
              "groundtruth/ops/*/gemm, fp8, m, n, k >= 2048"),
-    FRACTION(gemm_memory_efficiency, "0.81", "share of the memory bandwidth that weights and activations stream at",
+    FRACTION(gemm_memory_efficiency, "0.81", "share of the memory bandwidth that products stream at",
              "groundtruth/ops/*/gemm, bfloat16, m <= 16, weights >= 64 MB"),
-    FRACTION(moe_compute_efficiency, "0.41", "share of the bf16 or fp8 peak that grouped expert products reach",
+    FRACTION(moe_compute_efficiency, "0.41", "share of the peak that grouped expert products reach",
              "groundtruth/ops/*/moe, bfloat16, tokens >= 8192, compute bound"),
-    FRACTION(attention_compute_efficiency, "0.58", "share of the bf16 peak that causal prefill attention reaches",
+    FRACTION(attention_compute_efficiency, "0.58", "share of the bf16 peak that prefill attention reaches",
              "groundtruth/ops/*/attention_context, head_dim 128, isl >= 4096, batch * heads >= 16"),
-    FRACTION(attention_memory_efficiency, "0.80", "share of the memory bandwidth that decode attention reads KV at",
+    FRACTION(attention_memory_efficiency, "0.80", "share of the memory bandwidth that attention reads KV at",
              "groundtruth/ops/*/attention_generation, head_dim 128, kv_heads >= 4, 256 MB of KV or more"),
-    FRACTION(link_efficiency, "0.62", "share of the link bandwidth that a large all-reduce reaches (bus bandwidth)",
+    FRACTION(link_efficiency, "0.62", "share of the link bandwidth that a large all-reduce reaches",
              "groundtruth/ops/*/allreduce_vllm, graph, 64 MiB, 2 to 8 GPUs"),
     LATENCY("kernel_latency", kernel_latency_s, "2.9us", "start-up of a matrix product or element-wise kernel",
             "groundtruth/ops/*/gemm, bfloat16, m <= 16, weights <= 1 MiB"),
@@ -71,12 +74,16 @@ struct roofline {
 };
 
 /* What open() works with: seconds a flop and a byte of one GPU. */
-struct rates { double gemm_flop_s, moe_flop_s, attention_flop_s, byte_s, kv_byte_s, link_byte_s, weight_bytes; };
+struct rates {
+    double gemm_flop_s, moe_flop_s, attention_flop_s, byte_s, kv_byte_s, link_byte_s;
+    double weight_bytes;   /* of one weight */
+};
 
 static struct rates rates_of(const struct roofline_params *p, const struct kv_compute_env *env)
 {
     const struct kv_gpu_spec *gpu = env->gpu;
-    /* One-byte weights multiply on fp8 tensor cores where there are any; other widths are converted to bf16. */
+    /* One-byte weights multiply on fp8 tensor cores where there are any; other widths are converted to
+     * bf16. */
     bool fp8 = env->model->dtype_bytes == 1 && gpu->flops_fp8 > 0;
     double peak = fp8 ? gpu->flops_fp8 : gpu->flops_bf16;
     return (struct rates){
@@ -119,7 +126,8 @@ static void add_product(struct roofline *m, const struct rates *r, double layers
 /* QKV and output projections and attention of GQA; returns kernels a layer. */
 static int32_t open_gqa(struct roofline *m, const struct rates *r, const struct kv_model_shape *s, int32_t tp)
 {
-    double layers = s->layers, dim = s->head_dim, heads = (double)s->heads / tp, kv_heads = kv_heads_per_gpu(s, tp);
+    double layers = s->layers, dim = s->head_dim;
+    double heads = (double)s->heads / tp, kv_heads = kv_heads_per_gpu(s, tp);
     add_product(m, r, layers, s->hidden, (heads + 2 * kv_heads) * dim);
     add_product(m, r, layers, heads * dim, s->hidden);
 
@@ -133,9 +141,9 @@ static int32_t open_gqa(struct roofline *m, const struct rates *r, const struct 
     return 2 + 1;   /* the products, rotary embedding */
 }
 
-/* The same of MLA (DeepSeek-V2, arXiv:2405.04434, section 2.1). Chunks expand the latent to full keys and values and
- * attend as multi-head attention; decodes absorb the expansion into query and result and attend over the latent, as
- * vLLM does (vllm/v1/attention/backends/mla). The latent is replicated over tp. */
+/* The same of MLA (DeepSeek-V2, arXiv:2405.04434, section 2.1). Chunks expand the latent to full keys and
+ * values and attend as multi-head attention; decodes absorb the expansion into query and result and attend
+ * over the latent, as vLLM does (vllm/v1/attention/backends/mla). The latent is replicated over tp. */
 static int32_t open_mla(struct roofline *m, const struct rates *r, const struct kv_model_shape *s, int32_t tp)
 {
     double layers = s->layers, heads = (double)s->heads / tp, latent = s->kv_lora_rank, rope = s->rope_head_dim;
@@ -153,7 +161,7 @@ static int32_t open_mla(struct roofline *m, const struct rates *r, const struct 
     m->chunk_kv_memory = kv_cost_from_s(layers * expanded_bytes * r->kv_byte_s);
     m->chunk_token_memory = m->chunk_kv_memory;
     m->kv_compute = kv_cost_from_s(layers * 2 * heads * (2 * latent + rope) * r->attention_flop_s);
-    m->kv_memory = kv_cost_from_s(layers * (double)kv_bytes_per_token_per_layer_per_gpu(s, tp) * r->kv_byte_s);
+    m->kv_memory = kv_cost_from_s((double)kv_bytes_per_token_per_gpu(s, tp) * r->kv_byte_s);
     m->sequence_memory = kv_cost_from_s(layers * latent_query_bytes * r->kv_byte_s);
     return (low_rank ? 3 : 2) + 1 + 1;   /* the products, norms of the low ranks, rotary embedding */
 }
@@ -161,8 +169,9 @@ static int32_t open_mla(struct roofline *m, const struct rates *r, const struct 
 /* Dense and expert MLPs: gate and up as one product, activation, down; returns kernels over all layers. */
 static double open_mlp(struct roofline *m, const struct rates *r, const struct kv_model_shape *s, int32_t tp)
 {
-    double moe_layers = s->experts > 0 ? s->layers - s->dense_layers : 0, dense_layers = s->layers - moe_layers;
-    double shared = (double)s->shared_experts * s->expert_intermediate / tp, width = (double)s->intermediate / tp;
+    double moe_layers = s->experts > 0 ? s->layers - s->dense_layers : 0;
+    double dense_layers = s->layers - moe_layers, width = (double)s->intermediate / tp;
+    double shared = (double)s->shared_experts * s->expert_intermediate / tp;
     double kernels = 3 * dense_layers;
     if (dense_layers > 0) {
         add_product(m, r, dense_layers, s->hidden, 2 * width);
@@ -191,9 +200,10 @@ static double open_mlp(struct roofline *m, const struct rates *r, const struct k
     return kernels + 5 * moe_layers;   /* router, choice, two grouped products, weighted sum */
 }
 
-/* Two norms a layer read and write hidden and residual; the activation reads gate and up; the embedding is one row in,
- * one out. Memory alone. */
-static void open_elementwise(struct roofline *m, const struct rates *r, const struct kv_model_shape *s, int32_t tp)
+/* Two norms a layer read and write hidden and residual; the activation reads gate and up; the embedding is
+ * one row in, one out. Memory alone. */
+static void open_elementwise(struct roofline *m, const struct rates *r, const struct kv_model_shape *s,
+                             int32_t tp)
 {
     double norms = s->layers * 2.0 * 4 * s->hidden + 2.0 * s->hidden;
     double dense_layers = s->experts > 0 ? s->dense_layers : s->layers;
@@ -203,9 +213,10 @@ static void open_elementwise(struct roofline *m, const struct rates *r, const st
         .memory = kv_cost_from_s((norms + activation) * ACTIVATION_BYTES * r->byte_s) };
 }
 
-/* Ring all-reduce moves 2 (tp - 1)/tp of the data over each link (NCCL's "bus bandwidth"); after the output and down
- * projections of every layer and after the sharded embedding. Sampling gathers the logits once. */
-static int32_t open_links(struct roofline *m, const struct rates *r, const struct kv_model_shape *s, int32_t tp)
+/* Ring all-reduce moves 2 (tp - 1)/tp of the data over each link (NCCL's "bus bandwidth"); after the output
+ * and down projections of every layer and after the sharded embedding. Sampling gathers the logits once. */
+static int32_t open_links(struct roofline *m, const struct rates *r, const struct kv_model_shape *s,
+                          int32_t tp)
 {
     if (tp == 1) return 0;
     double share = (double)(tp - 1) / tp;
@@ -221,18 +232,19 @@ static bool check(const struct kv_compute_env *env, struct kv_err *err)
     if (!env->gpu)
         return kv_fail(err, KV_ECONFIG, "compute", "roofline needs a GPU; name one in cluster.nodes.gpu");
     if (env->tp < 1 || s->heads % env->tp != 0)
-        return kv_fail(err, KV_ECONFIG, "cluster.instances.tp", "%d GPUs cannot share the %d attention heads of %s; "
-                       "tp must divide them", env->tp, s->heads, s->name);
+        return kv_fail(err, KV_ECONFIG, "cluster.instances.tp", "%d GPUs cannot share the %d attention heads of "
+                       "%s; tp must divide them", env->tp, s->heads, s->name);
     if (s->attention == KV_ATTENTION_GQA && s->kv_heads % env->tp != 0 && env->tp % s->kv_heads != 0)
-        return kv_fail(err, KV_ECONFIG, "cluster.instances.tp", "%d GPUs cannot share the %d KV heads of %s evenly; "
-                       "tp must divide them or be a multiple", env->tp, s->kv_heads, s->name);
+        return kv_fail(err, KV_ECONFIG, "cluster.instances.tp", "%d GPUs cannot share the %d KV heads of %s "
+                       "evenly; tp must divide them or be a multiple", env->tp, s->kv_heads, s->name);
     if (env->tp > 1 && env->gpu->link_Bps <= 0)
         return kv_fail(err, KV_ECONFIG, "compute", "tp %d needs the link_bandwidth of GPU %s, which has none",
                        env->tp, env->gpu->name);
     return true;
 }
 
-static bool open_state(void *state, const void *params_given, const struct kv_compute_env *env, struct kv_err *err)
+static bool open_state(void *state, const void *params_given, const struct kv_compute_env *env,
+                       struct kv_err *err)
 {
     struct roofline *m = state;
     const struct roofline_params *p = params_given;
@@ -241,7 +253,8 @@ static bool open_state(void *state, const void *params_given, const struct kv_co
     struct rates r = rates_of(p, env);
 
     bool mla = s->attention == KV_ATTENTION_MLA;
-    double kernels = s->layers * (2 + (mla ? open_mla(m, &r, s, env->tp) : open_gqa(m, &r, s, env->tp)));   /* + norms */
+    int32_t per_layer = mla ? open_mla(m, &r, s, env->tp) : open_gqa(m, &r, s, env->tp);
+    double kernels = s->layers * (per_layer + 2);   /* + norms */
     kernels += open_mlp(m, &r, s, env->tp);
     open_elementwise(m, &r, s, env->tp);
     /* Vocabulary matrices are bf16 even where the layers are fp8. */
@@ -284,7 +297,8 @@ static kv_cost steady_cost(const struct roofline *m, const struct kv_batch *batc
     if (batch->decode_count > 0) sum += m->launch_mla_decode + operator_cost(&m->absorb, batch->decode_count);
     if (batch->chunk_count > 0) {
         sum += m->launch_mla_chunk + operator_cost(&m->expand, chunk_kv);
-        sum += larger(pairs * m->pair_compute, chunk_kv * m->chunk_kv_memory + chunk_tokens * m->chunk_token_memory);
+        kv_cost memory = chunk_kv * m->chunk_kv_memory + chunk_tokens * m->chunk_token_memory;
+        sum += larger(pairs * m->pair_compute, memory);
     }
     return sum;
 }
@@ -301,7 +315,8 @@ static struct kv_run price(const void *state, const struct kv_batch *batch)
     bool memory_bound = memory >= compute;
     kv_cost gap = memory_bound ? memory - compute : compute - memory;
     kv_cost closing = memory_bound ? compute_slope - memory_slope : memory_slope - compute_slope;
-    struct kv_run run = { steady + larger(memory, compute), memory_bound ? memory_slope : compute_slope, INT64_MAX };
+    struct kv_run run = { steady + larger(memory, compute), memory_bound ? memory_slope : compute_slope,
+                          INT64_MAX };
     /* The leading side leads in all steps i with i * closing <= gap. */
     if (closing > 0 && gap / closing < INT64_MAX - 1) run.steps = (int64_t)(gap / closing) + 1;
     if (batch->chunk_count > 0) run = (struct kv_run){run.first, 0, 1};

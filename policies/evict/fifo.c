@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* First in, first out: of the unpinned slots, the one first inserted longest ago leaves first. Hits and pins do not
- * renew a slot: after unpin it stands where it stood before.
+/* First in, first out: of the unpinned slots, the one first inserted longest ago leaves first. Hits and
+ * pins do not renew a slot: after unpin it stands where it stood before.
  *
- * Slots never pinned stand in a list (stamps grow along it, all operations O(1)). A slot that comes back from a pin
- * belongs somewhere in the middle, so it waits in a binary heap by its old stamp instead; the victim is the older of
- * the two fronts. Heap calls are O(log returned slots). */
+ * Slots never pinned stand in a list (stamps grow along it, all operations O(1)). A slot that comes back
+ * from a pin belongs somewhere in the middle, so it waits in a binary heap by its old stamp instead; the
+ * victim is the older of the two fronts. Heap calls are O(log returned slots). */
 #include "sim/base/ilist.h"
 #include "sim/iface/evict.h"
 
@@ -29,7 +29,7 @@ static void put(struct fifo *f, size_t i, struct entry e)
 
 static void sift_up(struct fifo *f, size_t i, struct entry e)
 {
-    for (; i > 0 && f->back.at[(i - 1) / 2].stamp > e.stamp; i = (i - 1) / 2) put(f, i, f->back.at[(i - 1) / 2]);
+    for (size_t up; i > 0 && f->back.at[up = (i - 1) / 2].stamp > e.stamp; i = up) put(f, i, f->back.at[up]);
     put(f, i, e);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Least recently used: the slot that was unpinned, inserted or hit longest ago leaves first. In a GPU pool this is
- * vLLM's free queue (semantics 19: order of unpinning). A pinned slot is simply not on the list. O(1) per call. */
+/* Least recently used: the slot that was unpinned, inserted or hit longest ago leaves first. In a GPU pool
+ * this is vLLM's free queue (semantics 19: order of unpinning). A pinned slot is simply not on the list.
+ * O(1) per call. */
 #include "sim/base/ilist.h"
 #include "sim/iface/evict.h"
 

@@ -19,6 +19,6 @@ static struct kv_route pick(void *state, const void *params, const struct kv_rou
 }
 
 const struct kv_route_ops kv_route_least_loaded = {
-    .info = { .help = "fewest waiting and running requests, then the lowest id" },
+    .info = { .help = "fewest waiting and running requests; ties to the lowest id" },
     .pick = pick,
 };

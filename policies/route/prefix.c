@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Most cached leading blocks of this request; ties by fewest waiting + running, then the lowest id (semantics 14). */
+/* Most cached leading blocks of this request; ties by fewest waiting + running, then the lowest id
+ * (semantics 14). */
 #include "sim/iface/route.h"
 
 static struct kv_route pick(void *state, const void *params, const struct kv_route_view *view,
@@ -22,6 +23,6 @@ static struct kv_route pick(void *state, const void *params, const struct kv_rou
 }
 
 const struct kv_route_ops kv_route_prefix = {
-    .info = { .help = "longest cached prefix, then fewest waiting and running requests, then the lowest id" },
+    .info = { .help = "longest cached prefix; ties as least_loaded" },
     .pick = pick,
 };

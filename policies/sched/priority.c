@@ -9,7 +9,7 @@ static int64_t urgency(const void *params, const struct kv_request *request)
 }
 
 const struct kv_sched_ops kv_sched_priority = {
-    .info = { .help = "smallest priority number of the trace first, then first come, first served",
+    .info = { .help = "smallest priority number of the trace first; ties as fcfs",
               .source = "vLLM v1 --scheduling-policy priority" },
     .urgency = urgency,
 };

@@ -9,6 +9,6 @@ static int64_t urgency(const void *params, const struct kv_request *request)
 }
 
 const struct kv_sched_ops kv_sched_sjf = {
-    .info = { .help = "shortest prompt first, then first come, first served" },
+    .info = { .help = "shortest prompt first; ties as fcfs" },
     .urgency = urgency,
 };

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kvsim list: what there is to choose from. Everything comes from the tables that the program itself uses: registry,
- * parameter tables, data files, the summary's own list of numbers. Nothing is written down a second time.
+/* kvsim list: what there is to choose from. Everything comes from the tables that the program itself uses:
+ * registry, parameter tables, data files, the summary's own list of numbers. Nothing is written down a
+ * second time.
  *
- * Every kind of thing becomes rows of named cells; one printer makes a table of them, one a record, one JSON. */
+ * Every kind of thing becomes rows of named cells; one printer makes a table of them, one a record, one
+ * JSON. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,7 +19,8 @@
 #include "sim/scenario/shapes.h"
 
 #define CELLS_MAX 26
-enum cell_kind { CELL_TEXT, CELL_NUMBER, CELL_JSON };   /* CELL_JSON: a JSON value, left out of tables and records */
+/* CELL_JSON: a JSON value, left out of tables and records. */
+enum cell_kind { CELL_TEXT, CELL_NUMBER, CELL_JSON };
 struct cell { const char *key, *text; enum cell_kind kind; bool in_table; };
 struct row { struct cell cell[CELLS_MAX]; int32_t count; };
 
@@ -146,7 +149,8 @@ static const char *type_text(struct kv_arena *arena, const struct kv_param *p)
                                          "frequency", "FLOP/s", "true|false", "text" };
     if (p->dim != KV_DIM_CHOICE) return names[p->dim];
     const char *text = "";
-    for (const char *const *c = p->choices; c && *c; c++) text = kv_arena_text(arena, "%s%s%s", text, *text ? "|" : "", *c);
+    for (const char *const *c = p->choices; c && *c; c++)
+        text = kv_arena_text(arena, "%s%s%s", text, *text ? "|" : "", *c);
     return text;
 }
 
@@ -171,7 +175,8 @@ static void param_row(struct list *l, const char *prefix, const struct kv_param 
     row_new(l);
     put(l, "key", CELL_TEXT, true, kv_arena_text(l->arena, "%s%s", prefix, p->key));
     put(l, "type", CELL_TEXT, true, type_text(l->arena, p));
-    put(l, "default", CELL_TEXT, true, p->preset ? (*p->preset ? p->preset : "\"\"") : required ? "(required)" : "");
+    const char *preset = p->preset ? (*p->preset ? p->preset : "\"\"") : required ? "(required)" : "";
+    put(l, "default", CELL_TEXT, true, preset);
     put(l, "range", CELL_TEXT, true, range_text(l->arena, p));
     put(l, "units", CELL_TEXT, false, kv_units_accepted(p->dim));
     put(l, "help", CELL_TEXT, true, planned ? kv_arena_text(l->arena, "%s (not built yet)", p->help) : p->help);
@@ -260,14 +265,17 @@ static void print_plugin_params(struct list *l, const struct row *row)
 
 /* ---- models and GPUs ---- */
 
+/* Of one of tp GPUs. */
 static void put_kv(struct list *l, const struct kv_model_shape *m, int32_t tp)
 {
-    int64_t block_tokens = 16;
+    const int64_t block_tokens = 16;   /* vLLM's default */
+    int64_t token_bytes = kv_bytes_per_token_per_gpu(m, tp);
     put_number(l, "layers", true, m->layers);
-    put_number(l, "tp", true, tp);
-    put_number(l, "kv_bytes/token/layer", true, (double)kv_bytes_per_token_per_layer_per_gpu(m, tp));
-    put_number(l, "kv_bytes/token", true, (double)kv_bytes_per_token_per_gpu(m, tp));
-    put_number(l, "bytes/16-token_block", true, (double)(block_tokens * kv_bytes_per_token_per_gpu(m, tp)));
+    put_number(l, "tp", false, tp);
+    put_number(l, "layer_bytes", true, (double)kv_bytes_per_token_per_layer_per_gpu(m, tp));
+    put_number(l, "token_bytes", true, (double)token_bytes);
+    put_number(l, "block_tokens", false, (double)block_tokens);
+    put_number(l, "block_bytes", true, (double)(block_tokens * token_bytes));
     put_number(l, "weight_bytes", true, (double)(kv_weight_bytes(m) / tp));
 }
 
@@ -276,7 +284,7 @@ static void put_shape(struct list *l, const struct kv_model_shape *m)
     put_number(l, "parameters", true, (double)kv_parameter_count(m));
     put(l, "attention", CELL_TEXT, true, m->attention == KV_ATTENTION_MLA ? "mla" : "gqa");
 #define FIELD(name, in_table) put_number(l, #name, in_table, m->name)
-    FIELD(layers, true); FIELD(hidden, true); FIELD(heads, true); FIELD(kv_heads, true); FIELD(head_dim, true);
+    FIELD(layers, true); FIELD(hidden, true); FIELD(heads, false); FIELD(kv_heads, true); FIELD(head_dim, false);
     FIELD(intermediate, false); FIELD(vocabulary, false); FIELD(max_position_tokens, false); FIELD(experts, true);
     FIELD(experts_per_token, false); FIELD(expert_intermediate, false); FIELD(shared_experts, false);
     FIELD(dense_layers, false); FIELD(q_lora_rank, false); FIELD(kv_lora_rank, false); FIELD(rope_head_dim, false);
@@ -285,9 +293,14 @@ static void put_shape(struct list *l, const struct kv_model_shape *m)
     put(l, "tied_embeddings", CELL_JSON, false, m->tied_embeddings ? "true" : "false");
 }
 
-static bool same_shape_name(const struct kv_shape_entry *e, const char *name)
+/* Its name or one of its aliases ("a, b"). */
+static bool is_called(const struct kv_shape_entry *e, const char *name)
 {
-    return !name || !strcmp(e->name, name);
+    if (!name || !strcmp(e->name, name)) return true;
+    size_t length = strlen(name);
+    for (const char *at = e->aliases; (at = strstr(at, name)); at++)
+        if ((at == e->aliases || at[-1] == ' ') && (at[length] == ',' || !at[length])) return true;
+    return false;
 }
 
 static void fill_models(struct list *l, const char *name)
@@ -297,7 +310,7 @@ static void fill_models(struct list *l, const char *name)
     int32_t count = kv_model_list(l->arena, &entries, &l->diag);
     for (int32_t i = 0; i < count; i++) {
         struct kv_model_shape shape;
-        if (!same_shape_name(&entries[i], name)) continue;
+        if (!is_called(&entries[i], name)) continue;
         if (!kv_model_load(l->arena, entries[i].name, "", (struct kv_pos){0}, &shape, &l->diag)) continue;
         row_new(l);
         put(l, "name", CELL_TEXT, true, entries[i].name);
@@ -311,21 +324,32 @@ static void fill_models(struct list *l, const char *name)
     }
 }
 
+/* The value with its unit for people, as a number of bytes, bytes/s or FLOP/s for programs. */
+static void put_quantity(struct list *l, const char *title, const char *key, enum kv_dim dim, double value)
+{
+    static const struct { double scale; const char *name; } steps[] = { {1e12, "T"}, {1e9, "G"} };
+    const char *unit = dim == KV_DIM_FLOPS ? "FLOPS" : dim == KV_DIM_BYTES ? "B" : "B/s";
+    bool large = value >= steps[0].scale;
+    const char *text = kv_arena_text(l->arena, "%.5g%s%s", value / steps[!large].scale, steps[!large].name, unit);
+    put(l, title, CELL_TEXT, true, value > 0 ? text : "none");
+    put_number(l, key, false, value);
+}
+
 static void fill_gpus(struct list *l, const char *name)
 {
     const struct kv_shape_entry *entries;
     int32_t count = kv_gpu_list(l->arena, &entries, &l->diag);
     for (int32_t i = 0; i < count; i++) {
         struct kv_gpu_spec gpu;
-        if (!same_shape_name(&entries[i], name)) continue;
+        if (!is_called(&entries[i], name)) continue;
         if (!kv_gpu_load(l->arena, entries[i].name, "", (struct kv_pos){0}, &gpu, &l->diag)) continue;
         row_new(l);
         put(l, "name", CELL_TEXT, true, entries[i].name);
-        put_number(l, "memory_bytes", true, (double)gpu.memory_bytes);
-        put_number(l, "memory_bytes/s", true, gpu.memory_Bps);
-        put_number(l, "flops_bf16", true, gpu.flops_bf16);
-        put_number(l, "flops_fp8", true, gpu.flops_fp8);
-        put_number(l, "link_bytes/s", true, gpu.link_Bps);
+        put_quantity(l, "memory", "memory_bytes", KV_DIM_BYTES, (double)gpu.memory_bytes);
+        put_quantity(l, "bandwidth", "memory_Bps", KV_DIM_BITS_PER_S, gpu.memory_Bps);
+        put_quantity(l, "bf16", "flops_bf16", KV_DIM_FLOPS, gpu.flops_bf16);
+        put_quantity(l, "fp8", "flops_fp8", KV_DIM_FLOPS, gpu.flops_fp8);
+        put_quantity(l, "link", "link_Bps", KV_DIM_BITS_PER_S, gpu.link_Bps);
         put(l, "aliases", CELL_TEXT, false, entries[i].aliases);
         put(l, "source", CELL_TEXT, false, entries[i].source);
     }
@@ -338,7 +362,8 @@ static void fill_metrics(struct list *l, const char *name)
 {
     static const char *const sources[] = { "hbm", "compute" };
     struct kv_summary summary;
-    kv_summary_open(&summary, &(struct kv_summary_config){ .exact = true, .source = sources, .source_count = 2, .gpus = 1 });
+    struct kv_summary_config config = { .exact = true, .source = sources, .source_count = 2, .gpus = 1 };
+    kv_summary_open(&summary, &config);
     kv_summary_end(&summary);
     for (size_t i = 0; i < summary.fact.count; i++) {
         const struct kv_fact *fact = &summary.fact.at[i];
@@ -354,8 +379,12 @@ static void fill_metrics(struct list *l, const char *name)
 /* ---- the command ---- */
 
 #define FAMILY(name) (1u << KV_FAMILY_##name)
-static const struct kind { const char *name; uint32_t families; void (*fill)(struct list *, const char *); const char *help; }
-kinds[] = {
+static const struct kind {
+    const char *name;
+    uint32_t families;                          /* bits; 0: `fill` makes the rows */
+    void (*fill)(struct list *, const char *);
+    const char *help;
+} kinds[] = {
     { "models", 0, fill_models, "shapes of transformers (model.use)" },
     { "gpus", 0, fill_gpus, "data sheets (cluster.nodes.gpu)" },
     { "policies", FAMILY(evict) | FAMILY(route) | FAMILY(sched), NULL, "eviction, routing and scheduling together" },
@@ -390,7 +419,7 @@ static void print_overview(struct list *l)
         for (size_t r = 0; r < l->rows.count; r++) {
             const char *name = cell_text(&l->rows.at[r], "name");
             bool wrap = column + strlen(name) > 66;
-            kv_print("%s%s", column == 0 ? "          " : wrap ? "\n          " : ", ", name);
+            kv_print("%s%s", column == 0 ? "          " : wrap ? ",\n          " : ", ", name);
             column = (wrap ? 0 : column) + strlen(name) + 2;
         }
         kv_print("\n");
@@ -406,8 +435,8 @@ static int usage(const char *what, const char *found, const char *const *known, 
         snprintf(all + used, sizeof all - used, "%s%s", i ? ", " : "", known[i]);
     }
     const char *near = kv_suggest(found, known, count);
-    kv_fail(&err, KV_EUSAGE, "list", "unknown %s '%s'%s%s%s; known: %s", what, found, near ? " (did you mean '" : "",
-            near ? near : "", near ? "'?)" : "", all);
+    kv_fail(&err, KV_EUSAGE, "list", "unknown %s '%s'%s%s%s; known: %s", what, found,
+            near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "", all);
     return kv_cli_fail(&err);
 }
 
@@ -465,7 +494,7 @@ static int list(struct kv_args *args)
     struct kv_err err;
     int code = KV_OK;
     if ((kv_args_has(args, "kv") || tp) && !(kind && kind->fill == fill_models && kv_args_has(args, "kv"))) {
-        kv_fail(&err, KV_EUSAGE, "list", "--kv and --tp go together with `list models`: kvsim list models --kv --tp 2");
+        kv_fail(&err, KV_EUSAGE, "list", "--kv and --tp belong to `list models`: kvsim list models --kv --tp 2");
         code = kv_cli_fail(&err);
     } else if (tp && (tp->number < 1 || tp->number > 1024)) {
         kv_fail(&err, KV_EUSAGE, "list", "--tp %s: expected 1..1024 GPUs", tp->text);
@@ -483,13 +512,14 @@ static int list(struct kv_args *args)
 
 static const struct kv_flag flags[] = {
     { "json", 0, KV_FLAG_SWITCH, NULL, "a JSON array with everything known, sources included" },
-    { "kv", 0, KV_FLAG_SWITCH, NULL, "models: KV bytes per token and layer, per token, per block; of one GPU" },
+    { "kv", 0, KV_FLAG_SWITCH, NULL, "models: KV bytes of one GPU by token and layer, token, and 16-token block" },
     { "tp", 0, KV_FLAG_COUNT, "N", "with --kv: tensor-parallel GPUs that share the heads (default 1)" },
     { NULL, 0, KV_FLAG_SWITCH, NULL, NULL },
 };
 
 const struct kv_command kv_command_list = {
-    .name = "list", .usage = "[KIND [NAME]] [flags]", .help = "what there is to choose from, with units, defaults and sources",
+    .name = "list", .usage = "[KIND [NAME]] [flags]",
+    .help = "what there is to choose from, with units, defaults and sources",
     .details = "KIND is one of models, gpus, policies, compute, evict, sched, route, readers, params,\n"
                "metrics. NAME shows one of them in full; for params it is a section of the scenario\n"
                "(engine, tiers[], ...) or a plug-in.",

@@ -5,8 +5,8 @@
 
 /* Activations are bf16 whatever the weights are. */
 #define ACTIVATION_BYTES 2
-/* Bytes the sampler holds at its peak for one logit: bf16 logit 2, its float32 copy 4, then top-k/top-p: sorted copy 4,
- * int64 index 8, softmax 4, cumulative sum 4, mask and scattered result 4. */
+/* Bytes the sampler holds at its peak for one logit: bf16 logit 2, its float32 copy 4, then top-k/top-p:
+ * sorted copy 4, int64 index 8, softmax 4, cumulative sum 4, mask and scattered result 4. */
 #define SAMPLER_BYTES_PER_LOGIT 30
 /* Outside the tensor allocator: CUDA context, NCCL, workspaces. vLLM tests assume 256 MiB (vllm#12126). */
 #define NON_TENSOR_BYTES (INT64_C(256) << 20)
@@ -35,7 +35,8 @@ static int64_t attention_parameters(const struct kv_model_shape *m)
     if (m->attention == KV_ATTENTION_GQA)
         return hidden * (heads + 2 * (int64_t)m->kv_heads) * m->head_dim + heads * m->head_dim * hidden;
     int64_t query_dim = (int64_t)m->nope_head_dim + m->rope_head_dim;
-    int64_t query = m->q_lora_rank > 0 ? (hidden + heads * query_dim) * m->q_lora_rank : hidden * heads * query_dim;
+    int64_t query = m->q_lora_rank > 0 ? (hidden + heads * query_dim) * m->q_lora_rank
+                                       : hidden * heads * query_dim;
     int64_t latent = hidden * ((int64_t)m->kv_lora_rank + m->rope_head_dim);
     int64_t expand = m->kv_lora_rank * heads * ((int64_t)m->nope_head_dim + m->value_head_dim);
     return query + latent + expand + heads * m->value_head_dim * hidden;
@@ -60,8 +61,8 @@ int64_t kv_weight_bytes(const struct kv_model_shape *model)
 
 int64_t kv_activation_bytes(const struct kv_model_shape *m, int32_t tp, int64_t max_tokens, int64_t max_seqs)
 {
-    /* Live at once in a forward step: residual and hidden state, and the widest MLP's gate, up and product. A mixture
-     * of experts has one row of its experts' width for every expert a token goes to. */
+    /* Live at once in a forward step: residual and hidden state, and the widest MLP's gate, up and product.
+     * A mixture of experts has one row of its experts' width for every expert a token goes to. */
     int64_t width = m->intermediate;
     int64_t expert_width = (int64_t)m->expert_intermediate * m->experts_per_token;
     if (m->experts > 0 && expert_width > width) width = expert_width;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Shapes: the transformer whose KV is cached, and the GPU it runs on. Plain data, read from models/data and
- * models/gpus by sim/scenario; everybody else gets them through sim/iface/model.h. They stand on this floor because
- * the size arithmetic of sim/lib/kvsize.h needs them. */
+ * models/gpus by sim/scenario; everybody else gets them through sim/iface/model.h. They stand on this floor
+ * because the size arithmetic of sim/lib/kvsize.h needs them. */
 #ifndef KV_LIB_SHAPE_H
 #define KV_LIB_SHAPE_H
 

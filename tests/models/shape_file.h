@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reads models/data/NAME.yaml and models/gpus/NAME.yaml for tests, independent of sim/scenario's loader. A missing
- * file or key aborts. Run from the repository root. */
+/* Reads models/data/NAME.yaml and models/gpus/NAME.yaml for tests, independent of sim/scenario's loader. A
+ * missing file or key aborts. Run from the repository root. */
 #ifndef KV_TESTS_MODELS_SHAPE_FILE_H
 #define KV_TESTS_MODELS_SHAPE_FILE_H
 
@@ -57,7 +57,8 @@ static inline struct kv_model_shape shape_model(struct kv_arena *arena, const ch
 }
 
 /* A quantity with its unit. */
-static inline double shape_quantity(struct kv_arena *arena, struct kv_yaml *tree, const char *key, enum kv_dim dim)
+static inline double shape_quantity(struct kv_arena *arena, struct kv_yaml *tree, const char *key,
+                                    enum kv_dim dim)
 {
     struct kv_yaml *node = kv_yaml_get(tree, key);
     if (!node) return 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The contract of sim/iface/compute.h, held by every registered compute model over shapes, GPUs, tensor-parallel
- * degrees, random parameters and random batches: a run equals its steps, one by one. */
+/* The contract of sim/iface/compute.h, held by every registered compute model over shapes, GPUs,
+ * tensor-parallel degrees, random parameters and random batches: a run equals its steps, one by one. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -37,7 +37,8 @@ static void *random_params(const struct kv_plugin_info *info, uint64_t *seed)
         double share = (double)draw_below(seed, 1 << 20) / (1 << 20);
         double max = row->max > 0 && row->max < 1e-3 ? row->max : 1e-3;
         double value = row->dim == KV_DIM_TIME ? max * share * share : 0.05 + 0.95 * share;
-        if (row->dim == KV_DIM_TIME || row->dim == KV_DIM_FRACTION) memcpy(params + row->offset, &value, sizeof value);
+        if (row->dim == KV_DIM_TIME || row->dim == KV_DIM_FRACTION)
+            memcpy(params + row->offset, &value, sizeof value);
     }
     return params;
 }
@@ -159,7 +160,8 @@ static void check_chunks(const struct subject *s, uint64_t *seed)
         batch.chunk_count = 1 + (int32_t)draw_below(seed, 8);
         batch.chunks = chunks;
         for (int32_t i = 0; i < 9; i++)
-            chunks[i] = (struct kv_chunk){ 2 + draw_below(seed, 8192), draw_below(seed, 131072), draw_below(seed, 2) };
+            chunks[i] = (struct kv_chunk){ 2 + draw_below(seed, 8192), draw_below(seed, 131072),
+                                           draw_below(seed, 2) };
         struct kv_run run = s->ops->price(s->state, &batch);
         assert_true(run.first >= 1);
         assert_int_equal(run.steps, 1);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* roofline with its defaults against whole steps put together from measured layers: vLLM 0.19 on an RTX PRO 6000
- * (groundtruth/profiles/vllm-0.19; how layers make a step: groundtruth/README.md). The profile played no part in the
- * defaults, which are medians over operator tables of five GPUs. Prints every error; the bounds say how far a roofline
- * may be trusted, not how good kvsim is (calibrated tables are). */
+/* roofline with its defaults against whole steps put together from measured layers: vLLM 0.19 on an RTX PRO
+ * 6000 (groundtruth/profiles/vllm-0.19; how layers make a step: groundtruth/README.md). The profile played
+ * no part in the defaults, which are medians over operator tables of five GPUs. Prints every error; the
+ * bounds say how far a roofline may be trusted, not how good kvsim is (calibrated tables are). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -41,7 +41,8 @@ static void each_row(const char *path, void (*fn)(void *state, char *const *fiel
     gzclose(file);
 }
 
-/* One profiled step: either one prompt of `chunk` new tokens after `cached`, or `count` decodes of `length` tokens. */
+/* One profiled step: either one prompt of `chunk` new tokens after `cached`, or `count` decodes of `length`
+ * tokens. */
 struct step { int64_t chunk, cached, count, length; };
 struct measured { struct step step; double layers, rest_us, layer_us, attention_us, experts_us; int32_t found; };
 
@@ -132,7 +133,8 @@ static void steps_are_near_those_measured_in_vllm(void **unused)
 {
     (void)unused;
     static const struct { const char *model, *folder; } models[] = {
-        {"llama-3.1-8b", "Llama-3.1-8B"}, {"qwen3-32b", "Qwen3-32B"}, {"qwen3-30b-a3b", "Qwen3-30B-A3B-Instruct-2507"} };
+        {"llama-3.1-8b", "Llama-3.1-8B"}, {"qwen3-32b", "Qwen3-32B"},
+        {"qwen3-30b-a3b", "Qwen3-30B-A3B-Instruct-2507"} };
     static const struct step steps[] = {
         {0, 0, 1, 1024}, {0, 0, 8, 1024}, {0, 0, 32, 1024}, {0, 0, 128, 1024}, {0, 0, 32, 16}, {0, 0, 32, 4096},
         {0, 0, 8, 16384}, {256, 0, 0, 0}, {1024, 0, 0, 0}, {2048, 0, 0, 0}, {2048, 4096, 0, 0}, {512, 8192, 0, 0} };
@@ -150,7 +152,8 @@ static void steps_are_near_those_measured_in_vllm(void **unused)
         struct kv_model_shape model = shape_model(&arena, models[k].model);
         for (size_t i = 0; i < STEPS; i++) {
             const struct step *s = &steps[i];
-            double real = measure_ms(folder, &model, s), simulated = predict_ms(&model, s), error = simulated / real - 1;
+            double real = measure_ms(folder, &model, s), simulated = predict_ms(&model, s);
+            double error = simulated / real - 1;
             print_message("%-14s prefill %4lld after %4lld, decode %3lld x %5lld: %8.2f ms measured, %8.2f roofline, "
                           "%+5.1f %%\n", models[k].model, (long long)s->chunk, (long long)s->cached,
                           (long long)s->count, (long long)s->length, real, simulated, 100 * error);

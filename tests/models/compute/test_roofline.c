@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* roofline against hand-computed cases and bounds. The GPU of the first tests does 1e15 flop/s and 1e12 byte/s, all
- * efficiencies are 1 and all latencies 0, so a byte takes 1 ps and 1,000 flops take 1 ps. */
+/* roofline against hand-computed cases and bounds. The GPU of the first tests does 1e15 flop/s and 1e12
+ * byte/s, all efficiencies are 1 and all latencies 0, so a byte takes 1 ps and 1,000 flops take 1 ps. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,7 +27,8 @@ static const struct kv_compute_ops *roofline(void)
 }
 
 /* Every share 1, every latency `latency_s`; with `latency_s` < 0 the defaults. */
-static void *open_model(const struct kv_model_shape *model, const struct kv_gpu_spec *gpu, int32_t tp, double latency_s)
+static void *open_model(const struct kv_model_shape *model, const struct kv_gpu_spec *gpu, int32_t tp,
+                        double latency_s)
 {
     const struct kv_plugin_info *info = &roofline()->info;
     char *params = plugin_defaults(&arena, info);
@@ -111,8 +112,8 @@ static void launches_are_counted(void **unused)
     struct kv_batch batch = { .decode_count = 1, .ctx_sum = 1, .ctx_max = 1 };
     double with = price_s(open_model(&small, &plain_gpu, 1, 1e-3), &batch);
     double without = price_s(open_model(&small, &plain_gpu, 1, 0), &batch);
-    /* A layer: QKV, rotary, attention, output, 2 norms, gate and up, activation, down; a step: embedding, final norm,
-     * final projection. */
+    /* A layer: QKV, rotary, attention, output, 2 norms, gate and up, activation, down; a step: embedding,
+     * final norm, final projection. */
     assert_near(with - without, (3 * 9 + 3) * 1e-3, 1e-9);
     double on_two = price_s(open_model(&small, &plain_gpu, 2, 1e-3), &batch)
                     - price_s(open_model(&small, &plain_gpu, 2, 0), &batch);
@@ -209,8 +210,9 @@ static void fp8_weights_halve_the_reading_and_double_the_peak(void **unused)
     assert_near(price_s(open_model(&quantised, &old, 1, 0), &prefill), price_s(wide, &prefill), 0.001);
 }
 
-/* Latent attention does 2 * heads * (2 * latent + rope) flops for (latent + rope) * 2 bytes: 242 a byte with 128
- * heads. A GPU of 200 flops a byte is memory bound while reading queries weighs in, then compute bound. */
+/* Latent attention does 2 * heads * (2 * latent + rope) flops for (latent + rope) * 2 bytes: 242 a byte
+ * with 128 heads. A GPU of 200 flops a byte is memory bound while reading queries weighs in, then compute
+ * bound. */
 static void latent_attention_crosses_to_compute_bound_exactly_once(void **unused)
 {
     (void)unused;

@@ -168,8 +168,8 @@ static void with_everything_pinned_there_is_no_victim(void **unused)
     }
 }
 
-/* Runs: run r has blocks r * RUN_MAX + 0.. ; the same calls go to one pool with a slot a run, and to one with a slot
- * a block, inserted and unpinned tail first. */
+/* Runs: run r has blocks r * RUN_MAX + 0.. ; the same calls go to one pool with a slot a run, and to one
+ * with a slot a block, inserted and unpinned tail first. */
 #define RUNS 12
 #define RUN_MAX 5
 

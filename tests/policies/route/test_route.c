@@ -11,7 +11,10 @@
 
 #define INSTANCES_MAX 64
 
-struct cluster { int32_t count; int64_t requests[INSTANCES_MAX], tokens[INSTANCES_MAX]; int32_t match[INSTANCES_MAX]; };
+struct cluster {
+    int32_t count, match[INSTANCES_MAX];
+    int64_t requests[INSTANCES_MAX], tokens[INSTANCES_MAX];
+};
 
 static int64_t load_requests(void *cluster, int32_t i)
 {

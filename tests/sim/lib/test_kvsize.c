@@ -68,9 +68,9 @@ static void parameter_counts_are_within_one_percent_of_the_published_ones(void *
     }
 }
 
-/* vLLM 0.19 on one RTX 4090 (groundtruth/e2e/engines.csv): 2,588 blocks of 16 tokens, 2,048 batched tokens, 256
- * sequences, 0.9 of 25,250,627,584 bytes. What is neither weights nor KV is 1.24 GB; the activation default must
- * reproduce the count within 1 %. */
+/* vLLM 0.19 on one RTX 4090 (groundtruth/e2e/engines.csv): 2,588 blocks of 16 tokens, 2,048 batched tokens,
+ * 256 sequences, 0.9 of 25,250,627,584 bytes. What is neither weights nor KV is 1.24 GB; the activation
+ * default must reproduce the count within 1 %. */
 static void blocks_of_the_rtx_4090_run_are_within_one_percent(void **unused)
 {
     (void)unused;
