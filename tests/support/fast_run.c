@@ -6,8 +6,9 @@ static bool keep(void *state, const struct kv_record *record, struct kv_err *err
     struct kv_fast_run *run = state;
     if (record->request < 0 || record->request >= run->count)
         return kv_fail(err, KV_EINTERNAL, "sink", "a record of request %lld", (long long)record->request);
-    run->given_twice |= run->came[record->request];
-    run->came[record->request] = record->arrival_tk >= 0;   /* -1: taken from the source, never arrived */
+    run->given_twice |= run->recorded[record->request];
+    run->recorded[record->request] = true;
+    run->came[record->request] = record->arrival_tk >= 0;
     run->records[record->request] = *record;
     run->given++;
     return true;
@@ -18,6 +19,7 @@ bool kv_fast_run(struct kv_fast_run *run, const struct kv_sim_config *config, co
 {
     *run = (struct kv_fast_run){.count = count};
     run->records = kv_mem_take((size_t)count * sizeof *run->records);
+    run->recorded = kv_mem_take((size_t)count * sizeof *run->recorded);
     run->came = kv_mem_take((size_t)count * sizeof *run->came);
     struct kv_array_source source = {.requests = requests, .count = count};
     struct kv_sim *sim = kv_sim_open(config, kv_array_source(&source), (struct kv_sink){run, keep}, err);
@@ -34,7 +36,8 @@ bool kv_fast_run(struct kv_fast_run *run, const struct kv_sim_config *config, co
         kv_sim_read(sim, &run->state);
         run->counters = run->state.counters;
         good = kv_sim_finish(sim, err);
-        run->end_tk = kv_sim_now(sim);
+        /* Rule 23. */
+        run->end_tk = run->end == KV_SIM_TIME_LIMIT ? config->time_limit_tk : kv_sim_now(sim);
         run->events = kv_sim_events(sim);
     }
     kv_sim_close(sim);
@@ -44,6 +47,7 @@ bool kv_fast_run(struct kv_fast_run *run, const struct kv_sim_config *config, co
 void kv_fast_run_close(struct kv_fast_run *run)
 {
     kv_mem_give(run->records, (size_t)run->count * sizeof *run->records);
+    kv_mem_give(run->recorded, (size_t)run->count * sizeof *run->recorded);
     kv_mem_give(run->came, (size_t)run->count * sizeof *run->came);
     *run = (struct kv_fast_run){0};
 }

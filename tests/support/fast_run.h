@@ -9,7 +9,8 @@
 struct kv_fast_run {
     int64_t count, given;           /* requests; records given to the sink */
     struct kv_record *records;      /* [count] */
-    bool *came;                     /* [count]: the record was given */
+    bool *recorded;                 /* [count]: the record was given */
+    bool *came;                     /* [count]: and the request had arrived (rule 23 records rows that never did) */
     bool given_twice;
     struct kv_sim_state state;      /* read at the end, before kv_sim_finish */
     struct kv_counters counters;    /* = state.counters */

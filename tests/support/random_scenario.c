@@ -100,6 +100,7 @@ struct plan {
     int64_t unit_ns;                /* > 0: costs, delays and arrivals are whole multiples of it */
     double step_s, token_s;         /* about: a decode step, a prompt token */
     int64_t most_input, most_output;
+    bool pressed;                   /* long outputs of many requests in a small pool: preemptions */
     int64_t mean_gap_ns;
 };
 
@@ -185,6 +186,16 @@ static void draw_engine(struct kv_random_scenario *s, struct plan *p)
     e->block_tokens = PICK(d, 1, 2, 4, 8, 16, 16, 64);
     e->max_num_seqs = PICK(d, 1, 2, 3, 4, 8, 16, 64, 256);
     int64_t tokens = PICK(d, 1, 2, 3, 7, 16, 17, 64, 256, 8192);
+    p->most_input = PICK(d, 4, 20, 60, 300, 1200);
+    p->most_output = PICK(d, 1, 4, 20, 100);
+    p->pressed = chance(d, 30);
+    if (p->pressed) {
+        e->block_tokens = PICK(d, 1, 2, 4, 8);
+        e->max_num_seqs = PICK(d, 4, 8, 16, 64);
+        tokens = PICK(d, 16, 64, 256, 8192);
+        p->most_input = PICK(d, 4, 20, 60);
+        p->most_output = PICK(d, 20, 100);
+    }
     e->max_num_batched_tokens = tokens > e->max_num_seqs ? tokens : e->max_num_seqs;
     e->chunked_prefill = chance(d, 70);
     e->enable_prefix_caching = chance(d, 90);
@@ -192,15 +203,13 @@ static void draw_engine(struct kv_random_scenario *s, struct plan *p)
     e->async_scheduling = chance(d, 20);
     if (chance(d, 30))
         e->host_overhead_s = p->unit_ns > 0 ? kv_test_exact_s(p->unit_ns * between(d, 1, 3)) : p->step_s * uniform(d);
-    p->most_input = PICK(d, 4, 20, 60, 300, 1200);
-    p->most_output = PICK(d, 1, 4, 20, 100);
     /* Without chunks most prompts should fit a step. */
     if (!e->chunked_prefill && e->max_num_batched_tokens < p->most_input + p->most_output && chance(d, 80))
         e->max_num_batched_tokens = p->most_input + p->most_output;
 
     /* Pools: of a little less than the largest request needs, of a few requests, of all. */
     int64_t largest = (p->most_input + p->most_output) / e->block_tokens + 1;
-    switch (between(d, 0, 3)) {
+    switch (p->pressed ? 1 : between(d, 0, 3)) {
     case 0: s->config.hbm_blocks = between(d, largest * 2 / 3, largest * 3 / 2); break;
     case 1: s->config.hbm_blocks = between(d, largest, largest * 4); break;
     case 2: s->config.hbm_blocks = between(d, largest * 2, largest * 20); break;
@@ -256,7 +265,7 @@ static void draw_replay(struct kv_random_scenario *s, struct plan *p, double ser
     /* From hardly any load to four times what the batch could carry. A session's turns are the load of one client. */
     static const double load[] = {0.02, 0.3, 0.8, 1.5, 4};
     int64_t batch = s->config.engine.max_num_seqs < 8 ? s->config.engine.max_num_seqs : 8;
-    double gap_s = service_s / (load[between(d, 0, 4)] * (double)s->config.instance_count * (double)batch);
+    double gap_s = service_s / (load[between(d, p->pressed ? 2 : 0, 4)] * (double)s->config.instance_count * (double)batch);
     p->mean_gap_ns = (int64_t)(gap_s * 1e9) + 1;
     if (chance(d, 10)) s->config.time_limit_tk = (kv_tick)((double)s->count * gap_s * uniform(d) * (double)KV_TICKS_PER_S);
 }
