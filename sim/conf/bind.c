@@ -76,6 +76,10 @@ static bool in_range(struct kv_arena *arena, const struct kv_param *p, const cha
     if (!bounded && p->dim == KV_DIM_FRACTION) max = 1;
     else if (!bounded) min = p->dim == KV_DIM_NUMBER ? -HUGE_VAL : 0, max = HUGE_VAL;
     if (value >= min && value <= max) return true;
+    if (bounded && min == max) {
+        *why = kv_arena_text(arena, "%s is not supported; it must be %s", quote(arena, text), bound_text(arena, p, min));
+        return false;
+    }
     if (!bounded && p->dim != KV_DIM_FRACTION) {
         *why = kv_arena_text(arena, "%s must not be negative", quote(arena, text));
         return false;
@@ -228,8 +232,9 @@ static void shortest(char text[32], double value)
 {
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(text, 32, "%.*g", digits, value);
-        if (strtod(text, NULL) == value) return;
+        if (strtod(text, NULL) == value) break;
     }
+    if (strchr(text, 'e') && fabs(value) < 1e15 && value == floor(value)) snprintf(text, 32, "%.0f", value);
 }
 
 /* Shorter is better; an exponent reads badly, and so does a number below 1. */

@@ -57,6 +57,7 @@ struct builder {
     struct kv_yaml *root;
     struct frame frame[DEPTH_MAX];
     int32_t depth, nodes;
+    const struct kv_pos *alias;        /* being expanded; NULL: none */
     struct { const char *name; struct kv_yaml *node; } anchor[ANCHORS_MAX];
     int32_t anchor_count;
 };
@@ -92,7 +93,8 @@ static struct kv_yaml *child_of(struct kv_yaml *map, const char *key)
 static struct kv_yaml *new_node(struct builder *b, enum kv_yaml_kind kind, struct kv_pos pos)
 {
     if (++b->nodes > NODES_MAX) {
-        refuse(b, pos, "an alias inside an alias multiplies", "the file expands to more than 100000 values");
+        refuse(b, b->alias ? *b->alias : pos, NULL, b->alias ? "this alias makes the file expand to more than 100000 values"
+                                                             : "more than 100000 values");
         return NULL;
     }
     struct kv_yaml *node = kv_arena_take(b->arena, sizeof *node);
@@ -209,7 +211,7 @@ static struct kv_yaml *copy_tree(struct builder *b, const struct kv_yaml *node, 
     copy->child = copy->next = NULL;
     struct kv_yaml **link = &copy->child;
     if (node->child && depth_of(parent) >= DEPTH_MAX) {
-        refuse(b, node->pos, NULL, "aliases nest deeper than 64 levels");
+        refuse(b, *b->alias, NULL, "this alias nests deeper than 64 levels");
         return NULL;
     }
     for (const struct kv_yaml *c = node->child; c; c = c->next, link = &(*link)->next)
@@ -230,7 +232,9 @@ static bool take_alias(struct builder *b, const yaml_event_t *event)
         if (b->frame[i].node == node)
             return kv_diag_add(b->diag, KV_ERROR, pos, NULL, "alias '*%s' stands inside its own anchor", name);
     struct kv_yaml *parent = b->depth ? b->frame[b->depth - 1].node : NULL;
+    b->alias = &pos;
     struct kv_yaml *copy = copy_tree(b, node, parent);
+    b->alias = NULL;
     if (!copy) return false;
     attach(b, copy);
     return true;
@@ -253,17 +257,31 @@ static bool take_event(struct builder *b, const yaml_event_t *event)
     }
 }
 
-/* libyaml's own message, at the place of the problem; where the construct began goes into the hint. */
+/* The place of a mark; the end of the last line for libyaml's end of the text, which is the line after. */
+static struct kv_pos mark_place(const struct builder *b, yaml_mark_t mark, const char **line)
+{
+    struct kv_pos pos = place(b, mark, mark);
+    const char *at = b->shown, *next;
+    int32_t number = 1;
+    for (; number < pos.line && (next = strchr(at, '\n')) && next[1]; number++) at = next + 1;
+    if (number < pos.line) {
+        pos.line = number;
+        pos.column = 1;
+        for (const char *c = at; *c && *c != '\n'; c++) pos.column += ((unsigned char)*c & 0xc0) != 0x80;
+    }
+    if (line) *line = at;
+    return pos;
+}
+
+/* libyaml's own message, at the place of the problem, and where the construct began. */
 static void report_syntax(const struct builder *b, const yaml_parser_t *parser)
 {
-    const char *problem = parser->problem ? parser->problem : "not YAML";
-    struct kv_pos pos = place(b, parser->problem_mark, parser->problem_mark);
-    const char *line = b->shown;
-    for (int32_t i = 1; line && i < pos.line; i++) line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL;
-    size_t blank = line ? strspn(line, " \t") : 0;
-    const char *hint = line && memchr(line, '\t', blank) ? "YAML indents with spaces, not with tabs" : NULL;
+    const char *problem = parser->problem ? parser->problem : "not YAML", *line;
+    struct kv_pos pos = mark_place(b, parser->problem_mark, &line);
+    size_t blank = strspn(line, " \t");
+    const char *hint = memchr(line, '\t', blank) ? "YAML indents with spaces, not with tabs" : NULL;
     if (parser->context && (parser->context_mark.line || parser->context_mark.column)) {
-        struct kv_pos began = place(b, parser->context_mark, parser->context_mark);
+        struct kv_pos began = mark_place(b, parser->context_mark, NULL);
         kv_diag_add(b->diag, KV_ERROR, pos, hint, "%s, %s that began at %d:%d", problem, parser->context, began.line,
                     began.column);
     } else if (parser->context) {
@@ -482,6 +500,9 @@ bool kv_yaml_set(struct kv_arena *arena, struct kv_yaml *root, const char *key, 
         }
         struct kv_yaml *next = step_into(at, &s);
         if (!next || next->kind == KV_YAML_NULL) {
+            struct step after;
+            if (next_step(key + done + s.length, false, &after) && after.index > 0)
+                return kv_diag_add(diag, KV_ERROR, here, NULL, "index %d, but %s has 0 entries", after.index, s.name);
             next = kv_arena_take(arena, sizeof *next);
             *next = (struct kv_yaml){.kind = key[done + s.length] == '[' ? KV_YAML_LIST : KV_YAML_MAP,
                                      .origin = KV_FROM_SET, .pos = pos};

@@ -12,6 +12,7 @@ struct kv_load {
     struct kv_arena *arena;     /* of the scenario */
     struct kv_diag *diag;
     bool model_known;           /* s->model is filled */
+    bool gpu_blamed;            /* it has been said what is wrong with cluster.nodes.gpu */
 };
 
 /* One a section of the file, in this order. Each notes its problems and leaves the struct usable for the next. */
@@ -27,6 +28,8 @@ void kv_load_output(struct kv_load *l);
 /* Sections known by name whose part of the simulator is not built: types are checked, then that is said. */
 void kv_load_planned(struct kv_load *l);
 
+/* Notes, once, that `what` needs cluster.nodes.gpu. */
+void kv_load_no_gpu(struct kv_load *l, const char *what);
 /* An error at a node: at its value, or where a default would have stood. Returns false. */
 bool kv_load_error(struct kv_load *l, const struct kv_yaml *node, const char *hint, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));

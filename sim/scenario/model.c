@@ -97,8 +97,8 @@ static void load_nodes(struct kv_load *l, struct kv_yaml *map, const struct inst
     const struct kv_section *section = &kv_section_nodes;
     double rate;
     int64_t needed = k->count * k->tp;
-    kv_bind(l->arena, map, "cluster.nodes", NULL, NULL, l->diag);
-    if (map->kind != KV_YAML_MAP) return;
+    l->gpu_blamed = !kv_bind(l->arena, map, "cluster.nodes", NULL, NULL, l->diag);
+    if (l->gpu_blamed) return;
     if (!kv_load_optional(l, map, section, "gpus", &l->s->gpus_per_node)) {
         l->s->gpus_per_node = needed < 8 ? needed : 8;
         if (!kv_yaml_get(map, "gpus"))
@@ -119,6 +119,7 @@ static void load_nodes(struct kv_load *l, struct kv_yaml *map, const struct inst
         const struct kv_yaml *node = kv_yaml_get(map, "gpu");
         kv_gpu_load(l->arena, gpu, folder_of(l, node), node->pos, &l->s->gpu, l->diag);
     }
+    l->gpu_blamed = kv_yaml_get(map, "gpu") && !l->s->gpu.name;
     static const char *const idle[] = {"nic", "pcie"};
     for (int32_t i = 0; i < 2; i++)
         if (kv_load_optional(l, map, section, idle[i], &rate))
@@ -130,8 +131,8 @@ static void load_nodes(struct kv_load *l, struct kv_yaml *map, const struct inst
 void kv_load_cluster(struct kv_load *l)
 {
     struct kv_yaml *map = kv_load_map(l, l->s->tree, "cluster");
-    kv_bind(l->arena, map, "cluster", NULL, NULL, l->diag);
-    if (map->kind != KV_YAML_MAP) return;
+    l->gpu_blamed = !kv_bind(l->arena, map, "cluster", NULL, NULL, l->diag);
+    if (l->gpu_blamed) return;
     struct kv_yaml *instances = kv_load_map(l, map, "instances"), *nodes = kv_load_map(l, map, "nodes");
     struct instance_keys k = {1, 1};
     kv_bind(l->arena, instances, "cluster.instances", instance_params, &k, l->diag);
@@ -141,6 +142,14 @@ void kv_load_cluster(struct kv_load *l)
     if (l->model_known) check_tp(l, kv_yaml_get(instances, "tp"), k.tp);
     load_nodes(l, nodes, &k);
     kv_load_end(l, map, &kv_section_cluster, "cluster");
+}
+
+void kv_load_no_gpu(struct kv_load *l, const char *what)
+{
+    if (!l->gpu_blamed)
+        kv_load_error(l, kv_yaml_get(kv_yaml_get(l->s->tree, "cluster"), "nodes"), NULL, "cluster.nodes.gpu: missing, and %s "
+                      "needs to know it; e.g. cluster: {nodes: {gpu: h100-sxm}} (see `kvsim list gpus`)", what);
+    l->gpu_blamed = true;
 }
 
 /* ---- engine ---- */
@@ -231,10 +240,7 @@ void kv_load_compute(struct kv_load *l)
     struct kv_yaml *map = kv_yaml_get(l->s->tree, "compute");
     struct kv_yaml *kind = kv_yaml_get(map, "kind") ? kv_yaml_get(map, "kind") : kv_yaml_get(map, "policy");
     if (c->compute->needs_gpu && !l->s->gpu.name) {
-        struct kv_yaml *cluster = kv_yaml_get(l->s->tree, "cluster");
-        if (!kv_yaml_get(kv_yaml_get(cluster, "nodes"), "gpu"))
-            kv_load_error(l, kind, NULL, "compute.kind: %s needs to know the GPU; add e.g. cluster: {nodes: {gpu: h100-sxm}} "
-                          "(see `kvsim list gpus`)", plugin->name);
+        kv_load_no_gpu(l, kv_arena_text(l->arena, "compute.kind: %s", plugin->name));
         return;
     }
     if (!l->model_known || l->diag->errors) return;

@@ -108,7 +108,7 @@ static struct kv_yaml *read_tree(struct kv_load *l, const char *path, const stru
     const char *slash = strrchr(path, '/');
     if (*base != '/' && slash) base = kv_arena_text(l->arena, "%.*s/%s", (int)(slash - path), path, base);
     struct kv_yaml *under = read_tree(l, base, extends, chain);
-    if (!under) return tree;
+    if (!under) return NULL;   /* without its base, half of what this file means is missing */
     struct kv_yaml **link = &tree->child;   /* done with: what is in force no longer depends on it */
     while (*link != extends) link = &(*link)->next;
     *link = extends->next;

@@ -39,7 +39,8 @@ static void put_help(struct out *o, const struct kv_param *p)
                 || p->dim == KV_DIM_FRACTION;
     if (p->preset && *p->preset) {
         put(o, ", \"default\": ");
-        if (bare) put(o, p->preset);
+        bool word = p->dim != KV_DIM_BOOL && (*p->preset < '0' || *p->preset > '9');   /* auto, unlimited */
+        if (bare && !word) put(o, p->preset);
         else put_string(o, p->preset);
     }
 }

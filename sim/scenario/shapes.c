@@ -127,7 +127,9 @@ static struct kv_yaml *find_shape(struct kv_arena *arena, const char *kind, cons
     if (!root) {
         const char *near = kv_suggest(*name, known.list.at, (int32_t)known.list.count);
         const char *hint = near ? kv_arena_text(arena, "did you mean '%s'?", near) : NULL;
-        kv_diag_add(diag, KV_ERROR, at, hint, "unknown %s '%s'; known: %s; or the path of a .yaml file", kind, *name, all);
+        if (near) all = kv_arena_text(arena, "see `kvsim list %ss`", *kind == 'm' ? "model" : "gpu");
+        kv_diag_add(diag, KV_ERROR, at, hint, "unknown %s '%s' (%s%s; or the path of a .yaml file)", kind, *name,
+                    near ? "" : "known: ", all);
     }
     kv_vec_close(&known.list);
     return root;

@@ -44,8 +44,7 @@ static int64_t automatic_capacity(struct kv_load *l, struct kv_yaml *tier, const
     kv_load_optional(l, tier, &kv_section_tier, "gpu_memory_utilization", &utilization);
     bool estimate = kv_load_word(l, tier, &kv_section_tier, "activation", &activation) == 0;
     if (!s->gpu.name) {
-        kv_load_error(l, at, NULL, "tiers[0].capacity: auto needs to know the GPU's memory; add e.g. cluster: {nodes: "
-                      "{gpu: h100-sxm}}, or give capacity or num_gpu_blocks");
+        kv_load_no_gpu(l, "tiers[0].capacity: auto");
         return -1;
     }
     if (!l->model_known) return -1;
@@ -58,6 +57,7 @@ static int64_t automatic_capacity(struct kv_load *l, struct kv_yaml *tier, const
     int64_t left = usable - s->hbm.weight_bytes - activation;
     if (left > 0) return left;
     double GB = 1e9;
+    if (at->origin == KV_FROM_DEFAULT) at = kv_yaml_get(kv_yaml_get(s->tree, "model"), "use");
     kv_load_error(l, at, NULL, "tiers[0].capacity: %s does not fit on %d x %s: %.1f GB a GPU at utilization %.4g, weights take "
                   "%.1f GB and activations %.1f GB; raise tp or choose a smaller dtype", s->model.name, tp, s->gpu.name,
                   (double)usable / GB, utilization, (double)s->hbm.weight_bytes / GB, (double)activation / GB);
@@ -96,7 +96,7 @@ static void size_pool(struct kv_load *l, struct kv_yaml *tier)
     s->hbm.capacity_bytes = capacity;
     s->sim.hbm_blocks = capacity / s->hbm.block_bytes;
     if (s->sim.hbm_blocks < 1)
-        kv_load_error(l, at, NULL, "tiers[0].capacity: %s a GPU hold no block: a block of %lld tokens takes %s",
+        kv_load_error(l, at, NULL, "tiers[0].capacity: %s holds no block: %lld tokens take %s a GPU",
                       kv_value_text(l->arena, &(struct kv_param){.dim = KV_DIM_BYTES}, &capacity), (long long)block_tokens,
                       kv_value_text(l->arena, &(struct kv_param){.dim = KV_DIM_BYTES}, &s->hbm.block_bytes));
     if (s->sim.hbm_blocks > INT32_MAX)
