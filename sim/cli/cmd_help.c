@@ -64,13 +64,21 @@ int kv_cli_help(const struct kv_command *command)
     return KV_OK;
 }
 
+#define NAME_COLUMN 20
+
+static void print_line(const char *name, const char *help)
+{
+    kv_print("  %-*s", NAME_COLUMN - 2, name);
+    wrap(help, NAME_COLUMN, NAME_COLUMN);
+}
+
 static void print_all(void)
 {
     kv_print("kvsim: trace-driven simulation of LLM serving with a KV cache\n\n"
              "usage: kvsim COMMAND [arguments] [flags]\n\ncommands:\n");
-    for (const struct kv_command *const *c = kv_commands(); *c; c++) kv_print("  %-18s%s\n", (*c)->name, (*c)->help);
+    for (const struct kv_command *const *c = kv_commands(); *c; c++) print_line((*c)->name, (*c)->help);
     kv_print("\ntopics:\n");
-    for (const struct kv_topic *t = kv_topics; t->name; t++) kv_print("  %-18s%s\n", t->name, t->help);
+    for (const struct kv_topic *t = kv_topics; t->name; t++) print_line(t->name, t->help);
     kv_print("\n`kvsim help COMMAND` or `kvsim COMMAND --help` shows the flags of a command.\n");
 }
 
@@ -82,7 +90,7 @@ static bool print_group(const char *name)
     for (const struct kv_command *const *c = kv_commands(); *c; c++) {
         if (strncmp((*c)->name, name, length) || (*c)->name[length] != ' ') continue;
         if (!found) kv_print("commands of kvsim %s:\n", name);
-        kv_print("  %-18s%s\n", (*c)->name, (*c)->help);
+        print_line((*c)->name, (*c)->help);
         found = true;
     }
     return found;

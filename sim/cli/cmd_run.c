@@ -232,7 +232,6 @@ static void show_progress(struct run *r)
 static enum kv_sim_end simulate(struct run *r, struct kv_err *err)
 {
     enum kv_sim_end end = KV_SIM_FAILED;
-    kv_progress_open(&r->progress, r->progress_mode);
     while (!kv_sim_run(r->sim, SLICE_EVENTS, &end, err)) {
         if (kv_cli_interrupted()) {
             end = KV_SIM_STOPPED;
@@ -352,6 +351,7 @@ static int run(struct kv_args *args)
         kv_diag_close(&r.diag);
         return code;
     }
+    kv_progress_open(&r.progress, r.progress_mode);
     const struct kv_flag_value *memory = kv_args_get(args, "memory-limit");
     if (memory) kv_memory_limit(memory->number, memory_limit);
     int code;

@@ -30,7 +30,8 @@ done
 flavours="debug o3"
 [ "${FLAVOUR:-}" = san ] && flavours=   # a sanitised program is no other optimisation level of what users run
 for flavour in $flavours; do
-    env -u MAKEFLAGS -u MAKELEVEL -u B make -s FLAVOUR=$flavour build/$flavour/kvsim || { fail "build $flavour"; continue; }
+    env -u MAKEFLAGS -u MAKELEVEL -u B make FLAVOUR=$flavour build/$flavour/kvsim >"$work/make" 2>&1 \
+        || { cat "$work/make"; fail "build $flavour"; continue; }
     for scenario in "${scenarios[@]}"; do
         name=$(basename "$scenario" .yaml)
         run build/$flavour/kvsim "$work/$name.$flavour.h5" "$scenario"
