@@ -36,7 +36,7 @@ struct kv_h5 {
     struct kv_err err;               /* the first failure */
     const char *path, *temporary;
     bool force, undigested, committed;
-    hid_t file, text_type, group_plist;
+    hid_t file, text_type, group_plist, transfer_plist;
     struct kv_pack *pack;
     size_t pack_bytes;
     enum kv_codec codec;
@@ -55,6 +55,7 @@ static herr_t find_errno(unsigned n, const H5E_error2_t *entry, void *found)
     return 0;
 }
 
+/* To be called before any other function of HDF5: each clears its error stack. */
 static void broke(struct kv_h5 *f, const char *doing, const char *object)
 {
     if (f->err.code) return;
@@ -142,18 +143,20 @@ struct kv_h5 *kv_h5_create(const char *path, bool force, enum kv_codec codec, st
     H5Pset_obj_track_times(create, false);
     H5Pset_link_creation_order(create, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
     f->file = H5Fcreate(f->temporary, H5F_ACC_TRUNC, create, access);
+    if (f->file < 0) broke(f, "creating", f->temporary);
     H5Pclose(access);
     H5Pclose(create);
 
     f->group_plist = H5Pcreate(H5P_GROUP_CREATE);
     H5Pset_obj_track_times(f->group_plist, false);
     H5Pset_link_creation_order(f->group_plist, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
+    /* HDF5 clears two conversion buffers of 1 MiB for every text unless told otherwise. */
+    f->transfer_plist = H5Pcreate(H5P_DATASET_XFER);
+    H5Pset_buffer(f->transfer_plist, 4096, NULL, NULL);
     f->text_type = H5Tcopy(H5T_C_S1);
     H5Tset_size(f->text_type, H5T_VARIABLE);
     H5Tset_cset(f->text_type, H5T_CSET_UTF8);
-    if (f->file < 0) {
-        broke(f, "creating", f->temporary);
-        *err = f->err;
+    if (!kv_h5_ok(f, err)) {
         kv_h5_close(f);
         return NULL;
     }
@@ -211,6 +214,7 @@ void kv_h5_close(struct kv_h5 *f)
     if (f->file >= 0) H5Fclose(f->file);
     H5Tclose(f->text_type);
     H5Pclose(f->group_plist);
+    H5Pclose(f->transfer_plist);
     if (!f->committed) unlink(f->temporary);
     kv_pack_close(f->pack);
     kv_vec_close(&f->line);
@@ -308,8 +312,9 @@ static void small(struct kv_h5 *f, const char *path, hid_t type, int32_t count, 
     if (f->err.code) return;
     hsize_t rows = (hsize_t)count;
     hid_t plist = dataset_plist(), space = count >= 0 ? H5Screate_simple(1, &rows, NULL) : H5Screate(H5S_SCALAR);
+    if (count < 0) H5Pset_layout(plist, H5D_COMPACT);
     hid_t made = H5Dcreate2(f->file, path, type, space, H5P_DEFAULT, plist, H5P_DEFAULT);
-    if (made < 0 || H5Dwrite(made, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0) broke(f, "writing", path);
+    if (made < 0 || H5Dwrite(made, type, H5S_ALL, H5S_ALL, f->transfer_plist, data) < 0) broke(f, "writing", path);
     if (made >= 0) H5Dclose(made);
     H5Sclose(space);
     H5Pclose(plist);
@@ -416,6 +421,7 @@ static hid_t column_create(struct kv_h5 *f, const struct kv_h5_column_spec *spec
     H5Pset_deflate(plist, 1);
     H5Pset_fill_time(plist, H5D_FILL_TIME_NEVER);
     hid_t made = H5Dcreate2(f->file, spec->path, type_id(spec->type), space, H5P_DEFAULT, plist, H5P_DEFAULT);
+    if (made < 0) broke(f, "making dataset", spec->path);
     H5Sclose(space);
     H5Pclose(plist);
     return made;
@@ -430,10 +436,7 @@ struct kv_h5_column *kv_h5_column_open(struct kv_h5 *f, const struct kv_h5_colum
     c->row_bytes = types[spec->type].bytes * (size_t)(spec->width ? spec->width : 1);
     if (f->err.code) return c;
     c->dataset = column_create(f, &c->spec);
-    if (c->dataset < 0) {
-        broke(f, "making dataset", spec->path);
-        return c;
-    }
+    if (c->dataset < 0) return c;
     describe(f, spec->path, spec->long_name, spec->ticks ? "s" : spec->units);
     if (spec->ticks) kv_h5_attribute_real(f, spec->path, "scale_factor", KV_H5_TICK_S);
     if (spec->fills) describe_fill(f, spec);

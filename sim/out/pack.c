@@ -91,39 +91,48 @@ const char *kv_pack_codec(const struct kv_pack *p)
     return p->codec == KV_CODEC_ZLIB ? "zlib" : "isa-l";
 }
 
-/* Transposes an 8 x 8 matrix of bytes, one row a word, by swapping blocks of 4, 2 and 1 (Hacker's Delight 7-3,
- * with bytes in place of bits). */
-static void transpose_8x8(uint64_t row[8])
+/* Swaps the bytes under `mask << shift` of *a with those under `mask` of *b: one step of a transposition by blocks
+ * (Hacker's Delight 7-3, with bytes in place of bits). */
+static void exchange(uint64_t *a, uint64_t *b, int shift, uint64_t mask)
 {
-    for (int i = 0; i < 4; i++) {
-        uint64_t a = row[i], b = row[i + 4];
-        row[i] = (a & 0x00000000ffffffff) | b << 32;
-        row[i + 4] = a >> 32 | (b & 0xffffffff00000000);
-    }
-    for (int i = 0; i < 8; i++) {
-        if (i & 2) continue;
-        uint64_t a = row[i], b = row[i + 2];
-        row[i] = (a & 0x0000ffff0000ffff) | (b & 0x0000ffff0000ffff) << 16;
-        row[i + 2] = (a >> 16 & 0x0000ffff0000ffff) | (b & 0xffff0000ffff0000);
-    }
-    for (int i = 0; i < 8; i += 2) {
-        uint64_t a = row[i], b = row[i + 1];
-        row[i] = (a & 0x00ff00ff00ff00ff) | (b & 0x00ff00ff00ff00ff) << 8;
-        row[i + 1] = (a >> 8 & 0x00ff00ff00ff00ff) | (b & 0xff00ff00ff00ff00);
-    }
+    uint64_t low = (*a & mask) | (*b & mask) << shift;
+    *b = (*a >> shift & mask) | (*b & ~mask);
+    *a = low;
 }
 
-/* HDF5's shuffle: byte j of element i goes to place j * count + i. */
+static void exchange_all(uint64_t *row, int rows)
+{
+    for (int i = 0; i < rows; i++) {
+        if (!(i & 2)) exchange(&row[i], &row[i + 2], 16, 0x0000ffff0000ffff);
+    }
+    for (int i = 0; i < rows; i += 2) exchange(&row[i], &row[i + 1], 8, 0x00ff00ff00ff00ff);
+}
+
+/* HDF5's shuffle: byte j of element i goes to place j * count + i. Elements of 8 and 4 bytes, which are most, go
+ * eight at a time as an 8 x 8 or 4 x 8 matrix of bytes. */
 static void shuffle(uint8_t *to, const uint8_t *from, size_t count, size_t width)
 {
     size_t done = 0;
-    if (width == 8) {
-        for (; done + 8 <= count; done += 8) {
-            uint64_t row[8];
-            memcpy(row, from + done * 8, sizeof row);
-            transpose_8x8(row);
-            for (size_t j = 0; j < 8; j++) memcpy(to + j * count + done, &row[j], 8);
+    uint64_t row[8];
+    for (; width == 8 && done + 8 <= count; done += 8) {
+        memcpy(row, from + done * 8, 64);
+        for (int i = 0; i < 4; i++) exchange(&row[i], &row[i + 4], 32, 0x00000000ffffffff);
+        exchange_all(row, 8);
+        for (size_t j = 0; j < 8; j++) memcpy(to + j * count + done, &row[j], 8);
+    }
+    for (; width == 4 && done + 8 <= count; done += 8) {
+        for (size_t i = 0; i < 4; i++) {
+            uint32_t element[2];
+            memcpy(&element[0], from + (done + i) * 4, 4);
+            memcpy(&element[1], from + (done + i + 4) * 4, 4);
+            row[i] = element[0] | (uint64_t)element[1] << 32;
         }
+        exchange_all(row, 4);
+        for (size_t j = 0; j < 4; j++) memcpy(to + j * count + done, &row[j], 8);
+    }
+    if (width == 1) {
+        memcpy(to, from, count);
+        return;
     }
     for (size_t j = 0; j < width; j++) {
         for (size_t i = done; i < count; i++) to[j * count + i] = from[i * width + j];
@@ -169,17 +178,19 @@ struct kv_print kv_print_of(const void *data, size_t bytes)
 {
     const uint8_t *at = data;
     struct kv_print print = {0, 0};
-    uint64_t step = UINT64_C(0x9e3779b97f4a7c15), key = 0, odd = 1;
-    for (size_t left = bytes; left; odd += 2) {
-        uint64_t word = 0;
-        size_t take = left < 8 ? left : 8;
-        if (take == 8) memcpy(&word, at, 8); else memcpy(&word, at, take);
-        key += step;
+    uint64_t step = UINT64_C(0x9e3779b97f4a7c15), key = step, odd = 1, word;
+    for (size_t i = 0; i < bytes / 8; i++, key += step, odd += 2) {
+        memcpy(&word, at + 8 * i, 8);
         uint64_t mixed = kv_mix64(word + key);
         print.sum += mixed;
         print.weighted += mixed * odd;
-        at += take;
-        left -= take;
+    }
+    if (bytes % 8) {
+        word = 0;
+        memcpy(&word, at + bytes / 8 * 8, bytes % 8);
+        uint64_t mixed = kv_mix64(word + key);
+        print.sum += mixed;
+        print.weighted += mixed * odd;
     }
     return print;
 }

@@ -9,21 +9,25 @@
 
 void kv_spread_open(struct kv_spread *s, bool exact)
 {
-    *s = (struct kv_spread){.hist = NULL};
-    (void)exact;
+    *s = (struct kv_spread){.exact = exact};
 }
 
 void kv_spread_close(struct kv_spread *s)
 {
     kv_vec_close(&s->bits);
+    kv_hist_close(&s->hist);
 }
 
 void kv_spread_add(struct kv_spread *s, double value)
 {
     uint64_t bits;
     kv_assert(value >= 0);
-    memcpy(&bits, &value, sizeof bits);
-    kv_vec_push(&s->bits, bits);
+    if (s->exact) {
+        memcpy(&bits, &value, sizeof bits);
+        kv_vec_push(&s->bits, bits);
+    } else {
+        kv_hist_add(&s->hist, (int64_t)(value + 0.5));
+    }
     s->count++;
     s->sum += value;
     if (value > s->max) s->max = value;
@@ -174,6 +178,11 @@ struct kv_spread_view kv_spread_end(struct kv_spread *s)
     if (!s->count) return view;
     view.mean = s->sum / (double)s->count;
     view.max = s->max;
-    exact_percentiles(s, &view);
+    double *const percentile[AT_COUNT] = {&view.p50, &view.p90, &view.p95, &view.p99};
+    for (int i = 0; i < AT_COUNT && !s->exact; i++) {
+        double edge = (double)kv_hist_quantile(&s->hist, fraction[i]);
+        *percentile[i] = edge < s->max ? edge : s->max;
+    }
+    if (s->exact) exact_percentiles(s, &view);
     return view;
 }

@@ -9,13 +9,13 @@
 
 #include <stdbool.h>
 
-#include "sim/base/arena.h"
+#include "sim/base/hist.h"
 #include "sim/base/tick.h"
 
-struct kv_hist;
 struct kv_spread {
-    KV_VEC(uint64_t) bits;     /* of the values: non-negative doubles sort like their bits */
-    struct kv_hist *hist;      /* NULL: exact */
+    bool exact;
+    KV_VEC(uint64_t) bits;     /* exact: the values; non-negative doubles sort like their bits */
+    struct kv_hist hist;       /* else: the values as whole numbers */
     int64_t count;
     double sum, max;
 };
