@@ -83,4 +83,25 @@ static inline uint64_t kv_prefix_key(const struct kv_prefix *p, int32_t block, i
     return kv_mix64_pair(shared ? p->shared_stream : p->own_stream, (uint64_t)block);
 }
 
+/* The same identity in two parts, for an index that keeps neighbours together: two blocks have equal keys exactly
+ * when both parts are equal, and up to KV_PREFIX_GROUP consecutive blocks of a prefix share a group. */
+#define KV_PREFIX_GROUP 16
+struct kv_prefix_place { uint64_t group; uint32_t member; };
+
+static inline struct kv_prefix_place kv_prefix_place(const struct kv_prefix *p, int32_t block, int32_t block_tokens)
+{
+    if (p->ids && p->ids_tokens < block_tokens)
+        return (struct kv_prefix_place){kv_prefix_key(p, block, block_tokens), 0};
+    uint64_t stream = p->own_stream;
+    uint32_t part = (uint32_t)block;
+    if (p->ids) {
+        uint32_t parts = (uint32_t)(p->ids_tokens / block_tokens);
+        stream = p->ids[part / parts] ^ p->salt;
+        part %= parts;
+    } else if ((int64_t)(block + 1) * block_tokens <= p->shared_tokens) {
+        stream = p->shared_stream;
+    }
+    return (struct kv_prefix_place){kv_mix64_pair(stream, part / KV_PREFIX_GROUP), part % KV_PREFIX_GROUP};
+}
+
 #endif

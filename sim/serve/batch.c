@@ -142,7 +142,7 @@ void kv_batch_register(struct kv_instance *n, struct kv_seq *q, int64_t tokens)
     int32_t block = block_tokens(n);
     int32_t full = kv_prefix_known_blocks(&q->prefix, (int32_t)tokens, block);
     for (; q->slot_count < full; q->slot_count++)
-        q->slot[q->slot_count] = kv_blocks_register(&n->blocks, kv_prefix_key(&q->prefix, q->slot_count, block));
+        q->slot[q->slot_count] = kv_blocks_register(&n->blocks, kv_prefix_place(&q->prefix, q->slot_count, block));
 }
 
 void kv_batch_publish(struct kv_instance *n)

@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim/serve/blocks.h"
 
-/* `run` > 0: a run of so many blocks with `handle` as its owner's memory of it; else one keyed block. `known` says
- * that the policy has the slot (inserted at its first release). */
-struct kv_slot { uint64_t key; uint32_t *handle; uint32_t refs, run; bool known; };
+/* `run` > 0: a run of so many blocks with `handle` as its owner's memory of it; else member `member` of `group`.
+ * `known` says that the policy has the slot (inserted at its first release). */
+struct kv_slot { uint32_t *handle; uint32_t group, refs, run; uint16_t member; bool known; };
+
+struct kv_block_group { uint64_t key; uint32_t used, slot[KV_PREFIX_GROUP]; };
+
+static struct kv_block_group *group_at(const struct kv_blocks *b, uint32_t group)
+{
+    return kv_pool_at(&b->groups, group);
+}
 
 static struct kv_slot *slot_at(const struct kv_blocks *b, uint32_t slot)
 {
@@ -14,7 +21,9 @@ void kv_blocks_open(struct kv_blocks *b, const struct kv_sim_config *config, str
 {
     *b = (struct kv_blocks){.evict = config->evict, .capacity = config->hbm_blocks, .free = config->hbm_blocks,
                             .counters = counters};
+    b->memo_group = KV_NONE;
     kv_pool_open(&b->slots, sizeof(struct kv_slot));
+    kv_pool_open(&b->groups, sizeof(struct kv_block_group));
     kv_map_open(&b->index, 1024);
     b->policy = kv_mem_take(b->evict->state_bytes);
     b->evict->open(b->policy, config->evict_params, config->hbm_blocks);
@@ -25,7 +34,39 @@ void kv_blocks_close(struct kv_blocks *b)
     b->evict->close(b->policy);
     kv_mem_give(b->policy, b->evict->state_bytes);
     kv_map_close(&b->index);
+    kv_pool_close(&b->groups);
     kv_pool_close(&b->slots);
+}
+
+/* The index, group by group. */
+static uint32_t find_group(struct kv_blocks *b, uint64_t key)
+{
+    if (b->memo_group == KV_NONE || b->memo_key != key) {
+        b->memo_group = kv_map_get(&b->index, key);
+        b->memo_key = key;
+    }
+    return b->memo_group;
+}
+
+static uint32_t make_group(struct kv_blocks *b, uint64_t key)
+{
+    uint32_t group = kv_pool_take(&b->groups);
+    struct kv_block_group *g = group_at(b, group);
+    g->key = key;
+    for (int i = 0; i < KV_PREFIX_GROUP; i++) g->slot[i] = KV_NONE;
+    kv_map_put(&b->index, key, group);
+    b->memo_group = group;
+    return group;
+}
+
+static void forget(struct kv_blocks *b, const struct kv_slot *s)
+{
+    struct kv_block_group *g = group_at(b, s->group);
+    g->slot[s->member] = KV_NONE;
+    if (--g->used > 0) return;
+    kv_map_drop(&b->index, g->key);
+    kv_pool_give(&b->groups, s->group);
+    if (b->memo_group == s->group) b->memo_group = KV_NONE;
 }
 
 /* Takes up to `want` blocks from the policy's victim and returns how many it gave. */
@@ -39,7 +80,7 @@ static int64_t evict_some(struct kv_blocks *b, int64_t want)
         return want;
     }
     int64_t got = s->run ? s->run : 1;
-    if (s->run == 0) kv_map_drop(&b->index, s->key);
+    if (s->run == 0) forget(b, s);
     else if (s->handle) *s->handle = KV_NONE;
     b->evict->remove(b->policy, victim);
     kv_pool_give(&b->slots, victim);
@@ -64,12 +105,22 @@ int32_t kv_blocks_refs(const struct kv_blocks *b, uint32_t slot)
     return (int32_t)slot_at(b, slot)->refs;
 }
 
-uint32_t kv_blocks_register(struct kv_blocks *b, uint64_t key)
+uint32_t kv_blocks_find(struct kv_blocks *b, struct kv_prefix_place place)
 {
-    if (kv_map_get(&b->index, key) != KV_NONE) return KV_NONE;
+    uint32_t group = find_group(b, place.group);
+    return group == KV_NONE ? KV_NONE : group_at(b, group)->slot[place.member];
+}
+
+uint32_t kv_blocks_register(struct kv_blocks *b, struct kv_prefix_place place)
+{
+    uint32_t group = find_group(b, place.group);
+    if (group == KV_NONE) group = make_group(b, place.group);
+    struct kv_block_group *g = group_at(b, group);
+    if (g->slot[place.member] != KV_NONE) return KV_NONE;
     uint32_t slot = kv_pool_take(&b->slots);
-    *slot_at(b, slot) = (struct kv_slot){.key = key, .refs = 1};
-    kv_map_put(&b->index, key, slot);
+    *slot_at(b, slot) = (struct kv_slot){.group = group, .member = (uint16_t)place.member, .refs = 1};
+    g->slot[place.member] = slot;
+    g->used++;
     b->registrations++;
     return slot;
 }
@@ -99,7 +150,7 @@ void kv_blocks_unref_forget(struct kv_blocks *b, uint32_t slot)
 {
     struct kv_slot *s = slot_at(b, slot);
     if (--s->refs > 0) return;
-    kv_map_drop(&b->index, s->key);
+    forget(b, s);
     if (s->known) {   /* contract: a pinned slot is never removed */
         b->evict->unpin(b->policy, slot);
         b->evict->remove(b->policy, slot);

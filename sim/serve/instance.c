@@ -232,7 +232,7 @@ static struct hit look_up(struct kv_instance *n, const struct kv_seq *q)
     int32_t block = (int32_t)engine->block_tokens, cap = (known_tokens(q) - 1) / block;
     int32_t keyed = kv_prefix_known_blocks(&q->prefix, known_tokens(q), block);
     for (int32_t i = 0; i < keyed && i < cap; i++) {
-        uint32_t slot = kv_blocks_find(&n->blocks, kv_prefix_key(&q->prefix, i, block));
+        uint32_t slot = kv_blocks_find(&n->blocks, kv_prefix_place(&q->prefix, i, block));
         if (slot == KV_NONE) break;
         kv_vec_push(&n->serve->hits, slot);
         hit.keyed++;
@@ -420,7 +420,7 @@ int32_t kv_instance_match_blocks(struct kv_instance *n, const struct kv_prefix *
     int32_t block = (int32_t)engine_of(n)->block_tokens, limit = (input_tokens - 1) / block;
     int32_t keyed = kv_prefix_known_blocks(prefix, input_tokens, block), i = 0;
     if (limit > keyed) limit = keyed;
-    while (i < limit && kv_blocks_find(&n->blocks, kv_prefix_key(prefix, i, block)) != KV_NONE) i++;
+    while (i < limit && kv_blocks_find(&n->blocks, kv_prefix_place(prefix, i, block)) != KV_NONE) i++;
     return i;
 }
 
