@@ -45,6 +45,7 @@ const char *kv_plugin_names(enum kv_family family)
     text[0] = 0;
     for (size_t i = 0; i < sizeof plugins / sizeof plugins[0] && length < sizeof names[0]; i++)
         if (plugins[i].family == family)
-            length += (size_t)snprintf(text + length, sizeof names[0] - length, "%s%s", length ? ", " : "", plugins[i].name);
+            length += (size_t)snprintf(text + length, sizeof names[0] - length, "%s%s", length ? ", " : "",
+                                       plugins[i].name);
     return text;
 }

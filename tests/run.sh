@@ -66,12 +66,14 @@ show() {
         fail) printf '    FAILED  %s%s\n' "${name##*:}" "${text:+: $text}" ;;
         esac
     done <"$work/$1.sum"
+    cat "$work/$1.sum" >>"$work/all"
     if grep -q ^fail "$work/$1.sum"; then
         echo "    ---- output"
         tail -n 200 "$work/$1.log" | sed 's/^/    | /'
     fi
 }
 
+touch "$work/all"
 started=$SECONDS number=0 shown=0
 for test in "$@"; do
     while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n; done
@@ -82,7 +84,6 @@ done
 wait
 while [ $shown -lt $number ]; do shown=$((shown + 1)); show $shown; done
 
-cat "$work"/*.sum 2>/dev/null >"$work/all"
 passed=$(grep -c ^pass "$work/all") failed=$(grep -c ^fail "$work/all") skipped=$(grep -c ^skip "$work/all")
 if [ "$skipped" -gt 0 ]; then
     echo; echo "Skipped:"

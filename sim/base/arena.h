@@ -52,13 +52,18 @@ static inline void *kv_pool_at(const struct kv_pool *p, uint32_t index)
 #define KV_VEC(type) struct { type *at; size_t count, capacity; }
 #define kv_vec_push(v, value) \
     do { \
-        if ((v)->count == (v)->capacity) kv_vec_grow((void **)&(v)->at, &(v)->capacity, sizeof *(v)->at, (v)->count + 1); \
+        if ((v)->count == (v)->capacity) \
+            kv_vec_grow((void **)&(v)->at, &(v)->capacity, sizeof *(v)->at, (v)->count + 1); \
         (v)->at[(v)->count++] = (value); \
     } while (0)
 #define kv_vec_reserve(v, n) \
     do { if ((n) > (v)->capacity) kv_vec_grow((void **)&(v)->at, &(v)->capacity, sizeof *(v)->at, (n)); } while (0)
 #define kv_vec_close(v) \
-    do { kv_mem_give((v)->at, (v)->capacity * sizeof *(v)->at); (v)->at = NULL; (v)->count = (v)->capacity = 0; } while (0)
+    do { \
+        kv_mem_give((v)->at, (v)->capacity * sizeof *(v)->at); \
+        (v)->at = NULL; \
+        (v)->count = (v)->capacity = 0; \
+    } while (0)
 void kv_vec_grow(void **at, size_t *capacity, size_t element_bytes, size_t needed);
 
 #endif

@@ -7,8 +7,10 @@
 
 #include "sim/engine/heap.h"
 
-/* More rounds than this at one tick is a livelock: no real chain of causes within 4 ps is longer. */
+/* More rounds than this at one tick is a livelock: no real chain of causes within 4 ps is longer. So are more fires
+ * than this, which a timer that arms itself in its own class would reach without a new round. */
 #define ROUNDS_MAX 50000u
+#define FIRES_MAX (UINT64_C(1) << 24)
 
 struct timer { kv_fire fire; void *owner; uint32_t kind; enum kv_class class; };
 
@@ -18,12 +20,12 @@ struct kv_engine {
     kv_tick now;
     enum kv_class class;           /* being fired; KV_CLASS_COUNT outside */
     uint32_t round;                /* of the tick `now` */
-    uint64_t fired;
+    uint64_t fired, fired_before;  /* in all; before the tick `now` */
     FILE *log;
 };
 
-/* order = round:16 | class:8 | zero:8 | timer:32. The round comes first: a timer armed for the current tick in a class that
- * has passed waits until every class of this round has had its turn. */
+/* order = round:16 | class:8 | zero:8 | timer:32. The round comes first: a timer armed for the current tick in a
+ * class that has passed waits until every class of this round has had its turn. */
 static uint64_t order_of(uint32_t round, enum kv_class class, uint32_t timer)
 {
     return (uint64_t)round << 48 | (uint64_t)class << 40 | timer;
@@ -93,17 +95,26 @@ kv_tick kv_engine_next_tk(const struct kv_engine *e)
     return top ? top->due : KV_TICK_NEVER;
 }
 
+static bool livelock(const struct kv_heap_key *key, uint64_t fires, const struct timer *timer, struct kv_err *err)
+{
+    static const char *const class_name[KV_CLASS_COUNT] = {
+        "completion", "visible", "arrival", "policy", "settle", "boundary", "sample"};
+    return kv_fail(err, KV_ESTUCK, "", "livelock: %" PRIu64 " events in %u rounds at tick %" PRId64 " (%.9f s) and "
+                   "no end; timer %u (class %s) is next", fires, (unsigned)(key->order >> 48), key->due,
+                   kv_tick_to_s(key->due), (unsigned)(uint32_t)key->order, class_name[timer->class]);
+}
+
 bool kv_engine_step(struct kv_engine *e, struct kv_err *err)
 {
     const struct kv_heap_key *top = kv_heap_top(&e->due);
     if (!top) return false;
     struct kv_heap_key key = *top;
     uint32_t id = (uint32_t)key.order, round = (uint32_t)(key.order >> 48);
-    const struct timer timer = e->timers.at[id];
+    const struct timer timer = e->timers.at[id];   /* a copy: fire may make timers */
     kv_assert(key.due >= e->now);
-    if (round >= ROUNDS_MAX)
-        return kv_fail(err, KV_ESTUCK, "", "livelock: %u rounds at tick %" PRId64 " (%.9f s); timer %u of class %d goes on "
-                       "arming itself", round, key.due, kv_tick_to_s(key.due), id, (int)timer.class);
+    if (key.due > e->now) e->fired_before = e->fired;
+    if (round >= ROUNDS_MAX || e->fired - e->fired_before >= FIRES_MAX)
+        return livelock(&key, e->fired - e->fired_before, &timer, err);
     kv_heap_drop(&e->due, id);
     e->now = key.due;
     e->round = round;

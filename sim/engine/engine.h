@@ -40,13 +40,13 @@ kv_tick kv_timer_due_tk(const struct kv_engine *e, uint32_t timer);
 kv_tick kv_engine_now(const struct kv_engine *e);
 /* Class being fired; KV_CLASS_COUNT outside a fire. */
 enum kv_class kv_engine_class(const struct kv_engine *e);
-/* The last tick whose instance boundaries all precede the present moment in the total order: `now` once the boundaries
- * of its first round are past, else `now` - 1. Who reads an instance advances it to here (semantics A.4). */
+/* The last tick whose instance boundaries all precede the present moment in the total order: `now` once the
+ * boundaries of its first round are past, else `now` - 1. Who reads an instance advances it to here (semantics A.4). */
 kv_tick kv_engine_seen_tk(const struct kv_engine *e);
 /* Tick of the next due timer, KV_TICK_NEVER when none is armed. */
 kv_tick kv_engine_next_tk(const struct kv_engine *e);
-/* Fires the next timer. False when none is armed, or when a tick passed its rounds limit: then *err is filled
- * (KV_ESTUCK, naming tick, class and timer of the loop); err->code stays KV_OK when there was simply nothing. */
+/* Fires the next timer. False when none is armed, or when a tick passed its limit of rounds or fires: then *err is
+ * filled (KV_ESTUCK, naming tick, class and timer of the loop); err->code stays KV_OK when there was simply nothing. */
 bool kv_engine_step(struct kv_engine *e, struct kv_err *err);
 uint64_t kv_engine_fired(const struct kv_engine *e);
 
