@@ -1,22 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
-#include <string.h>
 
+#include "sim/lib/hash.h"
 #include "sim/serve/workload_parts.h"
-
-/* 64-bit hash of a session id, eight bytes at a time. Two ids of one trace sharing a hash would become one
- * session: with a million sessions the chance is 3e-8. */
-static uint64_t hash_text(const char *text)
-{
-    size_t length = strlen(text);
-    uint64_t hash = kv_mix64(length + UINT64_C(0x9e3779b97f4a7c15));
-    for (size_t i = 0; i < length; i += 8) {
-        uint64_t word = 0;
-        memcpy(&word, text + i, length - i < 8 ? length - i : 8);
-        hash = kv_mix64(hash ^ word) + UINT64_C(0x9e3779b97f4a7c15);
-    }
-    return hash;
-}
 
 void kv_sessions_open(struct kv_sessions *s)
 {
@@ -31,7 +17,7 @@ void kv_sessions_close(struct kv_sessions *s)
 
 struct kv_session *kv_sessions_find(struct kv_sessions *s, const char *text, struct kv_request *request)
 {
-    uint64_t hash = hash_text(text);
+    uint64_t hash = kv_hash_text(text);
     uint32_t index = kv_map_get(&s->number_of, hash);
     if (index == KV_NONE) {
         index = (uint32_t)s->session.count;

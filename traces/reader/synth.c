@@ -16,6 +16,7 @@
 #include "sim/base/arena.h"
 #include "sim/base/rng.h"
 #include "sim/iface/reader.h"
+#include "sim/lib/pqueue.h"
 
 #define HOURS 24
 #define HOUR_S 3600.0
@@ -117,6 +118,7 @@ struct starts {
 /* A conversation or a burst. */
 struct source {
     uint64_t serial;
+    double due_s;          /* its next row */
     bool api;
     int32_t model;
     int32_t rows_left, turn;
@@ -124,14 +126,13 @@ struct source {
     double think_s;                      /* pause before the coming row; -1: first row */
     double base_in, base_out, gap_s;     /* burst */
 };
-struct live { double due_s; uint64_t serial; uint32_t source; };
 
 struct synth {
     struct params p;
     uint64_t seed, source_stream, row_stream, level_stream, session_stream;
     struct starts conversations, bursts;
     struct kv_pool sources;
-    KV_VEC(struct live) heap;
+    struct kv_pqueue live;   /* sources by the time of their next row, in ns */
     uint64_t started;
     char session[40];
     struct kv_reader_stats stats;
@@ -206,30 +207,15 @@ static void next_start(const struct synth *s, struct starts *starts)
 
 /* --- sources ------------------------------------------------------------------------------------------------ */
 
-static bool earlier(struct live a, struct live b)
+static int64_t to_ns(double time_s)
 {
-    return a.due_s < b.due_s || (a.due_s == b.due_s && a.serial < b.serial);
+    return time_s < SPAN_MAX_S * 2 ? (int64_t)(time_s * 1e9) : INT64_MAX;
 }
 
-static void push_live(struct synth *s, struct live entry)
+static void push_live(struct synth *s, uint32_t index)
 {
-    kv_vec_push(&s->heap, entry);
-    size_t at = s->heap.count - 1;
-    for (; at > 0 && earlier(entry, s->heap.at[(at - 1) / 2]); at = (at - 1) / 2) s->heap.at[at] = s->heap.at[(at - 1) / 2];
-    s->heap.at[at] = entry;
-}
-
-static struct live pop_live(struct synth *s)
-{
-    struct live *heap = s->heap.at, first = heap[0], last = heap[--s->heap.count];
-    size_t count = s->heap.count, at = 0;
-    for (size_t child; (child = 2 * at + 1) < count; at = child) {
-        if (child + 1 < count && earlier(heap[child + 1], heap[child])) child++;
-        if (!earlier(heap[child], last)) break;
-        heap[at] = heap[child];
-    }
-    if (count) heap[at] = last;
-    return first;
+    const struct source *source = kv_pool_at(&s->sources, index);
+    kv_pqueue_push(&s->live, (struct kv_pentry){to_ns(source->due_s), (int64_t)source->serial, index});
 }
 
 static int32_t draw_turns(gsl_rng *rng)
@@ -248,7 +234,7 @@ static void start_source(struct synth *s, struct starts *starts, bool api)
     struct source *source = kv_pool_at(&s->sources, index);
     struct kv_rng state;
     gsl_rng *rng = kv_rng_at(&state, s->seed, s->source_stream, s->started);
-    *source = (struct source){.serial = s->started, .api = api, .think_s = -1,
+    *source = (struct source){.serial = s->started++, .due_s = starts->next_s, .api = api, .think_s = -1,
                               .model = gsl_rng_uniform(rng) < s->p.gpt4_share ? GPT4 : CHATGPT};
     if (api) {
         source->rows_left = 1 + (int32_t)(-burst_rows_mean * log(1 - gsl_rng_uniform(rng)));
@@ -258,7 +244,7 @@ static void start_source(struct synth *s, struct starts *starts, bool api)
     } else {
         source->rows_left = draw_turns(rng);
     }
-    push_live(s, (struct live){starts->next_s, s->started++, index});
+    push_live(s, index);
     next_start(s, starts);
 }
 
@@ -324,12 +310,12 @@ static int64_t stamped_ns(const struct synth *s, double time_s)
 }
 
 /* The row that a source gives now, and when its next one is due. */
-static void make_row(struct synth *s, struct live now, struct kv_row *row)
+static void make_row(struct synth *s, uint32_t index, struct kv_row *row)
 {
-    struct source *source = kv_pool_at(&s->sources, now.source);
+    struct source *source = kv_pool_at(&s->sources, index);
     struct kv_rng state;
     gsl_rng *rng = kv_rng_at(&state, s->seed, s->row_stream, (uint64_t)s->stats.rows);
-    *row = (struct kv_row){.time_ns = stamped_ns(s, now.due_s), .think_ns = -1, .turn = -1,
+    *row = (struct kv_row){.time_ns = stamped_ns(s, source->due_s), .think_ns = -1, .turn = -1,
                            .model = model_name[source->model], .api = source->api, .session = "", .slo_class = ""};
     draw_lengths(s, source, rng, row);
     double noise = exp(0.3 * normal(rng) - 0.045);   /* mean 1; its spread is an assumption */
@@ -346,8 +332,9 @@ static void make_row(struct synth *s, struct live now, struct kv_row *row)
         do source->think_s = exp(think_mu + think_sigma * normal(rng)); while (source->think_s > think_max_s);
         gap_s = elapsed_s + source->think_s;
     }
-    if (--source->rows_left > 0) push_live(s, (struct live){now.due_s + gap_s, source->serial, now.source});
-    else kv_pool_give(&s->sources, now.source);
+    source->due_s += gap_s;
+    if (--source->rows_left > 0) push_live(s, index);
+    else kv_pool_give(&s->sources, index);
 }
 
 /* --- the reader --------------------------------------------------------------------------------------------- */
@@ -382,12 +369,13 @@ static int next_row(void *state, struct kv_row *row, struct kv_err *err)
     for (;;) {
         bool api = s->bursts.next_s < s->conversations.next_s;
         struct starts *first = api ? &s->bursts : &s->conversations;
-        if (s->heap.count && s->heap.at[0].due_s <= first->next_s) break;
+        if (s->live.count && s->live.at[0].key <= to_ns(first->next_s)) break;
         start_source(s, first, api);
     }
-    if (s->p.duration_s > 0 && s->heap.at[0].due_s >= s->p.start_s + s->p.duration_s) return 0;
-    if (s->heap.at[0].due_s > SPAN_MAX_S) return kv_fail(err, KV_ECONFIG, "synth", "the trace passes 30 years"), -1;
-    make_row(s, pop_live(s), row);
+    const struct source *source = kv_pool_at(&s->sources, s->live.at[0].value);
+    if (s->p.duration_s > 0 && source->due_s >= s->p.start_s + s->p.duration_s) return 0;
+    if (source->due_s > SPAN_MAX_S) return kv_fail(err, KV_ECONFIG, "synth", "the trace passes 30 years"), -1;
+    make_row(s, kv_pqueue_pop(&s->live).value, row);
     s->stats.rows++;
     s->stats.failed_rows += row->failed;
     return 1;
@@ -402,7 +390,7 @@ static void close_synth(void *state)
 {
     struct synth *s = state;
     kv_pool_close(&s->sources);
-    kv_vec_close(&s->heap);
+    kv_pqueue_close(&s->live);
 }
 
 const struct kv_reader_ops kv_reader_synth = {
