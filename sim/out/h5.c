@@ -128,6 +128,9 @@ static bool path_is_free(const char *path, bool force, struct kv_err *err)
 struct kv_h5 *kv_h5_create(const char *path, bool force, enum kv_codec codec, struct kv_err *err)
 {
     if (!path_is_free(path, force, err)) return NULL;
+    /* HDF5 1.10 cannot close a file whose last writes fail, and crashes over it at exit. So nothing of it runs at
+     * exit (every file is closed by then), and a broken file is left alone (kv_h5_close). */
+    H5dont_atexit();
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     struct kv_h5 *f = kv_mem_take(sizeof *f);
     f->path = kv_arena_text(&f->arena, "%s", path);
@@ -207,11 +210,12 @@ bool kv_h5_commit(struct kv_h5 *f, char digest[65], struct kv_err *err)
 void kv_h5_close(struct kv_h5 *f)
 {
     if (!f) return;
+    bool whole = !f->err.code;
     for (struct kv_h5_column *c = f->columns; c; c = c->next) {
-        if (c->dataset >= 0) H5Dclose(c->dataset);
+        if (c->dataset >= 0 && whole) H5Dclose(c->dataset);
         kv_vec_close(&c->leaf);
     }
-    if (f->file >= 0) H5Fclose(f->file);
+    if (f->file >= 0 && whole) H5Fclose(f->file);
     H5Tclose(f->text_type);
     H5Pclose(f->group_plist);
     H5Pclose(f->transfer_plist);

@@ -225,10 +225,15 @@ static void write_quality(struct kv_results *r)
     kv_h5_real(f, "/quality/extrapolation_share",
                "share of simulated GPU time priced outside the measured range of a calibration; 0: the compute model "
                "is a formula, no calibration was used", "1", 0);
-    kv_h5_texts(f, "/quality/warnings", "warnings", r->warning.at, (int32_t)r->warning.count);
+    const char *warnings = "";
+    for (size_t i = 0; i < r->warning.count; i++) {
+        warnings = kv_arena_text(&r->arena, "%s%s\n", warnings, r->warning.at[i]);
+    }
+    kv_h5_text(f, "/quality/warnings", "warnings, one a line", warnings);
 }
 
-/* A NeXus plot: no data of its own, only links. `more` ends with NULL; members are "/group/name". */
+/* A NeXus plot: no data of its own, only links. `member` ends with NULL: the signal, then what is drawn with it. The
+ * axis must be the dimension scale of all of them, or netCDF readers do not find their dimension in the group. */
 static void write_plot(struct kv_results *r, const char *name, const char *title, const char *axes_path,
                        const char *const *member)
 {
@@ -268,7 +273,7 @@ static void write_plots(struct kv_results *r)
                    (const char *const[]){"/timeseries/prompt_tokens", "/timeseries/hit_tokens", NULL});
     }
     if (r->requests) {
-        write_plot(r, "request_queue", "Time in the queue by arrival", "/requests/arrival",
+        write_plot(r, "request_queue", "Time in the queue by request", "/requests/request",
                    (const char *const[]){"/requests/t_queue", NULL});
     }
 }
