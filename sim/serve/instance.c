@@ -2,6 +2,8 @@
 /* Scheduling of one instance. "Rule N" is docs/engine.md rule N. The batch and its sums live in batch.c. */
 #include "sim/serve/instance.h"
 
+#include <math.h>
+
 #include "sim/serve/batch.h"
 
 static const struct kv_engine_config *engine_of(const struct kv_instance *n)
@@ -34,19 +36,21 @@ static kv_tick boundary_tk(const struct kv_instance *n, int64_t steps)
     return n->origin_tk + kv_cost_ceil_tk(n->run_start + run_cost(n, steps));
 }
 
-/* How many boundaries of the run lie at or before upto_tk; at most `limit`. Binary search over exact integers: the
- * cost is monotone in the number of steps whatever the sign of the slope. */
+/* How many boundaries of the run lie at or before upto_tk; at most `limit`. Floating point only proposes a number of
+ * steps (the root of the cost's quadratic); exact integers decide. */
 static int64_t boundaries_until(const struct kv_instance *n, kv_tick upto_tk, int64_t limit)
 {
     kv_cost budget = (upto_tk - n->origin_tk) * KV_COST_PER_TICK - n->run_start;
-    int64_t low = n->run_applied, high = limit;
-    if (low >= high || run_cost(n, low + 1) > budget) return low;
-    while (low < high) {
-        int64_t middle = low + (high - low + 1) / 2;
-        if (run_cost(n, middle) <= budget) low = middle;
-        else high = middle - 1;
-    }
-    return low;
+    int64_t low = n->run_applied;
+    if (low >= limit || run_cost(n, low + 1) > budget) return low;
+    double half = (double)n->run.first - (double)n->run.slope / 2;
+    double root = half * half + 2 * (double)n->run.slope * (double)budget;
+    double guess = root > 0 ? 2 * (double)budget / (half + sqrt(root)) : (double)limit;
+    int64_t steps = guess < (double)limit ? (int64_t)guess : limit;
+    if (steps < low) steps = low;
+    while (steps < limit && run_cost(n, steps + 1) <= budget) steps++;
+    while (steps > low && run_cost(n, steps) > budget) steps--;
+    return steps;
 }
 
 void kv_instance_advance(struct kv_instance *n, kv_tick upto_tk)
