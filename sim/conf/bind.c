@@ -237,10 +237,11 @@ static void shortest(char text[32], double value)
     if (strchr(text, 'e') && fabs(value) < 1e15 && value == floor(value)) snprintf(text, 32, "%.0f", value);
 }
 
-/* Shorter is better; an exponent reads badly, and so does a number below 1. */
-static size_t cost_of(const char *text, double number)
+/* Few digits first, then a short unit; an exponent reads badly, and so does a number below 1. */
+static size_t cost_of(const char *number, const char *unit, double value)
 {
-    return strlen(text) + (strchr(text, 'e') ? 8 : 0) + (fabs(number) < 1 ? 3 : 0);
+    return 2 * strlen(number) - (strchr(number, '.') != NULL) + strlen(unit) + (strchr(number, 'e') ? 8 : 0)
+           + (fabs(value) < 1 ? 3 : 0);
 }
 
 static const char *write_number(struct kv_arena *arena, const struct kv_param *p, double value)
@@ -260,7 +261,7 @@ static const char *write_number(struct kv_arena *arena, const struct kv_param *p
         shortest(number, scaled);
         if (strtod(number, NULL) * u->up / u->down != value) continue;
         const char *text = kv_arena_text(arena, "%s%s", number, u->name);
-        size_t cost = cost_of(text, scaled);
+        size_t cost = cost_of(number, u->name, scaled);
         if (!best || cost < best_cost) {
             best = text;
             best_cost = cost;
@@ -336,13 +337,13 @@ static void add_default(struct kv_arena *arena, struct kv_yaml *map, const char 
 bool kv_bind(struct kv_arena *arena, struct kv_yaml *map, const char *path, const struct kv_param *params,
              void *out, struct kv_diag *diag)
 {
-    bool good = true;
+    bool good = true, readable = true;
     if (map && map->kind != KV_YAML_MAP) {
         kv_diag_add(diag, KV_ERROR, map->kind == KV_YAML_NULL && map->key ? map->key_pos : map->pos, NULL,
                     "%s: found %s, expected a map of keys", *path ? path : "the file",
                     map->kind == KV_YAML_LIST ? "a list" : map->kind == KV_YAML_NULL ? "no value" : "a single value");
         map = NULL;
-        good = false;
+        good = readable = false;
     }
     for (const struct kv_param *p = params; p && p->key; p++) {
         void *field = (char *)out + p->offset;
@@ -356,7 +357,7 @@ bool kv_bind(struct kv_arena *arena, struct kv_yaml *map, const char *path, cons
             bool parsed = kv_value_parse(arena, p, p->preset, field, &why);
             kv_assert(parsed);   /* a default that does not parse is a bug of the table */
             if (map && !node) add_default(arena, map, p->key, p->preset);
-        } else if (!node && good) {
+        } else if (!node && readable) {
             struct kv_pos pos = map ? map->key ? map->key_pos : map->pos : (struct kv_pos){0};
             kv_diag_add(diag, KV_ERROR, pos, NULL, "%s: missing (%s); it has no default", join(arena, path, p->key),
                         p->help ? p->help : "required");
