@@ -84,8 +84,7 @@ static void add_row(struct info *s, const struct kv_row *row)
     s->block_tokens = row->ids_tokens;
     uint64_t scope = row->ids_local ? kv_hash_text(row->session) | 1 : 0;
     /* Blocks of the response are no part of the reference rule. */
-    int64_t prompt_ids = (row->input_tokens + row->ids_tokens - 1) / row->ids_tokens;
-    if (prompt_ids > row->ids_count) prompt_ids = row->ids_count;
+    int64_t prompt_ids = row->known_tokens > row->input_tokens ? row->input_tokens / row->ids_tokens : row->ids_count;
     kv_lru_replay_request(&s->cache, row->ids, prompt_ids, scope, row->ids_tokens, row->input_tokens);
 }
 
