@@ -41,8 +41,8 @@ static void a_bucket_is_narrower_than_a_thousandth_up_to_the_greatest_value(void
 {
     (void)state;
     for (int bit = 0; bit < 63; bit++) {
-        const int64_t near[] = {INT64_C(1) << bit, (INT64_C(1) << bit) - 1, (INT64_C(1) << bit) + (INT64_C(1) << bit) / 3,
-                                INT64_MAX - (INT64_C(1) << bit) + 1};
+        const int64_t power = INT64_C(1) << bit;
+        const int64_t near[] = {power, power - 1, power + power / 3, INT64_MAX - power + 1};
         for (int i = 0; i < 4; i++) {
             struct kv_hist h = {0};
             kv_hist_add(&h, near[i]);

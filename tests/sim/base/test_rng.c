@@ -71,10 +71,20 @@ static double low_bits_of_double(uint64_t i)
     return scaled - floor(scaled);
 }
 
-static void first_draws_are_uniform_over_indices(void **state)  { (void)state; check_uniform(first_of_index, 1000000); }
-static void first_draws_are_uniform_over_streams(void **state)  { (void)state; check_uniform(first_of_stream, 1000000); }
-static void first_draws_are_uniform_over_seeds(void **state)    { (void)state; check_uniform(first_of_seed, 1000000); }
-static void one_substream_is_uniform(void **state)              { (void)state; check_uniform(along_one_substream, 1000000); }
+static void first_draws_are_uniform_over_indices_streams_and_seeds(void **state)
+{
+    (void)state;
+    check_uniform(first_of_index, 1000000);
+    check_uniform(first_of_stream, 1000000);
+    check_uniform(first_of_seed, 1000000);
+}
+
+static void one_substream_is_uniform(void **state)
+{
+    (void)state;
+    check_uniform(along_one_substream, 1000000);
+}
+
 static void the_low_bits_are_uniform(void **state)
 {
     (void)state;
@@ -92,7 +102,8 @@ static void check_pairs(double (*u)(uint64_t i), double (*v)(uint64_t i))
     for (uint64_t i = 0; i < COUNT; i++) observed[(int)(u(i) * SIDE) * SIDE + (int)(v(i) * SIDE)]++;
     for (int c = 0; c < SIDE * SIDE; c++) chi_square += (observed[c] - expected) * (observed[c] - expected) / expected;
     double p = gsl_cdf_chisq_Q(chi_square, SIDE * SIDE - 1);
-    if (p < P_LEAST || p > 1 - P_LEAST) fail_msg("chi-square %.1f on %d degrees of freedom", chi_square, SIDE * SIDE - 1);
+    if (p < P_LEAST || p > 1 - P_LEAST)
+        fail_msg("chi-square %.1f on %d degrees of freedom", chi_square, SIDE * SIDE - 1);
 }
 
 static double next_of_index(uint64_t i)  { return first_of_index(i + 1); }
@@ -172,9 +183,7 @@ static void numbers_of_version_one_never_change(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(first_draws_are_uniform_over_indices),
-        cmocka_unit_test(first_draws_are_uniform_over_streams),
-        cmocka_unit_test(first_draws_are_uniform_over_seeds),
+        cmocka_unit_test(first_draws_are_uniform_over_indices_streams_and_seeds),
         cmocka_unit_test(one_substream_is_uniform),
         cmocka_unit_test(the_low_bits_are_uniform),
         cmocka_unit_test(substreams_next_to_each_other_are_independent),

@@ -1,0 +1,125 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The rules of the house (ARCHITECTURE.md), checked on what the compiler really saw: floors in the dependency files,
+# calls in the symbol tables; the rest in the text. Each rule is itself tested by tests/house/test_tidy.sh.
+#   tests/tidy/tidy.sh BUILD_FOLDER      objects of all sources must be up to date there (`make tidy`)
+set -u
+cd "$(dirname "$0")/../.."
+export LC_ALL=C
+build=${1:-build/release}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+: >"$work/found"
+
+say() { echo "$*" >>"$work/found"; }
+files() { find sim models policies traces calib tests analysis configs docs .ci Makefile ./*.md -type f \
+              ! -path '*/__pycache__/*' "$@" 2>/dev/null | sort; }
+
+sources=$(files -name '*.c')
+product=$(echo "$sources" | grep -v '^tests/')
+plugins=$(echo "$product" | grep -v '^sim/')
+for s in $sources; do
+    [ -e "$build/${s%.c}.o" ] || say "$s: not built: no rule of the Makefile finds it"
+done
+
+# One table of all symbols: SOURCE TYPE NAME, type U = undefined, capital = exported.
+for s in $sources; do
+    [ ! -e "$build/${s%.c}.o" ] || nm -P "$build/${s%.c}.o" | awk -v s="$s" '{ print s, $2, $1 }'
+done >"$work/symbols"
+
+# --- floors: whatever a file includes, directly or not, lies on its own floor or below ---
+for s in $sources; do cat "$build/${s%.c}.d" 2>/dev/null; done | awk '
+    BEGIN { n = split("base lib engine conf iface PLUGIN plug scenario serve out cli", name, " ")
+            for (i = 1; i <= n; i++) floor[name[i]] = i }
+    function place(path,   part) {
+        split(path, part, "/")
+        if (path ~ /^sim\/plug\./) return "plug"
+        return part[1] == "sim" ? part[2] : part[1] ~ /^(models|policies|traces)$/ ? "PLUGIN" : ""
+    }
+    { gsub(/\\/, ""); for (i = 1; i <= NF; i++) {
+        if ($i ~ /\.o:$/ || ($i ~ /:$/ && i == NF)) { continue }
+        if ($i ~ /\.c$/) { source = $i; continue }
+        if ($i !~ /^(sim|models|policies|traces|tests)\//) continue
+        mine = place(source); its = place($i)
+        if (source ~ /^tests\/oracle\// && $i ~ /^sim\/serve\//) print source ": the oracle includes " $i
+        if (source ~ /^tests\//) continue
+        if ($i ~ /^tests\//) print source ": includes " $i
+        else if (!(its in floor)) print $i ": lies on no floor"
+        else if (floor[its] > floor[mine]) print source ": includes " $i " from a higher floor"
+        else if (mine == "PLUGIN" && its == "engine") print source ": a plug-in includes " $i
+        else if (mine == "PLUGIN" && its == "PLUGIN") print source ": a plug-in includes another plug-in, " $i
+    } }' | sort -u >>"$work/found"
+
+# --- calls that only some floors may make ---
+awk '
+    BEGIN {
+        split("malloc calloc realloc free aligned_alloc posix_memalign reallocarray strdup strndup", a, " ")
+        for (i in a) base_only[a[i]] = 1
+        split("rand srand rand_r random srandom drand48 time strtok sprintf vsprintf setlocale gets strcpy strcat " \
+              "__assert_fail system", b, " ")
+        for (i in b) nowhere[b[i]] = 1
+        split("exit _exit _Exit abort quick_exit", c, " ")
+        for (i in c) base_and_cli[c[i]] = 1
+        split("printf puts putchar vprintf stdout clock clock_gettime gettimeofday localtime gmtime", d, " ")
+        for (i in d) cli_only[d[i]] = 1
+    }
+    $2 == "U" && $1 !~ /^tests\// {
+        base = $1 ~ /^sim\/base\//; cli = $1 ~ /^sim\/cli\//
+        if ($3 in nowhere) print $1 ": calls " $3 ", which nothing may call"
+        if ($3 in base_only && !base) print $1 ": uses " $3 " outside sim/base (see sim/base/arena.h)"
+        if ($3 in base_and_cli && !base && !cli) print $1 ": calls " $3 " outside sim/base and sim/cli"
+        if ($3 in cli_only && !cli) print $1 ": uses " $3 " outside sim/cli"
+    }' "$work/symbols" >>"$work/found"
+
+# --- names with linkage, and the one symbol of a plug-in ---
+awk '$2 ~ /^[TDBRVWC]$/ && $1 !~ /^tests\// && $3 !~ /^kv_/ && $1 != "sim/cli/main.c" {
+         print $1 ": exports " $3 ", which does not begin with kv_" }' "$work/symbols" >>"$work/found"
+for p in $plugins; do
+    wanted=kv_$(basename "$(dirname "$p")")_$(basename "$p" .c)
+    exported=$(awk -v p="$p" '$1 == p && $2 ~ /^[TDBRVWC]$/ { printf "%s%s", n++ ? " " : "", $3 }' "$work/symbols")
+    [ "$exported" = "$wanted" ] || say "$p: exports '$exported', not exactly $wanted"
+done
+
+# --- files that nobody uses ---
+awk '
+    # A test that includes a source to reach its insides owns none of it.
+    $2 ~ /^[TDBRVWC]$/ { if (!($3 in owner) || owner[$3] ~ /^tests\//) owner[$3] = $1; owners[$1] = 1 }
+    $2 == "U"          { uses[$1, $3] = 1; asked[$3] = asked[$3] " " $1 }
+    END {
+        for (symbol in asked) if (symbol in owner) {
+            n = split(asked[symbol], by, " ")
+            for (i = 1; i <= n; i++) {
+                counts = by[i] !~ /^tests\// || owner[symbol] ~ /^tests\//
+                if (by[i] != owner[symbol] && counts) used[owner[symbol]] = 1
+            }
+        }
+        for (s in owners) if (!(s in used) && s != "sim/cli/main.c" && s !~ /\/(test|slow)_[^\/]*$/)
+            print s ": dead: " (s ~ /^tests\// ? "nothing" : "nothing but tests") " uses what it exports"
+    }' "$work/symbols" >>"$work/found"
+for s in $sources; do cat "$build/${s%.c}.d" 2>/dev/null; done | tr ' \\' '\n\n' | grep '\.h$' | sort -u >"$work/included"
+for h in $(files -name '*.h'); do
+    grep -qxF "$h" "$work/included" || say "$h: dead: no source includes it"
+done
+
+# --- text ---
+text=$(files \( -name '*.[ch]' -o -name '*.cu' -o -name '*.sh' -o -name '*.py' -o -path '.ci/run' \))
+# Words are put together here so that this file does not find itself.
+left='TO''DO|FIX''ME|XX''X'
+for f in $text; do
+    grep -nHE "\b($left)\b" "$f" | sed 's/:\([0-9]*\):.*/:\1: leftover mark/'
+    grep -nH $'\t' "$f" | grep -v "\.sh:" | sed 's/:\([0-9]*\):.*/:\1: tab/'
+    head -3 "$f" | grep -q 'SPDX-License-Identifier: Apache-2.0' || echo "$f: no SPDX line"
+done >>"$work/found"
+LC_ALL=C.UTF-8 awk 'length > 120 { print FILENAME ":" FNR ": line of " length " columns; 120 is the most" }' \
+    $(echo "$text" | grep '\.[ch]u\?$\|\.py$\|\.sh$') >>"$work/found"
+# A folder of somebody's machine; device files and system programs are fine.
+files ! -name '*.gz' ! -name '*.svg' | tr '\n' '\0' | xargs -0 grep -nHIE \
+    '(^|[^A-Za-z0-9_.$}/~-])/(home|root|work|workspace|Users|mnt|data|srv)/[A-Za-z0-9_.-]' /dev/null |
+    sed 's/:\([0-9]*\):.*/:\1: path of one machine/' >>"$work/found"
+
+if [ -s "$work/found" ]; then
+    sort -u "$work/found"
+    echo "tidy: $(sort -u "$work/found" | wc -l) findings"
+    exit 1
+fi
+echo "tidy: $(echo "$sources" | wc -l) sources keep the rules of the house"
