@@ -16,11 +16,11 @@ const char *kv_cli_short_help(void)
            "  kvsim help                            all commands and topics\n";
 }
 
-/* One line of text wrapped at 80 columns: the first line starts at `column`, the others after `indent` blanks. */
+/* A text wrapped at 80 columns: the first line starts at `column`, the others after `indent` blanks. */
 static void wrap(const char *text, int column, int indent)
 {
     for (bool first = true; *text; first = false) {
-        int length = (int)strcspn(text, " ");
+        int length = (int)strcspn(text, " \n");
         if (!first && column + 1 + length > 80) {
             kv_print("\n%*s", indent, "");
             column = indent;
@@ -53,11 +53,28 @@ static void print_flags(const struct kv_flag *flag)
     }
 }
 
+/* Paragraphs are wrapped; one with indented lines stays as it is. */
+static void print_details(const char *text)
+{
+    while (*text) {
+        const char *end = strstr(text, "\n\n");
+        int length = end ? (int)(end - text) : (int)strlen(text);
+        char paragraph[2048];
+        snprintf(paragraph, sizeof paragraph, "%.*s", length, text);
+        bool as_is = *text == ' ' || strstr(paragraph, "\n ") || length >= (int)sizeof paragraph;
+        while (!as_is && length > 0 && paragraph[length - 1] == '\n') paragraph[--length] = 0;
+        kv_print("\n");
+        if (as_is) kv_print("%.*s%s", length, text, text[length - 1] == '\n' ? "" : "\n");
+        else wrap(paragraph, 0, 0);
+        text = end ? end + 2 : text + strlen(text);
+    }
+}
+
 int kv_cli_help(const struct kv_command *command)
 {
     kv_print("usage: kvsim %s%s%s\n\n", command->name, *command->usage ? " " : "", command->usage);
     wrap(command->help, 0, 0);
-    if (command->details) kv_print("\n%s%s", command->details, strchr(command->details, 0)[-1] == '\n' ? "" : "\n");
+    if (command->details) print_details(command->details);
     kv_print("\nflags:\n");
     print_flags(command->flags);
     print_flags(kv_common_flags);

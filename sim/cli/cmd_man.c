@@ -61,7 +61,11 @@ static int man(struct kv_args *args)
         kv_print("\"\n");
         roff((*c)->help);
         kv_print("\n");
-        if ((*c)->details) kv_print(".PP\n"), verbatim((*c)->details);
+        if ((*c)->details) {
+            kv_print(".PP\n");
+            roff((*c)->details);
+            kv_print("\n");
+        }
         print_flags((*c)->flags);
     }
     kv_print(".SH COMMON FLAGS\n");

@@ -58,8 +58,7 @@ for name in "${@:-conversation_512 conversation_16 burst_1m}"; do for name in $n
         trace=build/bench/burst_1m.csv.gz
         if [ ! -r $trace ]; then
             mkdir -p build/bench
-            "$KVSIM" trace gen --requests 1000000 --seed 1 -o "$work/burst.csv" >/dev/null
-            gzip -1n <"$work/burst.csv" >$trace.new && mv $trace.new $trace
+            "$KVSIM" trace gen --rows 1000000 --seed 1 -o $trace >/dev/null
         fi
         bench burst_1m $trace 1000000 '1 s' ;;
     *) echo "no such scenario: $name"; exit 2 ;;
