@@ -227,14 +227,18 @@ const char *kv_text_quoted(struct kv_arena *arena, const char *text)
     return quoted;
 }
 
-/* The fewest digits that give the same double back. */
-static void shortest(char text[32], double value)
+/* The fewest digits that read back as `value` in a unit; false when none do. */
+static bool shortest(char text[32], double value, const struct kv_unit *u)
 {
+    double scaled = value / u->up * u->down;
     for (int digits = 1; digits <= 17; digits++) {
-        snprintf(text, 32, "%.*g", digits, value);
-        if (strtod(text, NULL) == value) break;
+        snprintf(text, 32, "%.*g", digits, scaled);
+        double number = strtod(text, NULL);
+        if (number * u->up / u->down != value) continue;
+        if (strchr(text, 'e') && fabs(number) < 1e15 && number == floor(number)) snprintf(text, 32, "%.0f", number);
+        return true;
     }
-    if (strchr(text, 'e') && fabs(value) < 1e15 && value == floor(value)) snprintf(text, 32, "%.0f", value);
+    return false;
 }
 
 /* Few digits first, then a short unit; an exponent reads badly, and so does a number below 1. */
@@ -246,30 +250,20 @@ static size_t cost_of(const char *number, const char *unit, double value)
 
 static const char *write_number(struct kv_arena *arena, const struct kv_param *p, double value)
 {
-    char number[32];
-    const struct kv_unit *units = kv_units(p->dim);
-    if (!units) {
-        shortest(number, value);
-        return kv_arena_text(arena, "%s", number);
-    }
+    static const struct kv_unit none[] = {{"", 1, 1, true}, {NULL, 0, 0, false}};
+    const struct kv_unit *units = kv_units(p->dim) ? kv_units(p->dim) : none;   /* the first has factor 1 */
     if (value == 0) return kv_arena_text(arena, "0%s", units[0].name);
     const char *best = NULL;
     size_t best_cost = 0;
     for (const struct kv_unit *u = units; u->name; u++) {
-        if (!u->canonical) continue;
-        double scaled = value / u->up * u->down;
-        shortest(number, scaled);
-        if (strtod(number, NULL) * u->up / u->down != value) continue;
-        const char *text = kv_arena_text(arena, "%s%s", number, u->name);
-        size_t cost = cost_of(number, u->name, scaled);
-        if (!best || cost < best_cost) {
-            best = text;
-            best_cost = cost;
-        }
+        char number[32];
+        if (!u->canonical || !shortest(number, value, u)) continue;
+        size_t cost = cost_of(number, u->name, value / u->up * u->down);
+        if (best && cost >= best_cost) continue;
+        best = kv_arena_text(arena, "%s%s", number, u->name);
+        best_cost = cost;
     }
-    if (best) return best;
-    snprintf(number, sizeof number, "%.17g", value);   /* units[0] has factor 1 */
-    return kv_arena_text(arena, "%s%s", number, units[0].name);
+    return best;
 }
 
 static const char *write_bytes(struct kv_arena *arena, int64_t value)
