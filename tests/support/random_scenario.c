@@ -317,7 +317,8 @@ static void draw_ids(struct kv_random_scenario *s, struct plan *p)
     int32_t block = (int32_t)s->config.engine.block_tokens;
     int32_t tokens = block * (int32_t)PICK(d, 1, 1, 2, 4);
     if (block % 4 == 0 && chance(d, 35)) tokens = block / 4;
-    int64_t chains = between(d, 1, 8), length = (p->most_input + p->most_output) * 5 / 4 / tokens + 2;
+    bool twins = p->pressed && chance(d, 60);      /* requests that generate the same blocks side by side */
+    int64_t chains = between(d, 1, twins ? 2 : 8), length = (p->most_input + p->most_output) * 5 / 4 / tokens + 2;
     uint64_t **chain = kv_arena_take(&s->arena, (size_t)chains * sizeof *chain);
     for (int64_t c = 0; c < chains; c++) {
         chain[c] = kv_arena_take(&s->arena, (size_t)length * sizeof **chain);
@@ -325,10 +326,10 @@ static void draw_ids(struct kv_random_scenario *s, struct plan *p)
         if (shared > 0) memcpy(chain[c], chain[between(d, 0, c - 1)], (size_t)shared * sizeof **chain);
         for (int64_t j = shared; j < length; j++) chain[c][j] = throw(d) >> 16;
     }
-    bool partial = chance(d, 50), outputs = chance(d, 40);
+    bool partial = chance(d, 50), outputs = twins || chance(d, 40);
     for (int64_t i = 0; i < s->count; i++) {
         struct kv_request *q = &s->requests[i];
-        int64_t known = q->input_tokens + (outputs && chance(d, 70) ? q->output_tokens : 0);
+        int64_t known = q->input_tokens + (outputs && chance(d, twins ? 95 : 70) ? q->output_tokens : 0);
         q->prefix = (struct kv_prefix){.ids = chain[between(d, 0, chains - 1)], .ids_tokens = tokens,
                                        .salt = chance(d, 10) ? q->session : 0, .known_tokens = (int32_t)known};
         q->prefix.ids_count = (uint32_t)((known + (partial ? tokens - 1 : 0)) / tokens);
@@ -390,7 +391,8 @@ static void draw_load(struct kv_random_scenario *s, struct plan *p)
     draw_replay(s, p, service_s);
     for (int64_t i = 0; i < s->count; i++) draw_request(s, p, i);
     draw_arrivals(s, p);
-    int64_t prefix = s->config.replay.mode == KV_REPLAY_SESSION ? 1 : between(d, 0, 4);
+    int64_t prefix = s->config.replay.mode == KV_REPLAY_SESSION ? 1 : p->pressed ? PICK(d, 0, 1, 3, 3, 3, 4)
+                     : between(d, 0, 4);
     if (prefix == 1 || prefix == 2) draw_sessions(s, p);
     if (prefix == 3 || (prefix == 2 && chance(d, 20))) draw_ids(s, p);
     if (prefix == 4 || (prefix == 1 && chance(d, 30))) draw_system_prompts(s, p);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The engine of sim/serve against the naive engine of tests/oracle: every field of every record and every counter,
  * bit for bit, over random scenarios and the whole Mooncake conversation trace. KVSIM_FULL=1 takes ten times the
- * scenarios and the trace in 16-token blocks as well. One scenario alone:  test_oracle NUMBER */
+ * scenarios and the trace in 16-token blocks as well. Some scenarios only:
+ * test_oracle FIRST [LAST] */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -310,16 +311,25 @@ static void engine_and_oracle_agree_on_the_conversation_trace_in_small_blocks(vo
     compare_on_trace(16, 32000, "conversation trace, 32,000 blocks of 16 tokens");
 }
 
+/* Stops at the first scenario that fails; a single one is described. */
+static int run_numbers(uint64_t first, uint64_t last)
+{
+    int64_t met[SITUATIONS] = {0};
+    for (uint64_t number = first; number <= last; number++) {
+        if (first == last) {
+            struct kv_random_scenario s;
+            kv_random_scenario_draw(&s, number);
+            printf("%s\n", s.text);
+            kv_random_scenario_close(&s);
+        }
+        if (!run_number(number, met)) return 1;
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
-    if (argc > 1) {
-        int64_t met[SITUATIONS] = {0};
-        struct kv_random_scenario s;
-        kv_random_scenario_draw(&s, strtoull(argv[1], NULL, 10));
-        printf("%s\n", s.text);
-        kv_random_scenario_close(&s);
-        return run_number(strtoull(argv[1], NULL, 10), met) ? 0 : 1;
-    }
+    if (argc > 1) return run_numbers(strtoull(argv[1], NULL, 10), strtoull(argv[argc > 2 ? 2 : 1], NULL, 10));
     const struct CMUnitTest quick[] = {
         cmocka_unit_test(engine_and_oracle_agree_on_random_scenarios),
         cmocka_unit_test(engine_and_oracle_agree_on_the_conversation_trace),

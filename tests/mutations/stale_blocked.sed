@@ -1,0 +1,3 @@
+# sim/serve/instance.c
+# A refused waiter is not looked up again when blocks were registered since (rule 12).
+s/ && n->blocked_registrations == n->blocks.registrations//

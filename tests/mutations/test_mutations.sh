@@ -1,0 +1,61 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Plants each fault of tests/mutations/*.sed into a copy of its file of sim/serve, links the tests with it and expects
+# one of them to fail: do the tests that hold the engine to docs/engine.md notice?
+#   tests/mutations/test_mutations.sh [NAME...]
+# A fault: the first line of its file names the source, the second says what is wrong, the rest is the sed script. A
+# script that changes nothing is an error: the engine has moved on, and the fault must be planted anew.
+# KVSIM=path of the program: its folder holds the objects of the build under test.
+set -u
+cd "$(dirname "$0")/../.."
+build=$(dirname "${KVSIM:-build/release/kvsim}")
+tests=(test_boundary test_oracle)
+[ -f "$build/libkvsim.a" ] || { echo "$build/libkvsim.a is missing: run 'make check'"; exit 1; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+pkgs="gsl yaml-0.1 zlib hdf5 libcrypto"
+cflags="-std=c17 -D_POSIX_C_SOURCE=200809L -O1 -ffp-contract=off -I. -I$build $(pkg-config --cflags $pkgs)"
+libs="-lcmocka $(pkg-config --libs $pkgs) -lhdf5_hl -lm"
+[ "${FLAVOUR:-release}" != san ] || cflags="$cflags -fsanitize=address,undefined -fno-sanitize-recover=all"
+
+# run_with SOURCE: links SOURCE before the library, so that it stands in for the library's own object of that file,
+# and runs the tests up to the first failure. 0: all pass; 1: one failed, named in $caught; 2: does not build.
+run_with() {
+    gcc $cflags -c "$1" -o "$work/mutant.o" 2>"$work/log" || return 2
+    for test in "${tests[@]}"; do
+        gcc $cflags -o "$work/$test" "$build/tests/sim/serve/$test.o" "$work/mutant.o" "$build"/tests/oracle/*.o \
+            "$build"/tests/support/*.o "$build/libkvsim.a" $libs 2>"$work/log" || return 2
+        caught=$test
+        # The trace is left out: random scenarios must do.
+        [ $test = test_oracle ] && range="0 239" || range=
+        timeout 60 "$work/$test" $range >"$work/log" 2>&1 || return 1   # a mutant may hang
+    done
+    return 0
+}
+
+# Nothing planted: everything must pass, or the rest would mean nothing.
+if ! run_with sim/serve/instance.c; then
+    echo "the tests fail without any fault:"; tail -n 5 "$work/log"; exit 1
+fi
+
+planted=0 failed=0
+names=("$@")
+[ $# -gt 0 ] || for file in tests/mutations/*.sed; do names+=("$(basename "$file" .sed)"); done
+for name in "${names[@]}"; do
+    script=tests/mutations/$name.sed
+    source=$(sed -n '1s/^# //p' "$script")
+    sed -f "$script" "$source" >"$work/$(basename "$source")"
+    planted=$((planted + 1))
+    if cmp -s "$source" "$work/$(basename "$source")"; then
+        echo "NOT PLANTED  $name: $script changes nothing in $source"; failed=$((failed + 1)); continue
+    fi
+    run_with "$work/$(basename "$source")" 2>/dev/null   # bash's own word on an abort
+    case $? in
+    1) printf 'caught by %-13s  %s\n' "$caught" "$name" ;;
+    0) echo "NOT CAUGHT   $name: $(sed -n '2s/^# //p' "$script")"; failed=$((failed + 1)) ;;
+    *) echo "DOES NOT BUILD  $name"; tail -n 5 "$work/log"; failed=$((failed + 1)) ;;
+    esac
+done
+echo "$planted faults planted, $failed not noticed"
+[ $failed -eq 0 ] && { [ $# -gt 0 ] || [ $planted -ge 10 ]; }
