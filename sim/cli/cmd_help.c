@@ -130,6 +130,11 @@ static int help(struct kv_args *args)
     const struct kv_command *command = kv_command_find(kv_commands(), args->arg_count, args->arg, &used, &err);
     if (command && used == args->arg_count) return kv_cli_help(command);
     if (command) kv_fail(&err, KV_EUSAGE, "help", "nothing is called '%s %s'", args->arg[0], args->arg[1]);
+    const char *topic[16];
+    int32_t topics = 0;
+    for (const struct kv_topic *t = kv_topics; t->name && topics < 16; t++) topic[topics++] = t->name;
+    const char *near = args->arg_count == 1 ? kv_suggest(args->arg[0], topic, topics) : NULL;
+    if (near) kv_fail(&err, KV_EUSAGE, "help", "nothing is called '%s'; did you mean '%s'?", args->arg[0], near);
     int code = kv_cli_fail(&err);
     kv_say("see `kvsim help` for all commands and topics\n");
     return code;

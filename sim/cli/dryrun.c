@@ -8,7 +8,7 @@
 
 /* Memory of the simulator per cached block: slot, policy links and index cell, measured on runs whose cache is full
  * (tests/bench/bench.sh prints the peak). Blocks that nobody shares are kept as runs and cost less. */
-#define BLOCK_MEMORY_BYTES 80
+#define BLOCK_MEMORY_BYTES 40
 
 struct load {
     int64_t rows, failed, input_tokens, output_tokens, input_max;
@@ -83,7 +83,8 @@ static bool read_load(const struct pricer *p, struct kv_source source, struct lo
     return true;
 }
 
-/* Share of the cluster's time that the rows ask for: 1 is all of it, more can never be caught up with. */
+/* Share of the cluster's time that the rows would take if every decode step were as full as it can be: above 1
+ * the queue grows for ever; below, batches are smaller and the GPUs busier than this says. */
 static double load_share(const struct kv_scenario *s, const struct load *l)
 {
     if (s->workload.replay.mode == KV_REPLAY_CLOSED || !(l->span_s > 0)) return -1;
@@ -100,12 +101,11 @@ static void print_table(const struct kv_scenario *s, const struct load *l, doubl
              (long long)kv_bytes_per_token_per_gpu(&s->model, c->tp));
     kv_print("instances    %d x tp %d%s%s\n", (int)c->instance_count, (int)c->tp, s->gpu.name ? " on " : "",
              s->gpu.name ? s->gpu.name : "");
-    kv_print("hbm          %lld blocks of %lld tokens per instance = %lld tokens, %.2f GiB per GPU\n",
-             (long long)c->hbm_blocks, (long long)c->engine.block_tokens,
-             (long long)(c->hbm_blocks * c->engine.block_tokens), (double)s->hbm.capacity_bytes / 0x1p30);
-    kv_print("             (%s)\n", s->hbm.rule);
-    kv_print("workload     %s, %s %lld rows: %lld served, %lld failed\n",
-             s->workload.trace ? s->workload.trace : s->workload.reader_name, l->whole ? "all" : "the first",
+    kv_print("%-12s %lld blocks of %lld tokens per instance = %lld tokens\n", s->hbm.name, (long long)c->hbm_blocks,
+             (long long)c->engine.block_tokens, (long long)(c->hbm_blocks * c->engine.block_tokens));
+    kv_print("             %.2f GiB per GPU (%s)\n", (double)s->hbm.capacity_bytes / 0x1p30, s->hbm.rule);
+    kv_print("workload     %s\n", s->workload.trace ? s->workload.trace : s->workload.reader_name);
+    kv_print("             %s %lld rows: %lld served, %lld failed\n", l->whole ? "all" : "the first",
              (long long)l->rows, (long long)(l->rows - l->failed), (long long)l->failed);
     if (served > 0) {
         kv_print("             prompt mean %.1f, max %lld tokens; output mean %.1f tokens\n",
@@ -115,8 +115,8 @@ static void print_table(const struct kv_scenario *s, const struct load *l, doubl
     kv_print("decode       %.3f ms a step with %lld sequences of %.0f tokens, the most that fit\n", 1e3 * l->step_s,
              (long long)l->batch, l->decode_context);
     if (share < 0) kv_print("load         set by the clients, not by the trace\n");
-    else kv_print("load         %.3f of the cluster's time, without prefix hits%s\n", share,
-                  share > 1 ? ": more than it can serve" : "");
+    else kv_print("load         %.3f of capacity, at such batches and without prefix hits%s\n", share,
+                  share > 1 ? ": too much" : "");
     kv_print("memory       about %.1f MiB of state in kvsim once the caches are full\n", memory_bytes / 0x1p20);
     kv_print("dry run; nothing was simulated\n");
 }

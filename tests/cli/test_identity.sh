@@ -23,8 +23,8 @@ for scenario in "${scenarios[@]}"; do
     run "$KVSIM" "$work/$name.1.h5" "$scenario"
     sleep 1.1   # HDF5 would store times of creation, in whole seconds
     mkdir -p "$work/elsewhere"
-    run "$KVSIM" "$work/elsewhere/other_name.h5" "$scenario" --progress plain
-    same "$work/$name.1.h5" "$work/elsewhere/other_name.h5" "$scenario: two runs differ"
+    run "$KVSIM" "$work/elsewhere/other_$name.h5" "$scenario" --progress plain
+    same "$work/$name.1.h5" "$work/elsewhere/other_$name.h5" "$scenario: two runs differ"
 done
 
 flavours="debug o3"
