@@ -62,6 +62,14 @@ static const char *explain_unit(struct kv_arena *arena, const struct kv_param *p
 
 /* ---- numbers ---- */
 
+/* A unit of bytes, or none, as an integer. */
+static int64_t whole_factor(const struct kv_unit *u)
+{
+    int64_t factor = (int64_t)u->factor;
+    for (int i = 0; i < u->power; i++) factor *= 10;
+    return factor;
+}
+
 static const char *bound_text(struct kv_arena *arena, const struct kv_param *p, double bound)
 {
     int64_t whole = bound >= 9.2e18 ? INT64_MAX : bound <= -9.2e18 ? INT64_MIN : (int64_t)bound;
@@ -89,12 +97,24 @@ static bool in_range(struct kv_arena *arena, const struct kv_param *p, const cha
     return false;
 }
 
+/* The number in [text, end) in units of storage. */
+static double scaled(struct kv_arena *arena, const char *text, const char *end, const struct kv_unit *u)
+{
+    const char *e = text;
+    while (e < end && *e != 'e' && *e != 'E') e++;
+    long power = e < end ? strtol(e + 1, NULL, 10) : 0;   /* a huge exponent saturates */
+    if (power > 9999) power = 9999;
+    if (power < -9999) power = -9999;
+    power += u->power;
+    return strtod(kv_arena_text(arena, "%.*se%ld", (int)(e - text), text, power), NULL) * u->factor / u->divisor;
+}
+
 /* Digits * unit exactly, when both are integers and the product fits. */
-static bool exact_product(const char *text, const char *end, double up, int64_t *value)
+static bool exact_product(const char *text, const char *end, const struct kv_unit *u, int64_t *value)
 {
     bool negative = *text == '-';
     if (*text == '-' || *text == '+') text++;
-    int64_t v = 0, factor = (int64_t)up;
+    int64_t v = 0, factor = whole_factor(u);
     for (; text < end; text++) {
         int64_t digit = *text - '0';
         if (v > (INT64_MAX - digit) / 10) return false;
@@ -121,9 +141,9 @@ static bool parse_number(struct kv_arena *arena, const struct kv_param *p, const
         return false;
     }
     const char *name = end + strspn(end, " ");
-    struct kv_unit unit = {"", 1, 1, true};
+    struct kv_unit unit = {"", 0, 1, 1, true};
     bool percent = p->dim == KV_DIM_FRACTION && !strcmp(name, "%");
-    if (percent) unit.down = 100;
+    if (percent) unit.power = -2;
     else if (kv_units(p->dim) || *name) {
         const struct kv_unit *found = unit_named(p->dim, name);
         if (!found) {
@@ -132,10 +152,10 @@ static bool parse_number(struct kv_arena *arena, const struct kv_param *p, const
         }
         unit = *found;
     }
-    double value = strtod(kv_arena_copy(arena, text, (size_t)(end - text)), NULL) * unit.up / unit.down;
+    double value = scaled(arena, text, end, &unit);
     if (stores_integer(p->dim)) {
         int64_t whole = 0;
-        if (integral ? !exact_product(text, end, unit.up, &whole) : !(fabs(value) < 0x1p63)) {
+        if (integral ? !exact_product(text, end, &unit, &whole) : !(fabs(value) < 0x1p63)) {
             *why = kv_arena_text(arena, "%s is too large", quote(arena, text));
             return false;
         }
@@ -228,13 +248,13 @@ const char *kv_text_quoted(struct kv_arena *arena, const char *text)
 }
 
 /* The fewest digits that read back as `value` in a unit; false when none do. */
-static bool shortest(char text[32], double value, const struct kv_unit *u)
+static bool shortest(struct kv_arena *arena, char text[32], double value, const struct kv_unit *u)
 {
-    double scaled = value / u->up * u->down;
+    double in_units = value * u->divisor / u->factor / pow(10, u->power);
     for (int digits = 1; digits <= 17; digits++) {
-        snprintf(text, 32, "%.*g", digits, scaled);
+        snprintf(text, 32, "%.*g", digits, in_units);
+        if (scaled(arena, text, text + strlen(text), u) != value) continue;
         double number = strtod(text, NULL);
-        if (number * u->up / u->down != value) continue;
         if (strchr(text, 'e') && fabs(number) < 1e15 && number == floor(number)) snprintf(text, 32, "%.0f", number);
         return true;
     }
@@ -250,15 +270,15 @@ static size_t cost_of(const char *number, const char *unit, double value)
 
 static const char *write_number(struct kv_arena *arena, const struct kv_param *p, double value)
 {
-    static const struct kv_unit none[] = {{"", 1, 1, true}, {NULL, 0, 0, false}};
+    static const struct kv_unit none[] = {{"", 0, 1, 1, true}, {NULL, 0, 0, 0, false}};
     const struct kv_unit *units = kv_units(p->dim) ? kv_units(p->dim) : none;   /* the first has factor 1 */
     if (value == 0) return kv_arena_text(arena, "0%s", units[0].name);
     const char *best = NULL;
     size_t best_cost = 0;
     for (const struct kv_unit *u = units; u->name; u++) {
         char number[32];
-        if (!u->canonical || !shortest(number, value, u)) continue;
-        size_t cost = cost_of(number, u->name, value / u->up * u->down);
+        if (!u->canonical || !shortest(arena, number, value, u)) continue;
+        size_t cost = cost_of(number, u->name, strtod(number, NULL));
         if (best && cost >= best_cost) continue;
         best = kv_arena_text(arena, "%s%s", number, u->name);
         best_cost = cost;
@@ -271,7 +291,7 @@ static const char *write_bytes(struct kv_arena *arena, int64_t value)
     const char *best = kv_arena_text(arena, "%lldB", (long long)value);
     if (value == 0) return best;
     for (const struct kv_unit *u = kv_units(KV_DIM_BYTES); u->name; u++) {
-        int64_t factor = (int64_t)u->up;
+        int64_t factor = whole_factor(u);
         if (!u->canonical || value % factor) continue;
         const char *text = kv_arena_text(arena, "%lld%s", (long long)(value / factor), u->name);
         if (strlen(text) < strlen(best)) best = text;

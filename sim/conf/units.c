@@ -3,34 +3,35 @@
 
 #include <stddef.h>
 
-#define UNIT(name, up) { name, up, 1, true }
-#define SMALL(name, down) { name, 1, down, true }
-#define ALIAS(name, up) { name, up, 1, false }
-#define END { NULL, 0, 0, false }
+#define UNIT(name, power) { name, power, 1, 1, true }
+#define TIMES(name, factor, power) { name, power, factor, 1, true }
+#define ALIAS(name, power) { name, power, 1, 1, false }
+#define END { NULL, 0, 0, 0, false }
 #define KI 1024.0
 
+/* The first of a dimension is the unit of storage. */
 static const struct kv_unit bytes[] = {
-    UNIT("B", 1), UNIT("KB", 1e3), UNIT("MB", 1e6), UNIT("GB", 1e9), UNIT("TB", 1e12), UNIT("PB", 1e15),
-    UNIT("KiB", KI), UNIT("MiB", KI * KI), UNIT("GiB", KI * KI * KI), UNIT("TiB", KI * KI * KI * KI),
-    UNIT("PiB", KI * KI * KI * KI * KI), ALIAS("kB", 1e3), END
+    UNIT("B", 0), UNIT("KB", 3), UNIT("MB", 6), UNIT("GB", 9), UNIT("TB", 12), UNIT("PB", 15),
+    TIMES("KiB", KI, 0), TIMES("MiB", KI * KI, 0), TIMES("GiB", KI * KI * KI, 0), TIMES("TiB", KI * KI * KI * KI, 0),
+    TIMES("PiB", KI * KI * KI * KI * KI, 0), ALIAS("kB", 3), END
 };
 static const struct kv_unit time[] = {
-    UNIT("s", 1), SMALL("ms", 1e3), SMALL("us", 1e6), SMALL("ns", 1e9), UNIT("min", 60), UNIT("h", 3600),
-    UNIT("d", 86400), { "µs", 1, 1e6, false }, END
+    UNIT("s", 0), UNIT("ms", -3), UNIT("us", -6), UNIT("ns", -9), TIMES("min", 60, 0), TIMES("h", 3600, 0),
+    TIMES("d", 86400, 0), ALIAS("µs", -6), END
 };
 static const struct kv_unit bits_per_s[] = {
-    UNIT("bps", 1), UNIT("Kbps", 1e3), UNIT("Mbps", 1e6), UNIT("Gbps", 1e9), UNIT("Tbps", 1e12),
-    UNIT("B/s", 8), UNIT("KB/s", 8e3), UNIT("MB/s", 8e6), UNIT("GB/s", 8e9), UNIT("TB/s", 8e12),
-    UNIT("KiB/s", 8 * KI), UNIT("MiB/s", 8 * KI * KI), UNIT("GiB/s", 8 * KI * KI * KI),
-    UNIT("TiB/s", 8 * KI * KI * KI * KI), ALIAS("kbps", 1e3), ALIAS("kB/s", 8e3), ALIAS("bit/s", 1),
-    ALIAS("kbit/s", 1e3), ALIAS("Mbit/s", 1e6), ALIAS("Gbit/s", 1e9), ALIAS("Tbit/s", 1e12), END
+    UNIT("bps", 0), UNIT("Kbps", 3), UNIT("Mbps", 6), UNIT("Gbps", 9), UNIT("Tbps", 12),
+    TIMES("B/s", 8, 0), TIMES("KB/s", 8, 3), TIMES("MB/s", 8, 6), TIMES("GB/s", 8, 9), TIMES("TB/s", 8, 12),
+    TIMES("KiB/s", 8 * KI, 0), TIMES("MiB/s", 8 * KI * KI, 0), TIMES("GiB/s", 8 * KI * KI * KI, 0),
+    TIMES("TiB/s", 8 * KI * KI * KI * KI, 0), ALIAS("kbps", 3), { "kB/s", 3, 8, 1, false }, ALIAS("bit/s", 0),
+    ALIAS("kbit/s", 3), ALIAS("Mbit/s", 6), ALIAS("Gbit/s", 9), ALIAS("Tbit/s", 12), END
 };
 static const struct kv_unit per_s[] = {
-    UNIT("req/s", 1), ALIAS("/s", 1), { "req/min", 1, 60, false }, { "req/h", 1, 3600, false }, END
+    UNIT("req/s", 0), ALIAS("/s", 0), { "req/min", 0, 1, 60, false }, { "req/h", 0, 1, 3600, false }, END
 };
 static const struct kv_unit flops[] = {
-    UNIT("FLOPS", 1), UNIT("MFLOPS", 1e6), UNIT("GFLOPS", 1e9), UNIT("TFLOPS", 1e12), UNIT("PFLOPS", 1e15),
-    ALIAS("GFLOP/s", 1e9), ALIAS("TFLOP/s", 1e12), ALIAS("PFLOP/s", 1e15), END
+    UNIT("FLOPS", 0), UNIT("MFLOPS", 6), UNIT("GFLOPS", 9), UNIT("TFLOPS", 12), UNIT("PFLOPS", 15),
+    ALIAS("GFLOP/s", 9), ALIAS("TFLOP/s", 12), ALIAS("PFLOP/s", 15), END
 };
 
 static const struct {

@@ -7,8 +7,9 @@
 
 #include "sim/conf/param.h"
 
-/* One unit of a dimension; storage = number * up / down (one of them is 1, so that both directions round once). */
-struct kv_unit { const char *name; double up, down; bool canonical; /* used when writing */ };
+/* One unit of a dimension; storage = number * 10^power * factor / divisor. The power goes into the decimal text before
+ * it is read, so "2.9us" is the double nearest to 0.0000029, as 2.9 / 1e6 is not. */
+struct kv_unit { const char *name; int power; double factor, divisor; bool canonical; /* used when writing */ };
 
 /* Units of a dimension, ended by a NULL name; NULL when its numbers are bare. */
 const struct kv_unit *kv_units(enum kv_dim dim);
