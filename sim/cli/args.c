@@ -49,10 +49,12 @@ static bool flag_value(struct kv_args *args, const struct kv_flag *flag, const c
     bool good = true;
     if (flag->kind == KV_FLAG_TIME) {
         good = kv_value_parse(&args->arena, &param, text, &value.seconds, &why);
-        if (good && !(value.seconds >= 0)) good = false, why = "must not be negative";
     } else if (flag->kind == KV_FLAG_COUNT || flag->kind == KV_FLAG_BYTES) {
         good = kv_value_parse(&args->arena, &param, text, &value.number, &why);
-        if (good && value.number < 0) good = false, why = "must not be negative";
+    }
+    if (good && (value.seconds < 0 || value.number < 0)) {
+        good = false;
+        why = "must not be negative";
     }
     if (!good) return kv_fail(err, KV_EUSAGE, args->command->name, "--%s %s: %s", flag->name, text, why);
     args->value[args->value_count++] = value;
@@ -161,7 +163,10 @@ static bool name_matches(const char *name, int32_t count, const char *const *wor
     for (const char *at = name; n < count; n++) {
         size_t length = strcspn(at, " ");
         if (strlen(word[n]) != length || strncmp(word[n], at, length)) return false;
-        if (!at[length]) return *used = n + 1, true;
+        if (!at[length]) {
+            *used = n + 1;
+            return true;
+        }
         at += length + 1;
     }
     return false;
@@ -205,7 +210,9 @@ const struct kv_command *kv_command_find(const struct kv_command *const *command
     for (size_t a = 0; a < sizeof aliases / sizeof *aliases; a++) {
         if (strcmp(word[0], aliases[a].alias)) continue;
         for (int32_t c = 0; commands[c]; c++) {
-            if (!strcmp(commands[c]->name, aliases[a].name)) return *used = 1, commands[c];
+            if (strcmp(commands[c]->name, aliases[a].name)) continue;
+            *used = 1;
+            return commands[c];
         }
     }
     not_found(commands, count, word, err);

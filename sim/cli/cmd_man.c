@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* kvsim man: the manual page in roff, from the tables of the command line.
  * View it with `kvsim man | man -l -`, install it with `make install`. */
-#include <stdio.h>
+#include <ctype.h>
 
 #include "sim/base/version.h"
 #include "sim/cli/cli.h"
@@ -72,7 +72,7 @@ static int man(struct kv_args *args)
     print_flags(kv_common_flags);
     for (const struct kv_topic *t = kv_topics; t->name; t++) {
         kv_print(".SH \"");
-        for (const char *at = t->name; *at; at++) kv_print("%c", *at >= 'a' && *at <= 'z' ? *at - 32 : *at == '-' ? ' ' : *at);
+        for (const char *at = t->name; *at; at++) kv_print("%c", *at == '-' ? ' ' : toupper((unsigned char)*at));
         kv_print("\"\n");
         verbatim(t->text);
     }

@@ -70,8 +70,8 @@ static bool read_overrides(struct run *r, struct kv_override **set, int32_t *cou
     for (; (value = kv_args_nth(r->args, "set", n)); n++) {
         const char *equals = strchr(value->text, '=');
         if (!equals || equals == value->text) {
-            return kv_fail(err, KV_EUSAGE, "run", "--set '%s': write --set KEY=VALUE, e.g. --set engine.max_num_seqs=64",
-                           value->text);
+            return kv_fail(err, KV_EUSAGE, "run", "--set '%s': write --set KEY=VALUE, e.g. --set "
+                           "engine.max_num_seqs=64", value->text);
         }
         list[n].key = kv_arena_copy(arena, value->text, (size_t)(equals - value->text));
         list[n].value = equals + 1;
@@ -372,7 +372,8 @@ static int run(struct kv_args *args)
 }
 
 static const struct kv_flag flags[] = {
-    { "set", 0, KV_FLAG_REPEAT, "KEY=VALUE", "change a key of the scenario: engine.max_num_seqs=64, tiers[0].evict=fifo" },
+    { "set", 0, KV_FLAG_REPEAT, "KEY=VALUE",
+      "change a key of the scenario: engine.max_num_seqs=64, tiers[0].evict=fifo" },
     { "output", 'o', KV_FLAG_TEXT, "OUT.h5", "write results to this HDF5 file; without it only the table is printed" },
     { "force", 0, KV_FLAG_SWITCH, NULL, "overwrite existing output files" },
     { "seed", 0, KV_FLAG_COUNT, "N", "seed of all random draws, in place of the scenario's" },

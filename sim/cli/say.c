@@ -98,7 +98,9 @@ static char scratch[4096];
 void kv_cli_scratch(const char *path)
 {
     scratch[0] = 0;   /* never half a path */
-    if (path && strlen(path) < sizeof scratch) memcpy(scratch + 1, path + 1, strlen(path)), scratch[0] = path[0];
+    if (!path || !*path || strlen(path) >= sizeof scratch) return;
+    memcpy(scratch + 1, path + 1, strlen(path));
+    scratch[0] = path[0];
 }
 
 void kv_cli_scratch_remove(void)

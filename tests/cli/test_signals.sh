@@ -16,10 +16,14 @@ fail() { echo "FAIL: $*"; failed=1; }
 start() {
     rm -f "$work"/*
     mkfifo "$work/trace"
-    awk 'BEGIN { for (i = 0;; i++) printf "{\"timestamp\": %d, \"input_length\": 700, \"output_length\": 20, \"hash_ids\": [0, %d]}\n", i * 200, i + 1 }' \
+    awk 'BEGIN {
+        row = "{\"timestamp\": %d, \"input_length\": 700, \"output_length\": 20, \"hash_ids\": [0, %d]}\n"
+        for (i = 0;; i++) printf row, i * 200, i + 1
+    }' \
         >"$work/trace" 2>/dev/null &
     feeder=$!
-    "$KVSIM" run tests/cli/small.yaml --set "workload.trace=$work/trace" -o "$work/a.h5" "$@" >"$work/out" 2>"$work/err" &
+    "$KVSIM" run tests/cli/small.yaml --set "workload.trace=$work/trace" -o "$work/a.h5" "$@" \
+        >"$work/out" 2>"$work/err" &
     pid=$!
     for ((i = 0; i < 200; i++)); do [ -e "$work/a.h5.tmp" ] && return; sleep 0.05; done
     fail "the run did not start: $(cat "$work/err")"
@@ -39,7 +43,8 @@ for signal in INT TERM; do
     kill -$signal $pid
     finish
     [ $code = 130 ] || fail "SIG$signal: exit code $code, not 130: $(cat "$work/err")"
-    grep -q '^kvsim: interrupted at .* of simulated time; partial results are in ' "$work/err" || fail "SIG$signal: no message"
+    grep -q '^kvsim: interrupted at .* of simulated time; partial results are in ' "$work/err" \
+        || fail "SIG$signal: no message"
     h5dump -a /meta/status "$work/a.h5" | grep -q interrupted || fail "SIG$signal: status in the file"
     h5dump -H "$work/a.h5" | grep -q 'GROUP "requests"' || fail "SIG$signal: no requests in the file"
     [ ! -e "$work/a.h5.tmp" ] || fail "SIG$signal: temporary file left"
@@ -56,9 +61,9 @@ finish
 start --progress none
 for i in 1 2; do
     kill -USR1 $pid
-    for ((k = 0; k < 100; k++)); do [ "$(grep -c '^sim [0-9:]*.* req | .* | q=[0-9]* | hbm [0-9]*%$' "$work/err")" -ge $i ] && break; sleep 0.05; done
+    for ((k = 0; k < 100; k++)); do [ "$(shown)" -ge $i ] && break; sleep 0.05; done
 done
-[ "$(grep -c '^sim ' "$work/err")" = 2 ] || fail "SIGUSR1: $(grep -c '^sim ' "$work/err") status lines, not 2"
+[ "$(shown)" = 2 ] || fail "SIGUSR1: $(shown) status lines, not 2"
 # A second signal kills at once and still takes the temporary file away. The process stands still between the two,
 # so that the first cannot have ended it already.
 kill -STOP $pid

@@ -19,7 +19,7 @@ trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 # What differs from run to run or from machine to machine: the folder, and the line about the host.
 settle() {
     sed -e "s|$T|\$T|g" \
-        -e 's/^kvsim: [0-9.]* s wall, [0-9.]* s CPU, \([0-9]*\) events ([0-9.]* M\/s), [0-9]* MiB peak/kvsim: HOST, \1 events/'
+        -e 's/^kvsim: [0-9.]* s wall, .* CPU, \([0-9]*\) events (.* M\/s), [0-9]* MiB peak/kvsim: HOST, \1 events/'
 }
 
 names=("$@")
