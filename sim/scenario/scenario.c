@@ -104,7 +104,7 @@ static struct kv_yaml *read_tree(struct kv_load *l, const char *path, const stru
     struct kv_yaml *extends = tree ? kv_yaml_get(tree, "extends") : NULL;
     if (!extends) return tree;
     const char *base;
-    if (!kv_bind_scalar(l->arena, extends, "extends", &top_specials[0].param, &base, l->diag)) return tree;
+    if (!kv_bind_scalar(l->arena, extends, "extends", &top_specials[0].param, &base, l->diag)) return NULL;
     const char *slash = strrchr(path, '/');
     if (*base != '/' && slash) base = kv_arena_text(l->arena, "%.*s/%s", (int)(slash - path), path, base);
     struct kv_yaml *under = read_tree(l, base, extends, chain);

@@ -12,7 +12,7 @@
 #include "sim/base/rng.h"
 #include "sim/scenario/scenario.h"
 
-static char path[] = "/tmp/kvsim_test_fuzz_XXXXXX";
+static char path[200];
 static char text[8192];
 static size_t length;
 
@@ -23,6 +23,8 @@ static int read_scenario(void **state)
     if (!file) return 1;
     length = fread(text, 1, sizeof text, file);
     fclose(file);
+    const char *tmp = getenv("TMPDIR");
+    snprintf(path, sizeof path, "%s/kvsim_fuzz_XXXXXX", tmp ? tmp : "/tmp");
     int fd = mkstemp(path);
     return fd < 0 || close(fd) || length < 1000 || length == sizeof text;
 }

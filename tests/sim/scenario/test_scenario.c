@@ -18,11 +18,13 @@
 #define TRACE "tests/cli/wrong-scenarios/burstgpt_tiny.csv"
 #define MINIMAL "model: {use: llama-3.1-8b}\ncluster: {nodes: {gpu: h100-sxm}}\nworkload: {trace: " TRACE "}\n"
 
-static char folder[] = "/tmp/kvsim_test_scenario_XXXXXX";
+static char folder[200];
 
 static int make_folder(void **state)
 {
     (void)state;
+    const char *tmp = getenv("TMPDIR");
+    snprintf(folder, sizeof folder, "%s/kvsim_scenario_XXXXXX", tmp ? tmp : "/tmp");
     return mkdtemp(folder) ? 0 : 1;
 }
 
