@@ -1,3 +1,3 @@
-# sim/serve/batch.c
-# Generated blocks become matchable at the end of a macro-step only (rule 18).
-/^void kv_batch_roll/,/^}/s/kv_batch_publish(n);//
+# sim/serve/instance.c
+# Blocks that decoding fills at a boundary become matchable later than that boundary (rule 18).
+/^static bool schedule_running(/,/^}/s/kv_batch_publish(n);//

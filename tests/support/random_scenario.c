@@ -173,8 +173,8 @@ static void draw_device(struct kv_random_scenario *s, struct plan *p)
         s->model.experts_per_token = 2;
         s->model.expert_intermediate = 256;
     }
-    s->gpu = (struct kv_gpu_spec){.name = "random", .memory_bytes = INT64_C(1) << 34, .memory_Bps = 1e9 * (1 + uniform(d)),
-                                  .flops_bf16 = 1e12, .flops_fp8 = 2e12, .link_Bps = 1e10};
+    s->gpu = (struct kv_gpu_spec){.name = "random", .memory_bytes = INT64_C(1) << 34,
+                                  .memory_Bps = 1e9 * (1 + uniform(d)), .flops_bf16 = 1e12, .flops_fp8 = 2e12, .link_Bps = 1e10};
     s->config.tp = (int32_t)PICK(d, 1, 1, 2, 4);
     s->config.compute_env = (struct kv_compute_env){&s->model, &s->gpu, s->config.tp};
 }
@@ -262,12 +262,14 @@ static void draw_replay(struct kv_random_scenario *s, struct plan *p, double ser
     r->think = chance(d, 40) ? (struct kv_delay){KV_DELAY_CONSTANT, 0, 0} : draw_delay(p, service_s);
     if (chance(d, 25)) r->frontend_overhead = draw_delay(p, service_s / 2);
 
-    /* From hardly any load to four times what the batch could carry. A session's turns are the load of one client. */
+    /* From hardly any load to four times what the batch could carry. */
     static const double load[] = {0.02, 0.3, 0.8, 1.5, 4};
     int64_t batch = s->config.engine.max_num_seqs < 8 ? s->config.engine.max_num_seqs : 8;
-    double gap_s = service_s / (load[between(d, p->pressed ? 2 : 0, 4)] * (double)s->config.instance_count * (double)batch);
+    double servers = (double)s->config.instance_count * (double)batch;
+    double gap_s = service_s / (load[between(d, p->pressed ? 2 : 0, 4)] * servers);
     p->mean_gap_ns = (int64_t)(gap_s * 1e9) + 1;
-    if (chance(d, 10)) s->config.time_limit_tk = (kv_tick)((double)s->count * gap_s * uniform(d) * (double)KV_TICKS_PER_S);
+    double limit_s = (double)s->count * gap_s * uniform(d);
+    if (chance(d, 10)) s->config.time_limit_tk = (kv_tick)(limit_s * (double)KV_TICKS_PER_S);
 }
 
 static void draw_arrivals(struct kv_random_scenario *s, struct plan *p)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The engine of sim/serve against the naive engine of tests/oracle: every field of every record and every counter,
  * bit for bit, over random scenarios and the whole Mooncake conversation trace. KVSIM_FULL=1 takes ten times the
- * scenarios and the trace in 16-token blocks as well. Some scenarios only:
- * test_oracle FIRST [LAST] */
+ * scenarios and the trace in 16-token blocks as well. Some scenarios only:  test_oracle FIRST [LAST] */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -182,7 +181,8 @@ static const char *const situation[SITUATIONS] = {
     "preemption", "eviction", "same-tick arrivals", "rejection", "prefix hits", "one-token remainders",
     "arrival on a boundary", "arrival brought by an end at its tick", "chunked prompts", "unreferenced hits",
     "refusal because hits are evictable", "own blocks hit", "own blocks dropped", "private duplicates",
-    "outputs not kept", "self-preemption", "idle and busy again", "steps within one tick", "unfinished", "failed rows",
+    "outputs not kept", "self-preemption", "idle and busy again", "steps within one tick", "unfinished",
+    "failed rows",
 };
 
 static void count_situations(const struct oracle_result *o, int64_t met[SITUATIONS])
@@ -230,7 +230,8 @@ static int64_t load_trace(const char *path, struct kv_arena *arena, struct kv_re
     const struct kv_reader_ops *reader = kv_test_plugin("reader", "mooncake");
     struct kv_workload_config config = {
         .trace = path, .reader = reader, .reader_name = "mooncake",
-        .reader_params = kv_test_params(arena, &reader->info), .prefix = KV_PREFIX_TRACE, .rate_scale = 1, .end_s = -1,
+        .reader_params = kv_test_params(arena, &reader->info), .prefix = KV_PREFIX_TRACE, .rate_scale = 1,
+        .end_s = -1,
     };
     struct kv_err err = {0};
     struct kv_workload *workload = kv_workload_open(&config, 1, NULL, 0, &err);
@@ -258,7 +259,8 @@ static void compare_on_trace(int64_t block_tokens, int64_t hbm_blocks, const cha
 {
     const char *shared = getenv("KVSIM_SHARED");
     struct kv_arena arena = {0};
-    char *path = kv_arena_text(&arena, "%s/traces/mooncake/conversation_trace.jsonl.gz", shared ? shared : "../shared");
+    char *path = kv_arena_text(&arena, "%s/traces/mooncake/conversation_trace.jsonl.gz",
+                               shared ? shared : "../shared");
     FILE *there = fopen(path, "rb");
     if (!there) {
         printf("SKIP: %s: %s is absent\n", text, path);
@@ -269,9 +271,9 @@ static void compare_on_trace(int64_t block_tokens, int64_t hbm_blocks, const cha
 
     /* Llama-3.1-8B on an H100, as models/data and models/gpus have them. */
     struct kv_model_shape model = {
-        .name = "llama-3.1-8b", .attention = KV_ATTENTION_GQA, .layers = 32, .hidden = 4096, .heads = 32, .kv_heads = 8,
-        .head_dim = 128, .intermediate = 14336, .vocabulary = 128256, .max_position_tokens = 131072, .dtype_bytes = 2,
-        .kv_dtype_bytes = 2,
+        .name = "llama-3.1-8b", .attention = KV_ATTENTION_GQA, .layers = 32, .hidden = 4096, .heads = 32,
+        .kv_heads = 8, .head_dim = 128, .intermediate = 14336, .vocabulary = 128256,
+        .max_position_tokens = 131072, .dtype_bytes = 2, .kv_dtype_bytes = 2,
     };
     struct kv_gpu_spec gpu = {.name = "h100-sxm", .memory_bytes = INT64_C(80) << 30, .memory_Bps = 3.35e12,
                               .flops_bf16 = 989e12, .flops_fp8 = 1979e12, .link_Bps = 450e9};

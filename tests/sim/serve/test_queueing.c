@@ -42,9 +42,10 @@ static double *waits(double rho, int64_t count)
     double now_ns = 0;
     for (int64_t i = 0; i < count; i++) {
         struct kv_rng rng;
-        now_ns += gsl_ran_exponential(kv_rng_at(&rng, config.seed, kv_stream("arrivals"), (uint64_t)i), SERVICE_NS / rho);
-        requests[i] = (struct kv_request){.index = i, .trace_row = i + 1, .arrival_ns = (int64_t)now_ns, .think_ns = -1,
-                                          .elapsed_ns = -1, .input_tokens = 10, .output_tokens = 1};
+        gsl_rng *draw = kv_rng_at(&rng, config.seed, kv_stream("arrivals"), (uint64_t)i);
+        now_ns += gsl_ran_exponential(draw, SERVICE_NS / rho);
+        requests[i] = (struct kv_request){.index = i, .trace_row = i + 1, .arrival_ns = (int64_t)now_ns,
+                                          .think_ns = -1, .elapsed_ns = -1, .input_tokens = 10, .output_tokens = 1};
     }
     struct kv_fast_run run;
     struct kv_err err = {0};
@@ -69,7 +70,8 @@ static void compare_with_theory(double rho, int64_t batch, double widest)
     kv_mem_give(wait, (size_t)count * sizeof *wait);
 
     double theory = rho / (2 * (1 - rho)), half = T_999 * sqrt(variance / BATCHES);
-    print_message("  rho %.1f: mean wait %.4f S, theory %.4f S, 99.9 %% interval +- %.4f S\n", rho, mean, theory, half);
+    print_message("  rho %.1f: mean wait %.4f S, theory %.4f S, 99.9 %% interval +- %.4f S\n", rho, mean, theory,
+                  half);
     assert_true(fabs(mean - theory) <= half);
     assert_true(half <= widest * theory);
 }
