@@ -17,6 +17,8 @@
 /* Tokens for which the expected number of distinct experts is tabulated; past it all experts are read (with
  * 384 experts, 8 a token, 1,024 tokens leave each expert out with probability 4e-10). */
 #define MOE_TABLE 1024
+/* Decode batches up to this size are priced from a table made at open. */
+#define DECODE_TABLE 1024
 #define ACTIVATION_BYTES 2.0   /* bf16 between operators, whatever the weights are */
 
 struct roofline_params {
@@ -71,6 +73,7 @@ struct roofline {
     kv_cost kv_compute, kv_memory, sequence_memory;
     kv_cost token_link, yield_link;          /* all-reduces a token, gathered logits a yielded token */
     kv_cost launch, launch_mla_decode, launch_mla_chunk, launch_head;
+    kv_cost decode_only[DECODE_TABLE + 1];   /* steady_cost of R decodes and no chunk: most steps are that */
 };
 
 /* What open() works with: seconds a flop and a byte of one GPU. */
@@ -243,37 +246,6 @@ static bool check(const struct kv_compute_env *env, struct kv_err *err)
     return true;
 }
 
-static bool open_state(void *state, const void *params_given, const struct kv_compute_env *env,
-                       struct kv_err *err)
-{
-    struct roofline *m = state;
-    const struct roofline_params *p = params_given;
-    const struct kv_model_shape *s = env->model;
-    if (!check(env, err)) return false;
-    struct rates r = rates_of(p, env);
-
-    bool mla = s->attention == KV_ATTENTION_MLA;
-    int32_t per_layer = mla ? open_mla(m, &r, s, env->tp) : open_gqa(m, &r, s, env->tp);
-    double kernels = s->layers * (per_layer + 2);   /* + norms */
-    kernels += open_mlp(m, &r, s, env->tp);
-    open_elementwise(m, &r, s, env->tp);
-    /* Vocabulary matrices are bf16 even where the layers are fp8. */
-    struct rates head = r;
-    if (head.weight_bytes < ACTIVATION_BYTES) {
-        head.weight_bytes = ACTIVATION_BYTES;
-        head.gemm_flop_s = 1 / (env->gpu->flops_bf16 * p->gemm_compute_efficiency);
-    }
-    m->head = product(&head, 1, s->hidden, (double)s->vocabulary / env->tp);
-    int32_t reductions = open_links(m, &r, s, env->tp);
-
-    m->launch = kv_cost_from_s((kernels + 2) * p->kernel_latency_s + s->layers * p->attention_latency_s
-                               + reductions * p->allreduce_latency_s);   /* + embedding, final norm */
-    m->launch_head = kv_cost_from_s(p->kernel_latency_s + (env->tp > 1 ? p->allreduce_latency_s : 0));
-    m->launch_mla_chunk = mla ? kv_cost_from_s(s->layers * p->kernel_latency_s) : 0;
-    m->launch_mla_decode = 2 * m->launch_mla_chunk;   /* into the query, out of the result */
-    return true;
-}
-
 /* Everything that a run of decode steps does not change: T, Y and R stay. */
 static kv_cost steady_cost(const struct roofline *m, const struct kv_batch *batch)
 {
@@ -303,10 +275,44 @@ static kv_cost steady_cost(const struct roofline *m, const struct kv_batch *batc
     return sum;
 }
 
+static bool open_state(void *state, const void *params_given, const struct kv_compute_env *env,
+                       struct kv_err *err)
+{
+    struct roofline *m = state;
+    const struct roofline_params *p = params_given;
+    const struct kv_model_shape *s = env->model;
+    if (!check(env, err)) return false;
+    struct rates r = rates_of(p, env);
+
+    bool mla = s->attention == KV_ATTENTION_MLA;
+    int32_t per_layer = mla ? open_mla(m, &r, s, env->tp) : open_gqa(m, &r, s, env->tp);
+    double kernels = s->layers * (per_layer + 2);   /* + norms */
+    kernels += open_mlp(m, &r, s, env->tp);
+    open_elementwise(m, &r, s, env->tp);
+    /* Vocabulary matrices are bf16 even where the layers are fp8. */
+    struct rates head = r;
+    if (head.weight_bytes < ACTIVATION_BYTES) {
+        head.weight_bytes = ACTIVATION_BYTES;
+        head.gemm_flop_s = 1 / (env->gpu->flops_bf16 * p->gemm_compute_efficiency);
+    }
+    m->head = product(&head, 1, s->hidden, (double)s->vocabulary / env->tp);
+    int32_t reductions = open_links(m, &r, s, env->tp);
+
+    m->launch = kv_cost_from_s((kernels + 2) * p->kernel_latency_s + s->layers * p->attention_latency_s
+                               + reductions * p->allreduce_latency_s);   /* + embedding, final norm */
+    m->launch_head = kv_cost_from_s(p->kernel_latency_s + (env->tp > 1 ? p->allreduce_latency_s : 0));
+    m->launch_mla_chunk = mla ? kv_cost_from_s(s->layers * p->kernel_latency_s) : 0;
+    m->launch_mla_decode = 2 * m->launch_mla_chunk;   /* into the query, out of the result */
+    for (int64_t count = 0; count <= DECODE_TABLE; count++)
+        m->decode_only[count] = steady_cost(m, &(struct kv_batch){.decode_count = count});
+    return true;
+}
+
 static struct kv_run price(const void *state, const struct kv_batch *batch)
 {
     const struct roofline *m = state;
-    kv_cost steady = steady_cost(m, batch);
+    bool tabled = batch->chunk_count == 0 && batch->decode_count <= DECODE_TABLE;
+    kv_cost steady = tabled ? m->decode_only[batch->decode_count] : steady_cost(m, batch);
     /* A decode attends to its context and to itself. */
     kv_cost count = batch->decode_count, attended = batch->ctx_sum + count;
     kv_cost memory = attended * m->kv_memory + count * m->sequence_memory, compute = attended * m->kv_compute;
