@@ -388,16 +388,15 @@ size_t kv_h5_type_bytes(enum kv_h5_type type)
 static void describe_flags(struct kv_h5 *f, const struct kv_h5_column_spec *spec)
 {
     unsigned char values[256 * 8];
-    char *meanings = kv_arena_take(&f->arena, strlen(spec->flags) + 1);
+    const char *meanings = "";
     size_t count = 0, width = types[spec->type].bytes;
     for (const char *at = spec->flags; *at && count < 256; count++) {
-        char *end;
-        int64_t value = strtoll(at, &end, 10);
+        char *name;
+        int64_t value = strtoll(at, &name, 10);
         memcpy(values + count * width, &value, width);
-        size_t length = strcspn(++end, " ");
-        if (count) strcat(meanings, " ");
-        strncat(meanings, end, length);
-        at = end + length + (end[length] == ' ');
+        size_t length = strcspn(++name, " ");
+        meanings = kv_arena_text(&f->arena, "%s%s%.*s", meanings, count ? " " : "", (int)length, name);
+        at = name + length + (name[length] == ' ');
     }
     attribute(f, spec->path, "flag_values", type_id(spec->type), count, values);
     digest_add(f, 'A', spec->path, "flag_values", types[spec->type].numpy, kv_arena_text(&f->arena, "%zu", count),

@@ -37,10 +37,18 @@ void kv_results_close(struct kv_results *r);
 const char *kv_results_table(struct kv_results *r, struct kv_arena *arena);
 const char *kv_results_json(struct kv_results *r, struct kv_arena *arena);
 
-/* Reading back, for export and plot. */
-bool kv_results_export_csv(const char *path, const char *table, FILE *out, struct kv_err *err);
-/* A self-contained SVG picture of a results file: kind "overview" (TTFT and TPOT CDFs, queue and running
- * sequences, tokens by source and KV blocks over time). */
-bool kv_results_plot(const char *path, const char *kind, FILE *out, struct kv_err *err);
+/* Reading back. format: csv, json, jsonl; table: requests, timeseries, tiers, summary. */
+bool kv_results_export(const char *path, const char *format, const char *table, FILE *out, struct kv_err *err);
+/* A trace in the `blocks` format that replays the run's arrivals and prefixes (docs/results.md). It needs the run's
+ * workload again: `scenario` is the one stored in the file (kv_results_scenario), loaded. */
+bool kv_results_export_trace(const char *path, const struct kv_scenario *scenario, FILE *out, struct kv_err *err);
+/* Text of /meta/resolved_yaml, and the trace file as the run opened it ("" for a generator). False with *err. */
+bool kv_results_scenario(const char *path, const char **yaml, const char **trace, struct kv_arena *arena,
+                         struct kv_err *err);
+
+/* A self-contained SVG picture of a results file, or (csv) the numbers that it shows. kv_plot_kinds: pairs of name
+ * and description, ended by NULL. */
+extern const char *const kv_plot_kinds[];
+bool kv_results_plot(const char *path, const char *kind, bool csv, FILE *out, struct kv_err *err);
 
 #endif
