@@ -55,7 +55,8 @@ static const struct kv_flag check_flags[] = {
     { NULL, 0, KV_FLAG_SWITCH, NULL, NULL }
 };
 const struct kv_command kv_command_config_check = {
-    .name = "config check", .usage = "SCENARIO.yaml... [flags]", .help = "tell everything that is wrong with scenarios",
+    .name = "config check", .usage = "SCENARIO.yaml... [flags]",
+        .help = "tell everything that is wrong with scenarios",
     .details = "Prints 'FILE: ok' for each good file. Reads the scenario, the model and the GPU; looks whether the\n"
                "trace is there, without opening it. Exit code 3 when there is an error.\n",
     .flags = check_flags, .arg_min = 1, .arg_max = -1, .run = check,
@@ -167,7 +168,8 @@ static int init(struct kv_args *args)
     FILE *file = fopen(path, kv_args_has(args, "force") ? "w" : "wx");
     if (!file) {
         bool exists = errno == EEXIST;
-        kv_fail(&err, KV_EIO, path, "cannot be written: %s%s", strerror(errno), exists ? " (--force overwrites it)" : "");
+        kv_fail(&err, KV_EIO, path, "cannot be written: %s%s", strerror(errno), exists
+                ? " (--force overwrites it)" : "");
         return kv_cli_fail(&err);
     }
     bool written = fputs(starter, file) >= 0;
@@ -184,6 +186,7 @@ static const struct kv_flag init_flags[] = {
     { NULL, 0, KV_FLAG_SWITCH, NULL, NULL }
 };
 const struct kv_command kv_command_config_init = {
-    .name = "config init", .usage = "[PATH]", .help = "write a commented scenario to start from (to stdout without PATH)",
+    .name = "config init", .usage = "[PATH]",
+        .help = "write a commented scenario to start from (to stdout without PATH)",
     .flags = init_flags, .arg_min = 0, .arg_max = 1, .run = init,
 };

@@ -55,7 +55,8 @@ static const char *explain_unit(struct kv_arena *arena, const struct kv_param *p
     for (const struct kv_unit *u = kv_units(p->dim); u->name && !near; u++)
         if (equal_but_case(u->name, unit)) near = u;
     if (near)
-        return kv_arena_text(arena, "%s: units are case-sensitive; did you mean '%s'?", quote(arena, text), near->name);
+        return kv_arena_text(arena, "%s: units are case-sensitive; did you mean '%s'?", quote(arena, text),
+                             near->name);
     return kv_arena_text(arena, "%s: unknown unit %s (accepted: %s); e.g. %s", quote(arena, text), quote(arena, unit),
                          accepted, example);
 }
@@ -85,7 +86,8 @@ static bool in_range(struct kv_arena *arena, const struct kv_param *p, const cha
     else if (!bounded) min = p->dim == KV_DIM_NUMBER ? -HUGE_VAL : 0, max = HUGE_VAL;
     if (value >= min && value <= max) return true;
     if (bounded && min == max) {
-        *why = kv_arena_text(arena, "%s is not supported; it must be %s", quote(arena, text), bound_text(arena, p, min));
+        *why = kv_arena_text(arena, "%s is not supported; it must be %s", quote(arena, text),
+                             bound_text(arena, p, min));
         return false;
     }
     if (!bounded && p->dim != KV_DIM_FRACTION) {
@@ -133,7 +135,8 @@ static bool parse_number(struct kv_arena *arena, const struct kv_param *p, const
     if (!kv_number_scan(text, &end, &integral)) {
         const char *sign = text + (*text == '-' || *text == '+');
         const char *word = sign + (*sign == '.');
-        bool not_finite = equal_but_case(word, "nan") || equal_but_case(word, "inf") || equal_but_case(word, "infinity");
+        bool not_finite = equal_but_case(word, "nan") || equal_but_case(word, "inf")
+                          || equal_but_case(word, "infinity");
         *why = not_finite ? kv_arena_text(arena, "%s is not a finite number; e.g. %s", quote(arena, text),
                                           kv_units_example(p->dim))
                           : kv_arena_text(arena, "%s is not %s; e.g. %s", quote(arena, text), kv_dim_noun(p->dim),
@@ -211,7 +214,8 @@ static bool parse_choice(struct kv_arena *arena, const struct kv_param *p, const
         known = kv_arena_text(arena, "%s%s%s", known, count ? ", " : "", p->choices[count]);
     }
     const char *near = kv_suggest(text, p->choices, count);
-    *why = near ? kv_arena_text(arena, "unknown value %s; did you mean '%s'? (known: %s)", quote(arena, text), near, known)
+    *why = near ? kv_arena_text(arena, "unknown value %s; did you mean '%s'? (known: %s)", quote(arena, text),
+                                near, known)
                 : kv_arena_text(arena, "unknown value %s; known: %s", quote(arena, text), known);
     return false;
 }
@@ -232,7 +236,8 @@ bool kv_value_parse(struct kv_arena *arena, const struct kv_param *param, const 
 const char *kv_text_quoted(struct kv_arena *arena, const char *text)
 {
     static const char *const words[] = {"true", "false", "null", "Null", "NULL", "~"};
-    bool plain = *text && strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./+-% ") == strlen(text)
+    static const char harmless[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./+-% ";
+    bool plain = *text && strspn(text, harmless) == strlen(text)
                  && *text != ' ' && *text != '-' && *text != '%' && text[strlen(text) - 1] != ' ';
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) plain = plain && strcmp(text, words[i]) != 0;
     if (plain) return text;
@@ -341,7 +346,8 @@ bool kv_bind_scalar(struct kv_arena *arena, const struct kv_yaml *node, const ch
 static void add_default(struct kv_arena *arena, struct kv_yaml *map, const char *key, const char *text)
 {
     struct kv_yaml *node = kv_arena_take(arena, sizeof *node), **link = &map->child;
-    *node = (struct kv_yaml){.kind = KV_YAML_SCALAR, .origin = KV_FROM_DEFAULT, .used = true, .key = key, .text = text,
+    *node = (struct kv_yaml){.kind = KV_YAML_SCALAR, .origin = KV_FROM_DEFAULT, .used = true, .key = key,
+                             .text = text,
                              .pos = map->pos, .key_pos = map->pos, .parent = map};
     while (*link) link = &(*link)->next;
     *link = node;

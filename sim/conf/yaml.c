@@ -93,8 +93,8 @@ static struct kv_yaml *child_of(struct kv_yaml *map, const char *key)
 static struct kv_yaml *new_node(struct builder *b, enum kv_yaml_kind kind, struct kv_pos pos)
 {
     if (++b->nodes > NODES_MAX) {
-        refuse(b, b->alias ? *b->alias : pos, NULL, b->alias ? "this alias makes the file expand to more than 100000 values"
-                                                             : "more than 100000 values");
+        if (b->alias) refuse(b, *b->alias, NULL, "this alias makes the file expand to more than 100000 values");
+        else refuse(b, pos, NULL, "more than 100000 values");
         return NULL;
     }
     struct kv_yaml *node = kv_arena_take(b->arena, sizeof *node);
@@ -301,7 +301,7 @@ static bool check_encoding(const struct builder *b, const char *text, size_t len
     struct kv_pos pos = {.file = b->file, .line = 1, .column = 1 + b->column_shift, .width = 1};
     for (size_t i = 0; i < length; pos.column++) {
         unsigned char c = (unsigned char)text[i];
-        size_t bytes = c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xf0 && c < 0xf5 ? 4 : 0;
+        size_t bytes = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
         bool good = bytes && i + bytes <= length && (bytes > 1 || c >= 0x20 || c == '\n' || c == '\r' || c == '\t')
                     && c != 0x7f;
         for (size_t k = 1; good && k < bytes; k++) good = ((unsigned char)text[i + k] & 0xc0) == 0x80;
@@ -340,7 +340,8 @@ static struct kv_yaml *parse(struct builder *b, const char *text, size_t length)
     }
     yaml_parser_delete(&parser);
     if (good && !b->root)
-        kv_diag_add(b->diag, KV_ERROR, (struct kv_pos){.file = b->file}, NULL, "the file is empty (or only comments)");
+        kv_diag_add(b->diag, KV_ERROR, (struct kv_pos){.file = b->file}, NULL,
+                    "the file is empty (or only comments)");
     return good ? b->root : NULL;
 }
 

@@ -109,7 +109,8 @@ bool kv_load_optional(struct kv_load *l, struct kv_yaml *map, const struct kv_se
                       void *out)
 {
     const struct kv_yaml *node = kv_yaml_get(map, key);
-    return node && kv_bind_scalar(l->arena, node, path_of(l, map, key), &special_of(section, key)->param, out, l->diag);
+    return node && kv_bind_scalar(l->arena, node, path_of(l, map, key), &special_of(section, key)->param, out,
+                                  l->diag);
 }
 
 int32_t kv_load_word(struct kv_load *l, struct kv_yaml *map, const struct kv_section *section, const char *key,

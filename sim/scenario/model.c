@@ -60,9 +60,11 @@ const struct kv_section kv_section_instances = { "cluster.instances", "the engin
 static const struct kv_special node_specials[] = {
     { { "count", KV_DIM_COUNT, 0, NULL, 1, 65534, NULL, "nodes; default: as many as the instances need", NULL },
       KV_FORM_OPTIONAL, KV_FAMILY_COUNT, NULL },
-    { { "gpus", KV_DIM_COUNT, 0, NULL, 1, 1024, NULL, "GPUs of a node; default: 8, or fewer if that is enough", NULL },
+    { { "gpus", KV_DIM_COUNT, 0, NULL, 1, 1024, NULL, "GPUs of a node; default: 8, or fewer if that is enough",
+        NULL },
       KV_FORM_OPTIONAL, KV_FAMILY_COUNT, NULL },
-    { { "gpu", KV_DIM_TEXT, 0, NULL, 0, 0, NULL, "kind of GPU (see `kvsim list gpus`) or the path of a .yaml file", NULL },
+    { { "gpu", KV_DIM_TEXT, 0, NULL, 0, 0, NULL,
+        "kind of GPU (see `kvsim list gpus`) or the path of a .yaml file", NULL },
       KV_FORM_OPTIONAL, KV_FAMILY_COUNT, NULL },
     { { "nic", KV_DIM_BITS_PER_S, 0, NULL, 1, 1e15, NULL, "network rate of a node (no effect yet)", NULL },
       KV_FORM_OPTIONAL, KV_FAMILY_COUNT, NULL },
@@ -73,7 +75,8 @@ static const struct kv_special node_specials[] = {
 const struct kv_section kv_section_nodes = { "cluster.nodes", "the machines", NULL, node_specials, false };
 
 static const struct kv_special cluster_specials[] = {
-    { { "nodes", KV_DIM_TEXT, 0, NULL, 0, 0, NULL, "the machines", NULL }, KV_FORM_MAP, KV_FAMILY_COUNT, "cluster.nodes" },
+    { { "nodes", KV_DIM_TEXT, 0, NULL, 0, 0, NULL, "the machines", NULL }, KV_FORM_MAP, KV_FAMILY_COUNT,
+      "cluster.nodes" },
     { { "instances", KV_DIM_TEXT, 0, NULL, 0, 0, NULL, "the engines", NULL },
       KV_FORM_MAP, KV_FAMILY_COUNT, "cluster.instances" },
     KV_SPECIAL_END
@@ -123,7 +126,8 @@ static void load_nodes(struct kv_load *l, struct kv_yaml *map, const struct inst
     static const char *const idle[] = {"nic", "pcie"};
     for (int32_t i = 0; i < 2; i++)
         if (kv_load_optional(l, map, section, idle[i], &rate))
-            kv_load_warning(l, kv_yaml_get(map, idle[i]), "cluster.nodes.%s has no effect yet: nothing crosses it before "
+            kv_load_warning(l, kv_yaml_get(map, idle[i]),
+                            "cluster.nodes.%s has no effect yet: nothing crosses it before "
                             "there are lower tiers", idle[i]);
     kv_load_end(l, map, section, "cluster.nodes");
 }
@@ -147,7 +151,8 @@ void kv_load_cluster(struct kv_load *l)
 void kv_load_no_gpu(struct kv_load *l, const char *what)
 {
     if (!l->gpu_blamed)
-        kv_load_error(l, kv_yaml_get(kv_yaml_get(l->s->tree, "cluster"), "nodes"), NULL, "cluster.nodes.gpu: missing, and %s "
+        kv_load_error(l, kv_yaml_get(kv_yaml_get(l->s->tree, "cluster"), "nodes"), NULL,
+                      "cluster.nodes.gpu: missing, and %s "
                       "needs to know it; e.g. cluster: {nodes: {gpu: h100-sxm}} (see `kvsim list gpus`)", what);
     l->gpu_blamed = true;
 }
@@ -194,7 +199,8 @@ void kv_load_engine(struct kv_load *l)
     if (k.config.max_num_batched_tokens < k.config.max_num_seqs) {
         const struct kv_yaml *node = kv_yaml_get(map, "max_num_batched_tokens");
         if (!node || node->origin == KV_FROM_DEFAULT) node = kv_yaml_get(map, "max_num_seqs");
-        kv_load_error(l, node, NULL, "engine.max_num_batched_tokens (%lld) must be at least max_num_seqs (%lld): each running "
+        kv_load_error(l, node, NULL,
+                      "engine.max_num_batched_tokens (%lld) must be at least max_num_seqs (%lld): each running "
                       "request decodes one token a step", (long long)k.config.max_num_batched_tokens,
                       (long long)k.config.max_num_seqs);
     }
@@ -214,18 +220,22 @@ static const struct kv_param compute_params[] = {
     KV_PARAM_END
 };
 static const struct kv_special compute_specials[] = {
-    { { "kind", KV_DIM_TEXT, 0, "roofline", 0, 0, NULL, "how a step is priced; beside it, that model's parameters", NULL },
+    { { "kind", KV_DIM_TEXT, 0, "roofline", 0, 0, NULL,
+        "how a step is priced; beside it, that model's parameters", NULL },
       KV_FORM_PLUGIN, KV_FAMILY_compute, NULL },
     KV_SPECIAL_END
 };
-const struct kv_section kv_section_compute = { "compute", "what a step costs", compute_params, compute_specials, false };
+const struct kv_section kv_section_compute = { "compute", "what a step costs", compute_params, compute_specials,
+                                               false };
 
 static const struct kv_special route_specials[] = {
-    { { "policy", KV_DIM_TEXT, 0, "round_robin", 0, 0, NULL, "which instance serves a request; beside it, its parameters",
+    { { "policy", KV_DIM_TEXT, 0, "round_robin", 0, 0, NULL,
+        "which instance serves a request; beside it, its parameters",
         NULL }, KV_FORM_PLUGIN, KV_FAMILY_route, NULL },
     KV_SPECIAL_END
 };
-const struct kv_section kv_section_route = { "route", "which instance serves a request", NULL, route_specials, false };
+const struct kv_section kv_section_route = { "route", "which instance serves a request", NULL, route_specials,
+                                             false };
 
 void kv_load_compute(struct kv_load *l)
 {
@@ -234,7 +244,8 @@ void kv_load_compute(struct kv_load *l)
     const struct kv_plugin *plugin = kv_load_plugin(l, l->s->tree, "compute", KV_FAMILY_compute, "roofline",
                                                     compute_params, &k, &c->compute_params);
     c->engine.host_overhead_s = k.host_overhead_s;
-    c->compute_env = (struct kv_compute_env){.model = &l->s->model, .gpu = l->s->gpu.name ? &l->s->gpu : NULL, .tp = c->tp};
+    c->compute_env = (struct kv_compute_env){.model = &l->s->model, .gpu = l->s->gpu.name ? &l->s->gpu : NULL,
+                                             .tp = c->tp};
     if (!plugin) return;
     c->compute = kv_plugin_ops(compute, plugin);
     struct kv_yaml *map = kv_yaml_get(l->s->tree, "compute");
@@ -254,7 +265,7 @@ void kv_load_compute(struct kv_load *l)
 
 void kv_load_route(struct kv_load *l)
 {
-    const struct kv_plugin *plugin = kv_load_plugin(l, l->s->tree, "route", KV_FAMILY_route, "round_robin", NULL, NULL,
-                                                    &l->s->sim.route_params);
+    const struct kv_plugin *plugin = kv_load_plugin(l, l->s->tree, "route", KV_FAMILY_route, "round_robin",
+                                                    NULL, NULL, &l->s->sim.route_params);
     if (plugin) l->s->sim.route = kv_plugin_ops(route, plugin);
 }

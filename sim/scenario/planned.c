@@ -8,7 +8,8 @@
 struct link_keys { const char *kind; double bandwidth_bps, latency_s; };
 static const struct kv_param link_params[] = {
     { "kind", KV_DIM_TEXT, offsetof(struct link_keys, kind), "fair", 0, 0, NULL, "how flows share it", NULL },
-    { "bandwidth", KV_DIM_BITS_PER_S, offsetof(struct link_keys, bandwidth_bps), NULL, 1, 1e15, NULL, "payload rate", NULL },
+    { "bandwidth", KV_DIM_BITS_PER_S, offsetof(struct link_keys, bandwidth_bps), NULL, 1, 1e15, NULL,
+      "payload rate", NULL },
     { "latency", KV_DIM_TIME, offsetof(struct link_keys, latency_s), "0s", 0, 10, NULL, "one way", NULL },
     KV_PARAM_END
 };
@@ -16,14 +17,18 @@ const struct kv_section kv_section_link = { "network.links.*", "a link", link_pa
 
 struct gateway_keys { int64_t count; double nic_bps; };
 static const struct kv_param gateway_params[] = {
-    { "count", KV_DIM_COUNT, offsetof(struct gateway_keys, count), "1", 1, 65536, NULL, "gateways of the object store", NULL },
-    { "nic", KV_DIM_BITS_PER_S, offsetof(struct gateway_keys, nic_bps), "100Gbps", 1, 1e15, NULL, "network rate of one", NULL },
+    { "count", KV_DIM_COUNT, offsetof(struct gateway_keys, count), "1", 1, 65536, NULL,
+      "gateways of the object store", NULL },
+    { "nic", KV_DIM_BITS_PER_S, offsetof(struct gateway_keys, nic_bps), "100Gbps", 1, 1e15, NULL,
+      "network rate of one", NULL },
     KV_PARAM_END
 };
-const struct kv_section kv_section_gateway = { "network.gateway", "front of the object store", gateway_params, NULL, true };
+const struct kv_section kv_section_gateway = { "network.gateway", "front of the object store", gateway_params,
+                                               NULL, true };
 
 static const struct kv_special network_specials[] = {
-    { { "links", KV_DIM_TEXT, 0, NULL, 0, 0, NULL, "links by name", NULL }, KV_FORM_MAP_OF, KV_FAMILY_COUNT, "network.links.*" },
+    { { "links", KV_DIM_TEXT, 0, NULL, 0, 0, NULL, "links by name", NULL }, KV_FORM_MAP_OF, KV_FAMILY_COUNT,
+      "network.links.*" },
     { { "gateway", KV_DIM_TEXT, 0, NULL, 0, 0, NULL, "front of the object store", NULL },
       KV_FORM_MAP, KV_FAMILY_COUNT, "network.gateway" },
     KV_SPECIAL_END
@@ -39,20 +44,24 @@ static const struct kv_param fetch_params[] = {
     { "policy", KV_DIM_TEXT, offsetof(struct fetch_keys, policy), "always", 0, 0, NULL, "fetch or recompute", NULL },
     { "concurrency", KV_DIM_COUNT, offsetof(struct fetch_keys, concurrency), "1", 1, 1 << 20, NULL,
       "chunkwise: objects at a time", NULL },
-    { "timeout", KV_DIM_TIME, offsetof(struct fetch_keys, timeout_s), "30s", 0, 1e7, NULL, "then it is recomputed", NULL },
+    { "timeout", KV_DIM_TIME, offsetof(struct fetch_keys, timeout_s), "30s", 0, 1e7, NULL,
+      "then it is recomputed", NULL },
     KV_PARAM_END
 };
 static const char *const unlimited[] = {"unlimited", NULL};
 static const struct kv_special fetch_specials[] = {
-    { { "lookahead_layers", KV_DIM_COUNT, 0, "unlimited", 1, 1024, unlimited, "layers fetched ahead of compute", NULL },
+    { { "lookahead_layers", KV_DIM_COUNT, 0, "unlimited", 1, 1024, unlimited, "layers fetched ahead of compute",
+        NULL },
       KV_FORM_WORD, KV_FAMILY_COUNT, NULL },
     KV_SPECIAL_END
 };
-const struct kv_section kv_section_fetch = { "fetch", "how KV comes from lower tiers", fetch_params, fetch_specials, true };
+const struct kv_section kv_section_fetch = { "fetch", "how KV comes from lower tiers", fetch_params,
+                                             fetch_specials, true };
 
 struct transfer_keys { const char *policy; double efficiency; bool work_conserving; };
 static const struct kv_param transfer_params[] = {
-    { "policy", KV_DIM_TEXT, offsetof(struct transfer_keys, policy), "equal", 0, 0, NULL, "who gets how much bandwidth", NULL },
+    { "policy", KV_DIM_TEXT, offsetof(struct transfer_keys, policy), "equal", 0, 0, NULL,
+      "who gets how much bandwidth", NULL },
     { "efficiency", KV_DIM_FRACTION, offsetof(struct transfer_keys, efficiency), "1", 0, 1, NULL,
       "share of a grant that arrives", NULL },
     { "work_conserving", KV_DIM_BOOL, offsetof(struct transfer_keys, work_conserving), "true", 0, 0, NULL,
@@ -65,7 +74,8 @@ static const struct kv_special transfer_specials[] = {
       KV_FORM_WORD, KV_FAMILY_COUNT, NULL },
     KV_SPECIAL_END
 };
-const struct kv_section kv_section_transfer = { "transfer", "bandwidth of flows", transfer_params, transfer_specials, true };
+const struct kv_section kv_section_transfer = { "transfer", "bandwidth of flows", transfer_params,
+                                                transfer_specials, true };
 
 static void load_network(struct kv_load *l, struct kv_yaml *map)
 {

@@ -30,7 +30,8 @@ static const struct kv_special top_specials[] = {
     SECTION("engine", "batching and blocks of an instance"),
     { { "tiers", KV_DIM_TEXT, 0, NULL, 0, 0, NULL, "where KV lives; the first is hbm", NULL },
       KV_FORM_LIST, KV_FAMILY_COUNT, "tiers[]" },
-    SECTION("network", "links and gateways (not built yet)"), SECTION("fetch", "how KV comes from lower tiers (not built yet)"),
+    SECTION("network", "links and gateways (not built yet)"),
+    SECTION("fetch", "how KV comes from lower tiers (not built yet)"),
     SECTION("transfer", "bandwidth of flows (not built yet)"),
     { { "route", KV_DIM_TEXT, 0, "round_robin", 0, 0, NULL, "which instance serves a request", NULL },
       KV_FORM_PLUGIN, KV_FAMILY_route, "route" },
@@ -82,7 +83,8 @@ static struct kv_yaml *read_tree(struct kv_load *l, const char *path, const stru
     const char *text;
     struct stat info;
     if (from && stat(path, &info) != 0) {
-        kv_diag_add(l->diag, KV_ERROR, from->pos, NULL, "extends: '%s' was not found (paths are relative to this file)", path);
+        kv_diag_add(l->diag, KV_ERROR, from->pos, NULL,
+                    "extends: '%s' was not found (paths are relative to this file)", path);
         return NULL;
     }
     if (from && chain->count == EXTENDS_MAX) {
@@ -97,7 +99,8 @@ static struct kv_yaml *read_tree(struct kv_load *l, const char *path, const stru
     if (!from) l->s->text = text;
     struct kv_yaml *tree = kv_yaml_parse(l->arena, path, text, length, l->diag);
     if (tree && tree->kind != KV_YAML_MAP) {
-        kv_diag_add(l->diag, KV_ERROR, tree->pos, NULL, "a scenario is a map of keys; found %s (see `kvsim config init`)",
+        kv_diag_add(l->diag, KV_ERROR, tree->pos, NULL,
+                    "a scenario is a map of keys; found %s (see `kvsim config init`)",
                     tree->kind == KV_YAML_LIST ? "a list" : "a single value");
         return NULL;
     }

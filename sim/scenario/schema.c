@@ -72,7 +72,8 @@ static void put_words(struct out *o, const char *const *words)
 static void put_value(struct out *o, const struct kv_param *p)
 {
     char range[96] = "";
-    if (p->min != 0 || p->max != 0) snprintf(range, sizeof range, ", \"minimum\": %.17g, \"maximum\": %.17g", p->min, p->max);
+    if (p->min != 0 || p->max != 0)
+        snprintf(range, sizeof range, ", \"minimum\": %.17g, \"maximum\": %.17g", p->min, p->max);
     switch (p->dim) {
     case KV_DIM_COUNT:
     case KV_DIM_TOKENS: put(o, "\"type\": \"integer\""); put(o, *range ? range : ", \"minimum\": 0"); break;

@@ -161,17 +161,20 @@ static const struct kv_param model_params[] = {
       "the output layer shares the embedding's weights", NULL },
     SIZE(experts, "0", 0, "routed experts; 0 for a dense model"),
     SIZE(experts_per_token, "0", 0, "experts that a token goes to"),
-    SIZE(expert_intermediate, "0", 0, "width of one expert's MLP"), SIZE(shared_experts, "0", 0, "experts of every token"),
+    SIZE(expert_intermediate, "0", 0, "width of one expert's MLP"),
+    SIZE(shared_experts, "0", 0, "experts of every token"),
     SIZE(dense_layers, "0", 0, "leading layers with a dense MLP"),
     SIZE(q_lora_rank, "0", 0, "MLA: rank of the query projection; 0 for none"),
     SIZE(kv_lora_rank, "0", 0, "MLA: rank of the latent that is cached"),
     SIZE(rope_head_dim, "0", 0, "MLA: rotary part of a head"),
-    SIZE(nope_head_dim, "0", 0, "MLA: other part of a head"), SIZE(value_head_dim, "0", 0, "MLA: width of a value head"),
+    SIZE(nope_head_dim, "0", 0, "MLA: other part of a head"),
+    SIZE(value_head_dim, "0", 0, "MLA: width of a value head"),
     { "dtype_bytes", KV_DIM_NUMBER, offsetof(struct model_keys, dtype_bytes), "2", 0.125, 8, NULL,
       "bytes of a weight", NULL },
     { "kv_dtype_bytes", KV_DIM_NUMBER, offsetof(struct model_keys, kv_dtype_bytes), "2", 0.125, 8, NULL,
       "bytes of a cached number", NULL },
-    { "source", KV_DIM_TEXT, offsetof(struct model_keys, source), "", 0, 0, NULL, "where the numbers come from", NULL },
+    { "source", KV_DIM_TEXT, offsetof(struct model_keys, source), "", 0, 0, NULL, "where the numbers come from",
+      NULL },
     KV_PARAM_END
 };
 static const char *const other_keys[] = {"aliases", NULL};
@@ -190,7 +193,8 @@ static bool check_model(struct kv_yaml *root, const struct model_keys *k, struct
         return kv_diag_add(diag, KV_ERROR, kv_yaml_get(root, "experts")->pos, NULL,
                            "experts need expert_intermediate and experts_per_token (at most experts)");
     if (k->dense_layers > k->layers)
-        return kv_diag_add(diag, KV_ERROR, kv_yaml_get(root, "dense_layers")->pos, NULL, "more dense_layers than layers");
+        return kv_diag_add(diag, KV_ERROR, kv_yaml_get(root, "dense_layers")->pos, NULL,
+                           "more dense_layers than layers");
     return true;
 }
 
@@ -278,7 +282,9 @@ static int32_t list_shapes(struct kv_arena *arena, const char *subfolder, const 
         const struct kv_yaml *aliases = root ? kv_yaml_get(root, "aliases") : NULL;
         if (source && source->text) list[i].source = source->text;
         for (const struct kv_yaml *c = aliases ? aliases->child : NULL; c; c = c->next)
-            if (c->text) list[i].aliases = kv_arena_text(arena, "%s%s%s", list[i].aliases, *list[i].aliases ? ", " : "", c->text);
+            if (c->text)
+                list[i].aliases = kv_arena_text(arena, "%s%s%s", list[i].aliases, *list[i].aliases ? ", " : "",
+                                                c->text);
     }
     kv_vec_close(&names.list);
     *entries = list;

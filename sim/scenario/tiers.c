@@ -8,7 +8,8 @@
 struct tier_keys { const char *name; int64_t kind; };
 static const char *const kinds[] = {"hbm", "dram", "disk", "object", "remote", NULL};
 static const struct kv_param tier_params[] = {
-    { "name", KV_DIM_TEXT, offsetof(struct tier_keys, name), "hbm", 0, 0, NULL, "name of the tier in the results", NULL },
+    { "name", KV_DIM_TEXT, offsetof(struct tier_keys, name), "hbm", 0, 0, NULL,
+      "name of the tier in the results", NULL },
     { "kind", KV_DIM_CHOICE, offsetof(struct tier_keys, kind), "hbm", 0, 0, kinds,
       "what it is made of; the first tier is hbm", NULL },
     KV_PARAM_END
@@ -32,7 +33,8 @@ static const struct kv_special tier_specials[] = {
       KV_FORM_PLUGIN, KV_FAMILY_evict, NULL },
     KV_SPECIAL_END
 };
-const struct kv_section kv_section_tier = { "tiers[]", "the first tier: GPU memory", tier_params, tier_specials, false };
+const struct kv_section kv_section_tier = { "tiers[]", "the first tier: GPU memory", tier_params, tier_specials,
+                                            false };
 
 /* Device memory * utilization - weights / tp - activations, as vLLM reckons it. -1 when something is missing. */
 static int64_t automatic_capacity(struct kv_load *l, struct kv_yaml *tier, const struct kv_yaml *at)
@@ -51,15 +53,18 @@ static int64_t automatic_capacity(struct kv_load *l, struct kv_yaml *tier, const
     int32_t tp = s->sim.tp;
     int64_t usable = (int64_t)((double)s->gpu.memory_bytes * utilization), weights = kv_weight_bytes(&s->model);
     if (estimate)
-        activation = kv_activation_bytes(&s->model, tp, s->sim.engine.max_num_batched_tokens, s->sim.engine.max_num_seqs);
+        activation = kv_activation_bytes(&s->model, tp, s->sim.engine.max_num_batched_tokens,
+                                         s->sim.engine.max_num_seqs);
     s->hbm.weight_bytes = (weights + tp - 1) / tp;
     s->hbm.activation_bytes = activation;
     int64_t left = usable - s->hbm.weight_bytes - activation;
     if (left > 0) return left;
     double GB = 1e9;
     if (at->origin == KV_FROM_DEFAULT) at = kv_yaml_get(kv_yaml_get(s->tree, "model"), "use");
-    kv_load_error(l, at, NULL, "tiers[0].capacity: %s does not fit on %d x %s: %.1f GB a GPU at utilization %.4g, weights take "
-                  "%.1f GB and activations %.1f GB; raise tp or choose a smaller dtype", s->model.name, tp, s->gpu.name,
+    kv_load_error(l, at, NULL,
+                  "tiers[0].capacity: %s does not fit on %d x %s: %.1f GB a GPU at utilization %.4g, weights take "
+                  "%.1f GB and activations %.1f GB; raise tp or choose a smaller dtype", s->model.name, tp,
+                  s->gpu.name,
                   (double)usable / GB, utilization, (double)s->hbm.weight_bytes / GB, (double)activation / GB);
     return -1;
 }
@@ -81,7 +86,8 @@ static void size_pool(struct kv_load *l, struct kv_yaml *tier)
     bool automatic = !given && kv_load_word(l, tier, &kv_section_tier, "capacity", &capacity) == 0;
     for (int32_t i = 0; i < 2 && !automatic; i++)
         if (kv_yaml_get(tier, auto_only[i]))
-            kv_load_warning(l, kv_yaml_get(tier, auto_only[i]), "tiers[0].%s has no effect without capacity: auto", auto_only[i]);
+            kv_load_warning(l, kv_yaml_get(tier, auto_only[i]),
+                            "tiers[0].%s has no effect without capacity: auto", auto_only[i]);
     if (given) {
         s->hbm.rule = "num_gpu_blocks";
         if (!kv_load_optional(l, tier, &kv_section_tier, "num_gpu_blocks", &blocks)) return;
@@ -97,10 +103,12 @@ static void size_pool(struct kv_load *l, struct kv_yaml *tier)
     s->sim.hbm_blocks = capacity / s->hbm.block_bytes;
     if (s->sim.hbm_blocks < 1)
         kv_load_error(l, at, NULL, "tiers[0].capacity: %s holds no block: %lld tokens take %s a GPU",
-                      kv_value_text(l->arena, &(struct kv_param){.dim = KV_DIM_BYTES}, &capacity), (long long)block_tokens,
+                      kv_value_text(l->arena, &(struct kv_param){.dim = KV_DIM_BYTES}, &capacity),
+                      (long long)block_tokens,
                       kv_value_text(l->arena, &(struct kv_param){.dim = KV_DIM_BYTES}, &s->hbm.block_bytes));
     if (s->sim.hbm_blocks > INT32_MAX)
-        kv_load_error(l, at, NULL, "tiers[0].capacity: %lld blocks are more than the 2147483647 that can be named; raise "
+        kv_load_error(l, at, NULL,
+                      "tiers[0].capacity: %lld blocks are more than the 2147483647 that can be named; raise "
                       "engine.block_tokens", (long long)s->sim.hbm_blocks);
 }
 
@@ -132,15 +140,18 @@ static const char *const unlimited[] = {"unlimited", NULL};
 static const struct kv_special lower_specials[] = {
     { { "capacity", KV_DIM_BYTES, 0, "unlimited", 1, 1e18, unlimited, "bytes it holds", NULL },
       KV_FORM_WORD, KV_FAMILY_COUNT, NULL },
-    { { "evict", KV_DIM_TEXT, 0, "lru", 0, 0, NULL, "which block leaves", NULL }, KV_FORM_PLUGIN, KV_FAMILY_evict, NULL },
+    { { "evict", KV_DIM_TEXT, 0, "lru", 0, 0, NULL, "which block leaves", NULL }, KV_FORM_PLUGIN,
+      KV_FAMILY_evict, NULL },
     { { "store", KV_DIM_TEXT, 0, NULL, 0, 0, NULL, "the device or service behind it", NULL },
       KV_FORM_ANY, KV_FAMILY_COUNT, NULL },
-    { { "link", KV_DIM_TEXT, 0, NULL, 0, 0, NULL, "the link it is reached by", NULL }, KV_FORM_ANY, KV_FAMILY_COUNT, NULL },
+    { { "link", KV_DIM_TEXT, 0, NULL, 0, 0, NULL, "the link it is reached by", NULL }, KV_FORM_ANY,
+      KV_FAMILY_COUNT, NULL },
     { { "fill", KV_DIM_TEXT, 0, NULL, 0, 0, NULL, "tiers that a fetch also populates", NULL },
       KV_FORM_ANY, KV_FAMILY_COUNT, NULL },
     KV_SPECIAL_END
 };
-const struct kv_section kv_section_lower_tier = { "tiers[1..]", "tiers below the first", lower_params, lower_specials, true };
+const struct kv_section kv_section_lower_tier = { "tiers[1..]", "tiers below the first", lower_params,
+                                                  lower_specials, true };
 
 static void load_lower(struct kv_load *l, struct kv_yaml *tier, int32_t index)
 {
@@ -167,7 +178,8 @@ static void load_first(struct kv_load *l, struct kv_yaml *tier)
     kv_bind(l->arena, tier, "tiers[0]", tier_params, &k, l->diag);
     if (tier->kind != KV_YAML_MAP) return;
     if (k.kind != 0)
-        kv_load_error(l, kv_yaml_get(tier, "kind"), NULL, "tiers[0].kind: the first tier is the GPU's own memory, kind hbm; "
+        kv_load_error(l, kv_yaml_get(tier, "kind"), NULL,
+                      "tiers[0].kind: the first tier is the GPU's own memory, kind hbm; "
                       "found %s", kinds[k.kind]);
     size_pool(l, tier);
     const struct kv_plugin *plugin = kv_load_plugin(l, tier, "evict", KV_FAMILY_evict, "lru", NULL, NULL,
@@ -186,7 +198,8 @@ void kv_load_tiers(struct kv_load *l)
     }
     if (list->kind != KV_YAML_LIST || (list->origin != KV_FROM_DEFAULT && !list->child)) {
         kv_load_error(l, list, NULL, "tiers: found %s, expected a list of tiers, the first of kind hbm",
-                      list->kind == KV_YAML_LIST ? "an empty list" : list->kind == KV_YAML_MAP ? "a map" : "a single value");
+                      list->kind == KV_YAML_LIST ? "an empty list" : list->kind == KV_YAML_MAP ? "a map"
+                          : "a single value");
         return;
     }
     if (!list->child) {

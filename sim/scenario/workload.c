@@ -10,23 +10,35 @@
 /* Times a scenario may name: kv_cost_from_s holds them exactly. */
 #define LONGEST_S 1e7
 
-struct workload_keys { const char *trace; double rate_scale, time_scale, jitter_s, warmup_s; int64_t limit; bool skip_bad_rows; };
+struct workload_keys {
+    const char *trace;
+    double rate_scale, time_scale, jitter_s, warmup_s;
+    int64_t limit;
+    bool skip_bad_rows;
+};
 #define KEY(key, dim, field, preset, min, max, help) \
     { key, dim, offsetof(struct workload_keys, field), preset, min, max, NULL, help, NULL }
 static const struct kv_param workload_params[] = {
-    KEY("trace", KV_DIM_TEXT, trace, "", 0, 0, "file, plain or gzip; looked for from the current folder, then from the scenario's"),
-    KEY("rate_scale", KV_DIM_NUMBER, rate_scale, "1", 1e-6, 1e6, "arrival times are divided by it: 2 doubles the load"),
-    KEY("time_scale", KV_DIM_NUMBER, time_scale, "1", 1e-6, 1e6, "arrival times are multiplied by it, the inverse of rate_scale"),
+    KEY("trace", KV_DIM_TEXT, trace, "", 0, 0,
+        "file, plain or gzip; looked for from the current folder, then from the scenario's"),
+    KEY("rate_scale", KV_DIM_NUMBER, rate_scale, "1", 1e-6, 1e6,
+        "arrival times are divided by it: 2 doubles the load"),
+    KEY("time_scale", KV_DIM_NUMBER, time_scale, "1", 1e-6, 1e6,
+        "arrival times are multiplied by it, the inverse of rate_scale"),
     KEY("limit", KV_DIM_COUNT, limit, "0", 0, 9e15, "at most so many rows; 0: all"),
-    KEY("jitter", KV_DIM_TIME, jitter_s, "0s", 0, LONGEST_S, "uniform in [0, jitter) added to arrivals of whole seconds; 0s: off"),
-    KEY("warmup", KV_DIM_TIME, warmup_s, "0s", 0, LONGEST_S, "requests that arrive earlier are left out of the summary"),
-    KEY("skip_bad_rows", KV_DIM_BOOL, skip_bad_rows, "false", 0, 0, "damaged rows are counted and left out instead of refused"),
+    KEY("jitter", KV_DIM_TIME, jitter_s, "0s", 0, LONGEST_S,
+        "uniform in [0, jitter) added to arrivals of whole seconds; 0s: off"),
+    KEY("warmup", KV_DIM_TIME, warmup_s, "0s", 0, LONGEST_S,
+        "requests that arrive earlier are left out of the summary"),
+    KEY("skip_bad_rows", KV_DIM_BOOL, skip_bad_rows, "false", 0, 0,
+        "damaged rows are counted and left out instead of refused"),
     KV_PARAM_END
 };
 static const char *const prefixes[] = {"auto", "none", "trace", "sessions", NULL};
 static const char *const replays[] = {"open", "closed", "session", NULL};
 static const struct kv_special workload_specials[] = {
-    { { "format", KV_DIM_TEXT, 0, NULL, 0, 0, NULL, "what the trace is; default: the format that the file name names", NULL },
+    { { "format", KV_DIM_TEXT, 0, NULL, 0, 0, NULL,
+        "what the trace is; default: the format that the file name names", NULL },
       KV_FORM_PLUGIN, KV_FAMILY_reader, NULL },
     { { "prefix", KV_DIM_TEXT, 0, "auto", 0, 0, prefixes, "where shared prefixes come from", NULL },
       KV_FORM_WORD_MAP, KV_FAMILY_COUNT, "workload.prefix" },
@@ -39,7 +51,8 @@ static const struct kv_special workload_specials[] = {
       KV_FORM_WORD_MAP, KV_FAMILY_COUNT, "delay" },
     KV_SPECIAL_END
 };
-const struct kv_section kv_section_workload = { "workload", "the requests", workload_params, workload_specials, false };
+const struct kv_section kv_section_workload = { "workload", "the requests", workload_params, workload_specials,
+                                                false };
 
 /* ---- delays: a constant or a distribution ---- */
 
@@ -47,10 +60,12 @@ static const char *const delays[] = {"constant", "exponential", "lognormal", NUL
 static const struct kv_param delay_params[] = {
     { "kind", KV_DIM_CHOICE, offsetof(struct kv_delay, kind), "constant", 0, 0, delays, "distribution", NULL },
     { "mean", KV_DIM_TIME, offsetof(struct kv_delay, mean_s), "0s", 0, LONGEST_S, NULL, "its mean", NULL },
-    { "sigma", KV_DIM_NUMBER, offsetof(struct kv_delay, sigma), "1", 0, 10, NULL, "lognormal: deviation of the logarithm", NULL },
+    { "sigma", KV_DIM_NUMBER, offsetof(struct kv_delay, sigma), "1", 0, 10, NULL,
+      "lognormal: deviation of the logarithm", NULL },
     KV_PARAM_END
 };
-const struct kv_section kv_section_delay = { "delay", "a duration, or a distribution of durations", delay_params, NULL, false };
+const struct kv_section kv_section_delay = { "delay", "a duration, or a distribution of durations",
+                                             delay_params, NULL, false };
 
 static void load_delay(struct kv_load *l, struct kv_yaml *map, const char *key, struct kv_delay *delay)
 {
@@ -88,8 +103,10 @@ const struct kv_section kv_section_prefix = { "workload.prefix", "where shared p
 
 struct system_prompt_keys { int64_t count, tokens; double zipf; };
 static const struct kv_param system_prompt_params[] = {
-    { "count", KV_DIM_COUNT, offsetof(struct system_prompt_keys, count), "0", 0, 1e9, NULL, "different prompts; 0: none", NULL },
-    { "tokens", KV_DIM_TOKENS, offsetof(struct system_prompt_keys, tokens), "512", 1, 1 << 24, NULL, "length of each", NULL },
+    { "count", KV_DIM_COUNT, offsetof(struct system_prompt_keys, count), "0", 0, 1e9, NULL,
+      "different prompts; 0: none", NULL },
+    { "tokens", KV_DIM_TOKENS, offsetof(struct system_prompt_keys, tokens), "512", 1, 1 << 24, NULL,
+      "length of each", NULL },
     { "zipf", KV_DIM_NUMBER, offsetof(struct system_prompt_keys, zipf), "1", 0, 10, NULL,
       "exponent of their popularity; 0: all alike", NULL },
     KV_PARAM_END
@@ -114,7 +131,8 @@ static void load_prefix(struct kv_load *l, struct kv_yaml *map)
         k.model = ids ? 2 : sessions ? 3 : 1;
         if (model && model->kind == KV_YAML_SCALAR) model->text = prefixes[k.model];
     } else if (k.model == 2 && reader && !reader->has_ids) {
-        kv_load_error(l, model, NULL, "workload.prefix: %s traces carry no prefix ids; choose sessions or none", w->reader_name);
+        kv_load_error(l, model, NULL, "workload.prefix: %s traces carry no prefix ids; choose sessions or none",
+                      w->reader_name);
     }
     w->prefix = k.model == 2 ? KV_PREFIX_TRACE : k.model == 3 ? KV_PREFIX_SESSIONS : KV_PREFIX_NONE;
     struct kv_yaml *prompts = kv_load_map(l, node, "system_prompts");
@@ -136,7 +154,7 @@ static void load_prefix(struct kv_load *l, struct kv_yaml *map)
 
 static const struct kv_param replay_params[] = {
     { "mode", KV_DIM_CHOICE, offsetof(struct kv_replay_config, mode), "open", 0, 0, replays,
-      "open: at the times of the trace; closed: a fixed number of clients; session: turns follow their predecessors", NULL },
+      "open: at the times of the trace; closed: a number of clients; session: a turn follows the one before", NULL },
     KV_PARAM_END
 };
 static const struct kv_special replay_specials[] = {
@@ -147,7 +165,8 @@ static const struct kv_special replay_specials[] = {
       KV_FORM_WORD_MAP, KV_FAMILY_COUNT, "delay" },
     KV_SPECIAL_END
 };
-const struct kv_section kv_section_replay = { "workload.replay", "when requests arrive", replay_params, replay_specials, false };
+const struct kv_section kv_section_replay = { "workload.replay", "when requests arrive", replay_params,
+                                              replay_specials, false };
 
 static void load_replay(struct kv_load *l, struct kv_yaml *map)
 {
@@ -160,7 +179,8 @@ static void load_replay(struct kv_load *l, struct kv_yaml *map)
     bool clients = kv_load_optional(l, node, &kv_section_replay, "clients", &r->clients);
     struct kv_yaml *given = kv_yaml_get(node, "clients"), *think = kv_yaml_get(node, "think");
     if (r->mode == KV_REPLAY_CLOSED && !given)
-        kv_load_error(l, node, NULL, "workload.replay: closed replay needs the number of clients; e.g. replay: {mode: closed, "
+        kv_load_error(l, node, NULL,
+                      "workload.replay: closed replay needs the number of clients; e.g. replay: {mode: closed, "
                       "clients: 16}");
     if (r->mode != KV_REPLAY_CLOSED && clients)
         kv_load_error(l, given, NULL, "workload.replay.clients has no effect with mode: %s", replays[r->mode]);
@@ -183,7 +203,8 @@ static const struct kv_special window_specials[] = {
       KV_FORM_OPTIONAL, KV_FAMILY_COUNT, NULL },
     KV_SPECIAL_END
 };
-const struct kv_section kv_section_window = { "workload.window", "part of the trace", window_params, window_specials, false };
+const struct kv_section kv_section_window = { "workload.window", "part of the trace", window_params,
+                                              window_specials, false };
 
 static void load_window(struct kv_load *l, struct kv_yaml *map)
 {
@@ -278,12 +299,14 @@ static void load_reader(struct kv_load *l, struct kv_yaml *map, const struct wor
         preset = format_of(l, k->trace);
         if (!preset) {
             find_trace(l, trace, k->trace);
-            kv_load_error(l, trace, NULL, "workload.format: the name '%s' does not tell the format; add format: NAME; known: %s",
+            kv_load_error(l, trace, NULL,
+                          "workload.format: the name '%s' does not tell the format; add format: NAME; known: %s",
                           k->trace, kv_plugin_names(KV_FAMILY_reader));
             return;
         }
     }
-    const struct kv_plugin *plugin = kv_load_plugin(l, map, "format", KV_FAMILY_reader, preset, NULL, NULL, &w->reader_params);
+    const struct kv_plugin *plugin = kv_load_plugin(l, map, "format", KV_FAMILY_reader, preset, NULL, NULL,
+                                                    &w->reader_params);
     if (plugin) {
         w->reader = kv_plugin_ops(reader, plugin);
         w->reader_name = plugin->name;

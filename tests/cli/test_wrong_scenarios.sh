@@ -68,14 +68,14 @@ expect large "$work/expected" "$kvsim" config check "$work/large.yaml"
 "${PYTHON:-python3}" - "$work/err" <<'PY' || complain json_errors "not the objects expected"
 import json, sys
 notes = [json.loads(line) for line in open(sys.argv[1])]
-assert [(n["line"], n["column"], n["severity"]) for n in notes] == [(4, 10, "error"), (4, 27, "error"), (6, 28, "error"),
-                                                                    (7, 1, "error")], notes
+assert [(n["line"], n["column"]) for n in notes] == [(4, 10), (4, 27), (6, 28), (7, 1)], notes
+assert all(n["severity"] == "error" for n in notes)
 assert notes[0]["hint"] == "did you mean 'max_num_seqs'?" and notes[0]["file"].endswith("13_unknown_keys.yaml")
 PY
 
 # Several files: the good one is told apart.
 "$kvsim" config check configs/smallest.yaml "$dir/45_wrong_version.yaml" >"$work/out" 2>"$work/err"
-[ $? = 3 ] && [ "$(cat "$work/out")" = "configs/smallest.yaml: ok" ] || complain two_files "$(cat "$work/out" "$work/err")"
+[ $? = 3 ] && [ "$(cat "$work/out")" = "configs/smallest.yaml: ok" ] || complain two_files "$(cat "$work/out")"
 
 [ $count -ge 30 ] || complain corpus "only $count scenarios"
 [ $failed = 0 ] && echo "$count wrong scenarios, each refused as expected"

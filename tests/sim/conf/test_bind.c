@@ -68,7 +68,8 @@ static void every_problem_is_noted_and_the_default_stands_in(void **state)
     bind(&f, "{delay: 5, count: 11, mode: [fast], on: yes, name: }");
     assert_false(f.good);
     assert_int_equal(f.diag.errors, 6);   /* the missing rate first */
-    assert_string_equal(f.diag.note.at[1].text, "pipe.delay: '5' needs a unit (accepted: ns, us, ms, s, min, h, d); e.g. 75us");
+    assert_string_equal(f.diag.note.at[1].text,
+                        "pipe.delay: '5' needs a unit (accepted: ns, us, ms, s, min, h, d); e.g. 75us");
     assert_string_equal(f.diag.note.at[2].text, "pipe.count: '11' is out of range (1 to 10)");
     assert_string_equal(f.diag.note.at[3].text, "pipe.mode: found a list, expected one of a few words");
     assert_true(f.pipe.delay_s == 5e-6);

@@ -54,7 +54,8 @@ static void at_most_twenty_errors_are_shown(void **state)
 {
     (void)state;
     struct kv_diag d = {0};
-    for (int32_t i = 1; i <= 23; i++) kv_diag_add(&d, KV_ERROR, (struct kv_pos){.file = "f", .line = i, .column = 1}, NULL, "e%d", i);
+    for (int32_t i = 1; i <= 23; i++)
+        kv_diag_add(&d, KV_ERROR, (struct kv_pos){.file = "f", .line = i, .column = 1}, NULL, "e%d", i);
     const char *text = kv_diag_text(&d, false);
     assert_non_null(strstr(text, "e20\n"));
     assert_null(strstr(text, "e21\n"));
@@ -82,7 +83,8 @@ static void snippets_are_printable(void **state)
     (void)state;
     struct kv_diag d = {0};
     kv_diag_add(&d, KV_ERROR, (struct kv_pos){"f", "caf\xc3\xa9\t\x1b[31m: 1", 1, 5, 9}, NULL, "e");
-    assert_string_equal(kv_diag_text(&d, false), "f:1:5: error: e\n    1 | caf\xc3\xa9 ?[31m: 1\n      |     ^~~~~~~~~\n");
+    assert_string_equal(kv_diag_text(&d, false),
+                        "f:1:5: error: e\n    1 | caf\xc3\xa9 ?[31m: 1\n      |     ^~~~~~~~~\n");
     kv_diag_close(&d);
 
     char line[4001] = "";
@@ -102,7 +104,8 @@ static void snippets_are_printable(void **state)
 static void the_nearest_word_is_suggested(void **state)
 {
     (void)state;
-    static const char *const keys[] = {"max_num_seqs", "max_num_batched_tokens", "block_tokens", "sched", "tp", "lru", "lfu"};
+    static const char *const keys[] = {"max_num_seqs", "max_num_batched_tokens", "block_tokens", "sched", "tp",
+                                       "lru", "lfu"};
     static const struct { const char *word, *expected; } row[] = {
         {"max_num_seq", "max_num_seqs"}, {"blok_tokens", "block_tokens"}, {"scehd", "sched"}, {"schde", "sched"},
         {"lruu", "lru"}, {"lfru", "lru"} /* a tie: the first */, {"pt", "tp"}, {"xyz", NULL}, {"x", NULL}, {"", NULL},
@@ -121,7 +124,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_note_shows_its_line_and_a_caret), cmocka_unit_test(notes_outlive_their_input),
-        cmocka_unit_test(notes_are_sorted_by_place_and_then_by_order), cmocka_unit_test(at_most_twenty_errors_are_shown),
+        cmocka_unit_test(notes_are_sorted_by_place_and_then_by_order),
+        cmocka_unit_test(at_most_twenty_errors_are_shown),
         cmocka_unit_test(json_is_one_object_a_line), cmocka_unit_test(snippets_are_printable),
         cmocka_unit_test(the_nearest_word_is_suggested),
     };

@@ -29,7 +29,8 @@ static void numbers_with_units_have_their_value(void **state)
     (void)state;
     static const struct { enum kv_dim dim; const char *text; double value; } row[] = {
         {KV_DIM_TIME, "75us", 75e-6}, {KV_DIM_TIME, "5min", 300}, {KV_DIM_TIME, "1.5h", 5400},
-        {KV_DIM_TIME, "2d", 172800}, {KV_DIM_TIME, "0.1ms", 1e-4}, {KV_DIM_TIME, "250ns", 250e-9}, {KV_DIM_TIME, "2.9us", 2.9e-6}, {KV_DIM_TIME, "1e-99999999999999999999s", 0},
+        {KV_DIM_TIME, "2d", 172800}, {KV_DIM_TIME, "0.1ms", 1e-4}, {KV_DIM_TIME, "250ns", 250e-9},
+        {KV_DIM_TIME, "2.9us", 2.9e-6}, {KV_DIM_TIME, "1e-99999999999999999999s", 0},
         {KV_DIM_TIME, "3 s", 3}, {KV_DIM_TIME, "1e3us", 1e-3}, {KV_DIM_TIME, "0s", 0}, {KV_DIM_TIME, "75µs", 75e-6},
         {KV_DIM_BITS_PER_S, "100Gbps", 100e9}, {KV_DIM_BITS_PER_S, "12.5GB/s", 100e9},
         {KV_DIM_BITS_PER_S, "1GiB/s", 8589934592.0}, {KV_DIM_BITS_PER_S, "1GB/s", 8e9},
@@ -70,7 +71,8 @@ static void what_is_refused_says_why(void **state)
 {
     (void)state;
     static const struct { enum kv_dim dim; const char *text, *part; } row[] = {
-        {KV_DIM_BITS_PER_S, "100", "'100' needs a unit (accepted: bps, Kbps..Tbps, B/s, KB/s..TB/s, KiB/s..TiB/s); e.g. 100Gbps"},
+        {KV_DIM_BITS_PER_S, "100",
+         "'100' needs a unit (accepted: bps, Kbps..Tbps, B/s, KB/s..TB/s, KiB/s..TiB/s); e.g. 100Gbps"},
         {KV_DIM_BYTES, "0", "needs a unit"}, {KV_DIM_TIME, "5", "e.g. 75us"}, {KV_DIM_FLOPS, "989", "989TFLOPS"},
         {KV_DIM_PER_S, "30", "30req/s"},
         {KV_DIM_TIME, "5GiB", "is a number of bytes, expected a duration"},
@@ -79,7 +81,8 @@ static void what_is_refused_says_why(void **state)
         {KV_DIM_COUNT, "64 KiB", "is not a whole number"}, {KV_DIM_COUNT, "1.5", "is not a whole number"},
         {KV_DIM_COUNT, "-1", "must not be negative"}, {KV_DIM_TIME, "-1s", "must not be negative"},
         {KV_DIM_COUNT, "99999999999999999999", "too large"}, {KV_DIM_BYTES, "9223372036854775808B", "too large"},
-        {KV_DIM_BYTES, "8192PiB", "too large"}, {KV_DIM_BYTES, "1e400B", "too large"}, {KV_DIM_TIME, "1e999s", "too large"}, {KV_DIM_BITS_PER_S, "1e99999999999999999999Gbps", "too large"},
+        {KV_DIM_BYTES, "8192PiB", "too large"}, {KV_DIM_BYTES, "1e400B", "too large"},
+        {KV_DIM_TIME, "1e999s", "too large"}, {KV_DIM_BITS_PER_S, "1e99999999999999999999Gbps", "too large"},
         {KV_DIM_NUMBER, "nan", "not a finite number"}, {KV_DIM_NUMBER, ".nan", "not a finite number"},
         {KV_DIM_NUMBER, "-.inf", "not a finite number"}, {KV_DIM_COUNT, "Infinity", "not a finite number"},
         {KV_DIM_NUMBER, "0x10", "is not a number"}, {KV_DIM_NUMBER, "", "is not a number"},

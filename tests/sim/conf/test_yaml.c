@@ -68,7 +68,8 @@ static void bad_texts_are_refused_in_place(void **state)
     static const struct { const char *text; int32_t line, column; const char *part; } row[] = {
         {"", 0, 0, "empty"}, {"# c\n", 0, 0, "empty"}, {"a: [1,\n", 1, 7, "did not find expected node content"},
         {"x: {a: [1,\n", 1, 11, "that began at 1:"}, {"\tb: 1\n", 1, 1, "cannot start any token"},
-        {"a: 1\n---\nb: 2\n", 2, 1, "second document"}, {"a: !!int 5\n", 1, 4, "tags"}, {"a: *x\n", 1, 4, "names no anchor"},
+        {"a: 1\n---\nb: 2\n", 2, 1, "second document"}, {"a: !!int 5\n", 1, 4, "tags"},
+        {"a: *x\n", 1, 4, "names no anchor"},
         {"a: &x [*x]\n", 1, 8, "inside its own anchor"}, {"? [1]\n: 2\n", 1, 3, "a key must be a plain word"},
         {"{a: 1}: 2\n", 1, 1, "a key must be a plain word"}, {"<<: {a: 1}\n", 1, 1, "merge keys"},
         {"a: \x01\n", 1, 4, "byte 0x01"}, {"a: \xff\xfe\n", 1, 4, "byte 0xff"}, {"a: \xc3", 1, 4, "byte 0xc3"},
@@ -79,7 +80,8 @@ static void bad_texts_are_refused_in_place(void **state)
         struct kv_yaml *root = kv_yaml_parse(&arena, "f", row[i].text, strlen(row[i].text), &d);
         if (root || d.errors != 1) fail_msg("\"%s\": %d errors", row[i].text, d.errors);
         const struct kv_note *n = &d.note.at[0];
-        if (n->pos.line != row[i].line || (row[i].line && *row[i].part && n->pos.column != row[i].column) || !strstr(n->text, row[i].part))
+        if (n->pos.line != row[i].line || (row[i].line && *row[i].part && n->pos.column != row[i].column)
+            || !strstr(n->text, row[i].part))
             fail_msg("\"%s\": %d:%d %s", row[i].text, n->pos.line, n->pos.column, n->text);
         kv_diag_close(&d);
     }
@@ -166,8 +168,10 @@ static void set_changes_makes_and_removes(void **state)
     assert_int_equal(d.errors, 0);
     static const struct { const char *key, *value, *part; } bad[] = {
         {"a..b", "1", "not a key path"}, {"", "1", "not a key path"}, {"[0]", "1", "not a key path"},
-        {"list[3]", "1", "list has 2 entries"}, {"list.x", "1", "list is not a map"}, {"a[0]", "1", "a is not a list"},
-        {"list[x]", "1", "not a key path"}, {"list[99999999999]", "1", "not a key path"}, {"a.c", "[", "did not find"},
+        {"list[3]", "1", "list has 2 entries"}, {"list.x", "1", "list is not a map"},
+        {"a[0]", "1", "a is not a list"},
+        {"list[x]", "1", "not a key path"}, {"list[99999999999]", "1", "not a key path"},
+        {"a.c", "[", "did not find"},
         {"fresh[1].x", "1", "has 0 entries"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -224,7 +228,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nodes_know_where_they_stand), cmocka_unit_test(null_is_a_kind_of_its_own),
-        cmocka_unit_test(bad_texts_are_refused_in_place), cmocka_unit_test(duplicate_keys_are_all_told_and_the_first_counts),
+        cmocka_unit_test(bad_texts_are_refused_in_place),
+        cmocka_unit_test(duplicate_keys_are_all_told_and_the_first_counts),
         cmocka_unit_test(aliases_are_copies_within_limits), cmocka_unit_test(nesting_is_limited),
         cmocka_unit_test(set_changes_makes_and_removes), cmocka_unit_test(merging_goes_key_by_key),
         cmocka_unit_test(large_inputs_are_refused), cmocka_unit_test(a_byte_order_mark_and_crlf_do_not_matter),

@@ -55,7 +55,8 @@ static int remove_folder(void **state)
 static void load(struct kv_scenario *s, const char *text, const struct kv_override *set, int32_t set_count)
 {
     struct kv_diag diag = {0};
-    if (!kv_scenario_load(s, write_file("a.yaml", text), set, set_count, &diag)) fail_msg("%s", kv_diag_text(&diag, false));
+    if (!kv_scenario_load(s, write_file("a.yaml", text), set, set_count, &diag))
+        fail_msg("%s", kv_diag_text(&diag, false));
     kv_diag_close(&diag);
 }
 
@@ -185,7 +186,8 @@ static void set_and_extends_lay_over_each_other(void **state)
     (void)state;
     struct kv_scenario s;
     char b[256];
-    snprintf(b, sizeof b, "%s", write_file("b.yaml", MINIMAL "seed: 5\nengine: {max_num_seqs: 32, block_tokens: 32}\n"));
+    snprintf(b, sizeof b, "%s", write_file("b.yaml", MINIMAL "seed: 5\nengine: {max_num_seqs: 32, "
+                                                         "block_tokens: 32}\n"));
     load(&s, "extends: b.yaml\nname: over\nengine: {block_tokens: 64}\n",
          (struct kv_override[]){{"engine.sched", "sjf"}, {"seed", "6"}, {"engine.block_tokens", "null"}}, 3);
     assert_string_equal(s.name, "over");
@@ -229,10 +231,11 @@ static void the_resolved_scenario_resolves_to_itself(void **state)
     expect_fixpoint(MINIMAL, NULL, 0);
     expect_fixpoint(MINIMAL "name: \"a: b # c\"\nslo: {chat: {ttft: 1s}, default: {e2e: 1min}}\n", NULL, 0);
     expect_fixpoint(PLAIN_POOL("num_gpu_blocks: 10, evict: {kind: fifo}"), NULL, 0);
-    expect_fixpoint(MINIMAL "compute: affine\n", (struct kv_override[]){{"compute", "{kind: affine, decode_base: 10ms}"}}, 1);
+    expect_fixpoint(MINIMAL, (struct kv_override[]){{"compute", "{kind: affine, decode_base: 10ms}"}}, 1);
     expect_fixpoint(MINIMAL, (struct kv_override[]){
         {"workload.replay", "{mode: closed, clients: 3, think: {kind: lognormal, mean: 2s, sigma: 0.5}}"},
-        {"workload.window", "{start: 10s, end: 1h}"}, {"workload.frontend_overhead", "{kind: exponential, mean: 5ms}"},
+        {"workload.window", "{start: 10s, end: 1h}"},
+        {"workload.frontend_overhead", "{kind: exponential, mean: 5ms}"},
         {"workload.prefix", "{model: sessions, system: 100, system_prompts: {count: 7, zipf: 1.1}}"},
         {"output.timeseries", "10s"}, {"route", "least_loaded"}, {"engine.sched", "{policy: priority}"}}, 7);
     expect_fixpoint("extends: b.yaml\n", NULL, 0);   /* written by the test before */
@@ -246,7 +249,8 @@ static void the_workload_says_what_was_asked(void **state)
         {"workload.replay", "{mode: closed, clients: 3, think: {kind: lognormal, mean: 2s, sigma: 0.5}}"},
         {"workload.window", "{start: 10s, end: 1h}"}, {"workload.frontend_overhead", "5ms"},
         {"workload.prefix", "{model: sessions, system: 100, system_prompts: {count: 7, zipf: 1.1, tokens: 64}}"},
-        {"workload.rate_scale", "6"}, {"workload.time_scale", "2"}, {"workload.limit", "9"}, {"workload.jitter", "1s"},
+        {"workload.rate_scale", "6"}, {"workload.time_scale", "2"}, {"workload.limit", "9"},
+        {"workload.jitter", "1s"},
         {"workload.skip_bad_rows", "true"}, {"output", "{requests: none, timeseries: none}"}}, 10);
     const struct kv_workload_config *w = &s.workload;
     assert_int_equal(w->replay.mode, KV_REPLAY_CLOSED);
@@ -274,7 +278,8 @@ static void a_generator_needs_no_trace(void **state)
     assert_null(s.workload.trace);
     assert_non_null(s.workload.reader_params);
     kv_scenario_close(&s);
-    expect_error("model: {use: llama-3.1-8b}\ncluster: {nodes: {gpu: h100-sxm}}\nworkload: {format: synth, trace: " TRACE "}\n",
+    expect_error("model: {use: llama-3.1-8b}\ncluster: {nodes: {gpu: h100-sxm}}\n"
+                 "workload: {format: synth, trace: " TRACE "}\n",
                  "workload.trace: synth generates its requests and reads no file");
 }
 
@@ -318,7 +323,8 @@ static void every_shape_that_ships_loads_and_has_a_source(void **state)
     assert_true(models >= 5);
     for (int32_t i = 0; i < models; i++) {
         struct kv_model_shape shape;
-        if (!kv_model_load(&arena, entry[i].name, "", (struct kv_pos){0}, &shape, &diag)) fail_msg("%s", kv_diag_text(&diag, false));
+        if (!kv_model_load(&arena, entry[i].name, "", (struct kv_pos){0}, &shape, &diag))
+            fail_msg("%s", kv_diag_text(&diag, false));
         assert_string_equal(shape.name, entry[i].name);
         assert_true(*entry[i].source && kv_bytes_per_token_per_gpu(&shape, 1) > 0 && shape.dtype_bytes > 0);
     }
@@ -326,8 +332,10 @@ static void every_shape_that_ships_loads_and_has_a_source(void **state)
     assert_true(gpus >= 5);
     for (int32_t i = 0; i < gpus; i++) {
         struct kv_gpu_spec gpu;
-        if (!kv_gpu_load(&arena, entry[i].name, "", (struct kv_pos){0}, &gpu, &diag)) fail_msg("%s", kv_diag_text(&diag, false));
-        assert_true(*entry[i].source && gpu.memory_bytes > INT64_C(10000000000) && gpu.memory_Bps > 1e11 && gpu.memory_Bps < 1e14);
+        if (!kv_gpu_load(&arena, entry[i].name, "", (struct kv_pos){0}, &gpu, &diag))
+            fail_msg("%s", kv_diag_text(&diag, false));
+        assert_true(*entry[i].source && gpu.memory_bytes > INT64_C(10000000000) && gpu.memory_Bps > 1e11
+                    && gpu.memory_Bps < 1e14);
     }
     assert_int_equal(diag.errors, 0);
     kv_arena_close(&arena);
@@ -351,7 +359,8 @@ static void every_row_of_the_tables_is_sound(void **state)
             assert_true(p->help && *p->help);
         }
         for (const struct kv_special *s = section[i].specials; s && s->param.key; s++, rows++) {
-            for (const struct kv_param *p = section[i].params; p && p->key; p++) assert_string_not_equal(p->key, s->param.key);
+            for (const struct kv_param *p = section[i].params; p && p->key; p++)
+                assert_string_not_equal(p->key, s->param.key);
             assert_true(s->param.help && *s->param.help);
             if (s->section && s->form != KV_FORM_PLUGIN) assert_non_null(kv_section_find(s->section));
         }
@@ -366,7 +375,8 @@ int main(void)
         cmocka_unit_test(a_minimal_scenario_gets_every_default),
         cmocka_unit_test(the_complete_scenario_fails_only_where_it_is_not_built),
         cmocka_unit_test(the_shipped_scenarios_load), cmocka_unit_test(the_pool_is_sized_by_one_of_three_rules),
-        cmocka_unit_test(set_and_extends_lay_over_each_other), cmocka_unit_test(the_resolved_scenario_resolves_to_itself),
+        cmocka_unit_test(set_and_extends_lay_over_each_other),
+        cmocka_unit_test(the_resolved_scenario_resolves_to_itself),
         cmocka_unit_test(the_workload_says_what_was_asked), cmocka_unit_test(a_generator_needs_no_trace),
         cmocka_unit_test(slo_classes_start_with_default), cmocka_unit_test(a_model_may_be_a_file_beside_the_scenario),
         cmocka_unit_test(every_shape_that_ships_loads_and_has_a_source),
