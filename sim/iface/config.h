@@ -26,7 +26,7 @@ struct kv_delay { int64_t kind; double mean_s, sigma; };
 struct kv_replay_config {
     int64_t mode;              /* enum kv_replay_mode */
     int64_t clients;           /* closed: number of clients */
-    struct kv_delay think;     /* closed: pause of a client; session: used where the trace records none */
+    struct kv_delay think;     /* closed: pause of a client between two requests */
     struct kv_delay frontend_overhead;
 };
 

@@ -254,7 +254,7 @@ void kv_sim_log_to(struct kv_sim *sim, FILE *stream)
 
 kv_tick kv_sim_now(const struct kv_sim *sim)
 {
-    return kv_engine_now(sim->serve.engine);
+    return end_tk(sim);
 }
 
 kv_tick kv_sim_next_tk(const struct kv_sim *sim)

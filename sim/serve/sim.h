@@ -32,7 +32,7 @@ bool kv_sim_finish(struct kv_sim *sim, struct kv_err *err);
 void kv_sim_close(struct kv_sim *sim);
 
 void kv_sim_log_to(struct kv_sim *sim, FILE *stream);
-kv_tick kv_sim_now(const struct kv_sim *sim);
+kv_tick kv_sim_now(const struct kv_sim *sim);       /* the time limit, once that has ended the run */
 uint64_t kv_sim_events(const struct kv_sim *sim);
 
 struct kv_sim_state {
