@@ -47,7 +47,21 @@ gzip -9n <tests/cli/small.jsonl >"$work/gzip/small.jsonl"
 run "$KVSIM" "$work/plain.h5" "$work/plain/small.yaml"
 run "$KVSIM" "$work/gzip.h5" "$work/gzip/small.yaml"
 check_digest "$work/plain.h5" "$work/gzip.h5" "plain and gzip"
+# Run, export as a trace, replay: the same requests to the last digit.
+for scenario in "${scenarios[@]}"; do
+    name=$(basename "$scenario" .yaml)
+    "$KVSIM" export "$work/$name.1.h5" trace -o "$work/$name.jsonl" || fail "export $name"
+    run "$KVSIM" "$work/$name.replay.h5" "$scenario" --set "workload.trace=$work/$name.jsonl" \
+        --set 'workload.format={kind: blocks, block_tokens: 16, partial: prefix}' --set workload.prefix=trace \
+        --set workload.rate_scale=1
+    for which in 1 replay; do
+        "$KVSIM" export "$work/$name.$which.h5" csv requests >"$work/$name.$which.csv" || fail "export $name.$which"
+    done
+    same "$work/$name.1.csv" "$work/$name.replay.csv" "$scenario: run and replay differ"
+    [ "$(wc -l <"$work/$name.1.csv")" -gt 12 ] || fail "$scenario: no requests in the export"
+done
+
 [ "$(digest "$work/plain.h5")" != "$(digest "$work/quickstart.1.h5")" ] || fail "the digest does not see the content"
 
-[ $failed = 0 ] && echo "identity: two runs, flavours ($flavours), gzip and plain"
+[ $failed = 0 ] && echo "identity: two runs, flavours ($flavours), gzip and plain, run and replay"
 exit $failed
