@@ -161,7 +161,7 @@ static const struct kv_special replay_specials[] = {
     { { "clients", KV_DIM_COUNT, 0, NULL, 1, 1e9, NULL, "closed: clients, each with one request at a time", NULL },
       KV_FORM_OPTIONAL, KV_FAMILY_COUNT, NULL },
     { { "think", KV_DIM_TIME, 0, "0s", 0, LONGEST_S, NULL,
-        "closed: pause of a client; session: pause where the trace records none", NULL },
+        "closed: pause of a client between two requests", NULL },
       KV_FORM_WORD_MAP, KV_FAMILY_COUNT, "delay" },
     KV_SPECIAL_END
 };
@@ -184,9 +184,9 @@ static void load_replay(struct kv_load *l, struct kv_yaml *map)
                       "clients: 16}");
     if (r->mode != KV_REPLAY_CLOSED && clients)
         kv_load_error(l, given, NULL, "workload.replay.clients has no effect with mode: %s", replays[r->mode]);
-    if (r->mode == KV_REPLAY_OPEN && think)
-        kv_load_error(l, think, NULL, "workload.replay.think has no effect with mode: open");
-    if (r->mode != KV_REPLAY_OPEN || think) load_delay(l, node, "think", &r->think);
+    if (r->mode != KV_REPLAY_CLOSED && think)   /* session replay pauses as the trace recorded it */
+        kv_load_error(l, think, NULL, "workload.replay.think has no effect with mode: %s", replays[r->mode]);
+    if (r->mode == KV_REPLAY_CLOSED || think) load_delay(l, node, "think", &r->think);
     kv_load_end(l, node, &kv_section_replay, "workload.replay");
 }
 
