@@ -197,6 +197,16 @@ static bool open_run(struct run *r, struct kv_err *err)
     return r->sim && open_event_log(r, err);
 }
 
+/* Rows that the workload will have at most: its limit, or what a generator was told to make. 0: unknown. */
+static int64_t rows_expected(const struct kv_scenario *s)
+{
+    if (s->workload.limit_requests > 0 || s->workload.trace) return s->workload.limit_requests;
+    struct kv_yaml *workload = kv_yaml_get(s->tree, "workload");
+    struct kv_yaml *format = workload ? kv_yaml_get(workload, "format") : NULL;
+    struct kv_yaml *rows = format && format->kind == KV_YAML_MAP ? kv_yaml_get(format, "rows") : NULL;
+    return rows && rows->text ? strtoll(rows->text, NULL, 10) : 0;
+}
+
 /* How much of the run is done: requests ended, of those that the part of the trace read so far promises. */
 static void show_progress(struct run *r)
 {
@@ -213,7 +223,7 @@ static void show_progress(struct run *r)
     double blocks = (double)config->hbm_blocks * config->instance_count;
     view.hbm_frac = blocks > 0 ? (double)(state.active_blocks + state.inactive_blocks) / blocks : 0;
     double read_frac = 0;
-    int64_t limit = r->scenario.workload.limit_requests;
+    int64_t limit = rows_expected(&r->scenario);
     if (r->trace_bytes > 0) read_frac = (double)stats.reader.bytes / (double)r->trace_bytes;
     if (limit > 0 && (double)c->injected / (double)limit > read_frac) read_frac = (double)c->injected / (double)limit;
     if (r->source_ended || read_frac > 1) read_frac = 1;
@@ -285,7 +295,7 @@ static void print_results(struct run *r)
     if (r->quiet) return;
     kv_cli_flush();   /* the table before the line below, where both go to one place; main asks again */
     kv_say("kvsim: %.2f s wall, %.2f s CPU, %llu events (%.2f M/s), %.0f MiB peak%s%s\n", wall_s, usage.cpu_s,
-           (unsigned long long)events, (double)events / (wall_s + 1e-9) / 1e6, (double)usage.peak_bytes / 1048576,
+           (unsigned long long)events, (double)events / (wall_s + 1e-9) / 1e6, (double)usage.peak_bytes / 0x1p20,
            r->out_path ? "; results in " : "", r->out_path ? r->out_path : "");
 }
 
@@ -313,8 +323,8 @@ static int simulate_and_write(struct run *r)
 static void memory_limit(int64_t used_bytes, int64_t limit_bytes)
 {
     kv_cli_scratch_remove();
-    kv_say("kvsim: memory: %.1f MiB needed, --memory-limit is %.1f MiB; nothing was written\n",
-           (double)used_bytes / 1048576, (double)limit_bytes / 1048576);
+    kv_say("kvsim: memory: %.2f MiB needed, --memory-limit is %.2f MiB; nothing was written\n",
+           (double)used_bytes / 0x1p20, (double)limit_bytes / 0x1p20);
     _exit(KV_ESTUCK);   /* not exit(): nothing may run that allocates again */
 }
 
