@@ -1,0 +1,78 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# `kvsim trace info` against ../shared: every row of traces/reference_values.csv exactly, the hit ratios of spec ux.md
+# 4.3 to 4 decimals, the infinite-cache hits of groundtruth/e2e.
+set -u
+cd "$(dirname "$0")/../.."
+kvsim=$(realpath "${KVSIM:-./kvsim}")
+shared=${KVSIM_SHARED:-../shared}
+values=$shared/traces/reference_values.csv
+[ -e "$values" ] || { echo "SKIP: $values is absent"; exit 77; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=0
+fail() { echo "FAIL: $*"; failed=1; }
+
+# Options that a file needs, and its table by touch order.
+options() {
+    case $1 in
+    agentic/*) echo --format blocks --set block_tokens=256 --set bytes_per_token=1 ;;
+    sharegpt/*) echo --format blocks --set block_tokens=16 ;;
+    *) echo --format mooncake ;;
+    esac
+}
+checked=0
+for file in $(tail -n +2 "$values" | cut -d, -f1 | sort -u); do
+    capacities=$(awk -F, -v f="$file" '$1 == f && $3 != "" { print $3 }' "$values" | sort -nu | paste -sd,)
+    for touch in root_first leaf_first; do
+        "$kvsim" trace info "$shared/traces/$file" $(options "$file") --lru "$capacities" --touch $touch >"$work/$touch" || exit 1
+    done
+    while IFS=, read -r _ metric capacity value; do
+        case $metric in
+        requests) found=$(awk '$1 == "rows" { print $2 }' "$work/root_first") ;;
+        blocks_total) found=$(awk '$1 == "blocks" { print $2 }' "$work/root_first") ;;
+        blocks_unique) found=$(awk '$1 == "blocks" { print $6 }' "$work/root_first") ;;
+        prefix_hit_blocks_infinite) found=$(awk '$1 == "infinite" { print $2 }' "$work/root_first") ;;
+        prefix_hit_blocks_lru_*) found=$(awk -v c="$capacity" '$1 == c { print $2 }' "$work/${metric#prefix_hit_blocks_lru_}") ;;
+        *) found="(unknown metric)" ;;
+        esac
+        [ "$found" = "$value" ] || fail "$file: $metric $capacity: found $found, expected $value"
+        checked=$((checked + 1))
+    done < <(grep "^$file," "$values")
+done
+[ $checked = "$(($(wc -l <"$values") - 1))" ] || fail "only $checked rows of $values were checked"
+
+# ux.md 4.3: by block, by token, mean per request.
+conversation=$shared/traces/mooncake/conversation_trace.jsonl.gz
+"$kvsim" trace info "$conversation" --lru 1000,10000,30000,50000,100000 >"$work/ratios"
+while read -r line; do
+    grep -q -E "^ *${line%% *} .* ${line#* }\$" "$work/ratios" || fail "hit ratios '$line' not found"
+done <<'END'
+1000 0\.0445 +0\.0454 +0\.1624
+10000 0\.2112 +0\.2153 +0\.2971
+30000 0\.3257 +0\.3321 +0\.3850
+50000 0\.3546 +0\.3615 +0\.4030
+100000 0\.3637 +0\.3708 +0\.4080
+infinite 0\.3664 +0\.3736 +0\.4094
+END
+
+# groundtruth/README.md: hit tokens of all prompt tokens.
+for run in "sharegpt-llama-3.1-8b-300 19520 257239" "sharegpt-qwen3-300 20448 258691"; do
+    set -- $run
+    "$kvsim" trace info "$shared/groundtruth/e2e/workloads/$1.jsonl.gz" --set block_tokens=16 --set partial=floor >"$work/info"
+    found=$(awk '$1 == "infinite" { hits = $3 } $1 == "input" { sum = $NF } END { print hits, sum }' "$work/info")
+    [ "$found" = "$2 $3" ] || fail "$1: found '$found', expected '$2 $3'"
+done
+
+# The same trace, plain: the same words but for its name.
+gzip -dc "$conversation" >"$work/conversation.jsonl"
+diff <("$kvsim" trace info "$conversation" | tail -n +2) <("$kvsim" trace info "$work/conversation.jsonl" | tail -n +2) \
+    || fail "plain and gzip differ"
+# The three other LRU sizes of cache_truth_conversation.csv, from another program.
+grep '^conversation,lru,' "$shared/traces/cache_truth_conversation.csv" | while IFS=, read -r _ _ size _ _ _ hits _; do
+    found=$("$kvsim" trace info "$conversation" --lru "$size" | awk -v c="$size" '$1 == c { print $2 }')
+    [ "$found" = "$hits" ] || echo "FAIL: cache_truth: $size: found $found, expected $hits"
+done >"$work/truth"
+[ -s "$work/truth" ] && { cat "$work/truth"; failed=1; }
+[ $failed = 0 ] && echo "$checked reference values, 18 ratios, 2 workloads as published"
+exit $failed

@@ -1,0 +1,23 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The bundled samples are what traces/sample/make.sh makes, and what their README says.
+set -eu
+cd "$(dirname "$0")/../.."
+export KVSIM=$(realpath "${KVSIM:-./kvsim}")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+traces/sample/make.sh "$work" >/dev/null
+for name in mooncake_tiny.jsonl blocks_tiny.jsonl; do cmp "traces/sample/$name" "$work/$name"; done
+# Compressed bytes may differ between deflate libraries; the text may not.
+cmp <(gzip -dc traces/sample/burstgpt_synth.csv.gz) <(gzip -dc "$work/burstgpt_synth.csv.gz")
+
+sum=$(gzip -dc traces/sample/burstgpt_synth.csv.gz | sha256sum | cut -d' ' -f1)
+grep -q "$sum" traces/sample/README.md || { echo "FAIL: README.md has another sum than $sum"; exit 1; }
+[ "$(stat -c %s traces/sample/burstgpt_synth.csv.gz)" -lt 200000 ] || { echo "FAIL: the sample has grown past 200 kB"; exit 1; }
+"$KVSIM" trace info traces/sample/burstgpt_synth.csv.gz >"$work/info"
+grep -q "sha256 $sum" "$work/info"
+grep -q "^rows      10000 " "$work/info"
+for name in mooncake_tiny.jsonl burstgpt_synth.csv.gz; do "$KVSIM" trace validate "traces/sample/$name" >/dev/null; done
+"$KVSIM" trace validate traces/sample/blocks_tiny.jsonl --set block_tokens=16 >/dev/null
+echo "samples as described"
