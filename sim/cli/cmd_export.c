@@ -78,7 +78,7 @@ const struct kv_command kv_command_export = {
                "\n"
                "`trace` writes the requests of the run with their arrival times and prefix block ids in the\n"
                "`blocks` format; the run's own trace must still be there. To replay it, run the same scenario\n"
-               "with --set workload.trace=FILE --set 'workload.format={kind: blocks, block_tokens: 16,\n"
-               "partial: prefix}' (the engine's block size), prefix trace, rate_scale 1 and replay open.\n",
+               "with --set 'workload={trace: FILE, format: {kind: blocks, block_tokens: 16, partial: prefix},\n"
+               "prefix: trace}', where 16 stands for the scenario's engine.block_tokens.\n",
     .flags = flags, .arg_min = 2, .arg_max = 3, .run = run,
 };

@@ -10,8 +10,9 @@
 #include "sim/out/read.h"
 #include "sim/out/svg.h"
 
-/* Points drawn of a curve: more do not show at this size. */
+/* Points drawn of a distribution and of a curve over time: more do not show at this size, or only as noise. */
 #define POINTS_MAX 400
+#define TIME_POINTS_MAX 240
 
 const char *const kv_plot_kinds[] = {
     "overview", "latency distributions; queue, cached tokens and KV blocks over time", NULL,
@@ -83,7 +84,7 @@ static bool add_latencies(struct plotter *p, struct kv_panel *panel)
 
 /* ---- over time ---- */
 
-/* Bins joined in groups, so that at most POINTS_MAX remain. */
+/* Bins joined in groups, so that at most TIME_POINTS_MAX remain. */
 struct axis { int64_t bins, points, group; const int64_t *start, *end; double *x; };
 
 static bool read_axis(struct plotter *p, struct axis *a)
@@ -93,7 +94,7 @@ static bool read_axis(struct plotter *p, struct axis *a)
     a->start = kv_h5in_ints(p->in, "/timeseries/time", &a->bins, &p->arena, p->err);
     a->end = a->start ? kv_h5in_ints(p->in, "/timeseries/time_end", &a->bins, &p->arena, p->err) : NULL;
     if (!a->end) return false;
-    a->group = (a->bins + POINTS_MAX - 1) / POINTS_MAX;
+    a->group = (a->bins + TIME_POINTS_MAX - 1) / TIME_POINTS_MAX;
     if (a->group < 1) a->group = 1;
     a->points = (a->bins + a->group - 1) / a->group;
     a->x = kv_arena_take(&p->arena, ((size_t)a->points + 1) * sizeof *a->x);

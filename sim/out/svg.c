@@ -131,6 +131,8 @@ static void label_of(const struct scale *s, double tick, char *text, size_t size
         snprintf(text, size, "%g %%", tick * 100);
     } else if (s->axis == KV_AXIS_TIME) {
         snprintf(text, size, "%g", tick / s->unit);
+    } else if (tick == 0) {
+        snprintf(text, size, "0");
     } else if (s->high >= 2e6) {
         snprintf(text, size, "%g M", tick / 1e6);
     } else if (s->high >= 1e4) {

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""check_results.py FILE: what must hold inside every results file, by readers that are not kvsim's own."""
+import os
+import sys
+
+import h5py
+import numpy as np
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "analysis"))
+import kvsim_io  # noqa: E402
+
+path = sys.argv[1]
+frame, facts, meta = kvsim_io.load(path), kvsim_io.summary(path), kvsim_io.meta(path)
+bins = kvsim_io.timeseries(path)
+with h5py.File(path, "r") as file:
+    raw = {name: dataset[...] for name, dataset in file["requests"].items()}
+    assert file.attrs["schema"] == "kvsim-results" and file.attrs["schema_version"].startswith("1.")
+    for name, dataset in file["requests"].items():
+        assert name == "source" or "units" in dataset.attrs, name
+        assert "long_name" in dataset.attrs, name
+    for group in file["plots"].values():
+        assert group[group.attrs["signal"]].shape[0] == group[group.attrs["axes"]].shape[0]
+
+# Rows stand in order of requests; sums of sources and of stages, in integers.
+finished, scheduled = raw["status"] == 0, raw["first_sched"] >= 0
+assert (raw["request"] == np.arange(len(frame))).all() and finished.any()
+assert (raw["prompt_tokens_by_source"].sum(axis=1) == raw["prompt_tokens"])[scheduled].all()
+stages = sum(raw["t_" + stage] for stage in ("queue", "fetch_stall", "prefill", "decode", "preempt"))
+assert (stages == raw["finish"] - raw["arrival"])[finished].all()
+assert (raw["finish"] == -1)[~finished].all()
+
+# The summary against numpy, over finished requests that arrived after the warm-up.
+shown = frame[(frame.arrival >= meta["warmup_s"]) & (frame.status == "finished")]
+measured = frame[(frame.arrival >= meta["warmup_s"]) & (frame.status != "failed")]
+frame_queue = shown.t_queue
+for name, values in (("ttft", shown.ttft), ("tpot", shown.tpot.dropna()), ("e2e", shown.e2e), ("queue", frame_queue)):
+    assert facts[name + ".count"] == len(values), name
+    for label, wanted in [("mean", values.mean()), ("max", values.max())] + \
+            [("p%d" % q, np.percentile(values, q)) for q in (50, 90, 95, 99)]:
+        assert np.isclose(facts["%s.%s" % (name, label)], wanted, rtol=1e-9, atol=1e-15), (name, label)
+span = shown.finish.max() - measured.arrival.min()
+tokens = measured[measured.first_sched >= 0]
+for name, wanted in (
+        ("duration", span), ("request_throughput", len(shown) / span),
+        ("output_token_throughput", shown.generated_tokens.sum() / span),
+        ("total_token_throughput", (shown.generated_tokens.sum() + shown.prompt_tokens.sum()) / span),
+        ("hit_ratio_token", 1 - tokens["prompt_tokens_by_source.compute"].sum() / tokens.prompt_tokens.sum()),
+        ("hit_ratio_request_mean", (1 - tokens["prompt_tokens_by_source.compute"] / tokens.prompt_tokens).mean())):
+    assert np.isclose(facts[name], wanted, rtol=1e-9), name
+judged = measured[measured.slo_ok != "none"]
+assert facts["slo_judged"] == len(judged)
+if len(judged):
+    assert np.isclose(facts["slo_attainment"], (judged.slo_ok == "met").mean())
+
+# The bins against the requests.
+assert bins.injected.sum() == len(frame) and bins.finished.sum() == finished.sum()
+assert bins.hit_tokens.sum() == raw["prompt_tokens_by_source"][:, :-1].sum()
+assert ((bins.filter(like="gpu_util") >= 0) & (bins.filter(like="gpu_util") <= 1 + 1e-9)).all().all()
+
+assert kvsim_io.content_sha256(path) == meta["content_sha256"]
+print("%s: %d requests, %d bins" % (path, len(frame), len(bins)))

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""check_xarray.py FILE ENGINE: xarray sees dimensions, labels, scaled times and missing values."""
+import sys
+
+import numpy as np
+import xarray as xr
+
+path, engine = sys.argv[1:]
+requests = xr.open_dataset(path, engine=engine, group="requests")
+assert set(requests.sizes) == {"request", "source"}, requests.sizes
+for name, variable in requests.variables.items():
+    assert variable.dims[0] == ("source" if name == "source" else "request"), name
+    assert variable.dtype.kind not in "mM", name   # "s" is no time delta
+cached = requests.prompt_tokens_by_source.sel(source="hbm")
+assert (cached + requests.prompt_tokens_by_source.sel(source="compute") == requests.prompt_tokens)[
+    ~np.isnan(requests.first_sched.values)].all()
+assert requests.arrival.dtype.kind == "f" and float(requests.arrival[0]) == 0.0
+unfinished = requests.status.values != 0
+assert np.isnan(requests.finish.values[unfinished]).all() and not np.isnan(requests.finish.values[~unfinished]).any()
+bins = xr.open_dataset(path, engine=engine, group="timeseries")
+assert bins.gpu_util.dims == ("time", "instance") and bins.waiting.dims == ("time",)
+for group in ("summary", "tiers", "quality", "meta", "plots/queues"):
+    xr.open_dataset(path, engine=engine, group=group).load()
+print("xarray with %s: %s" % (engine, dict(requests.sizes)))

@@ -1,0 +1,41 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Results files are read by what users have: h5py, xarray with both of its engines, h5dump.
+set -u
+cd "$(dirname "$0")/../.."
+export LC_ALL=C
+KVSIM=$(realpath "${KVSIM:-./kvsim}")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+python=/usr/bin/python3
+failed=0
+fail() { echo "FAIL: $*"; failed=1; }
+
+# One run with failed rows and a warm-up, and one that a time limit stops with requests under way.
+"$KVSIM" run configs/quickstart.yaml -o "$work/whole.h5" --quiet || fail "run"
+"$KVSIM" run configs/quickstart.yaml -o "$work/part.h5" --quiet --time-limit 40s --set workload.rate_scale=400 2>/dev/null
+[ $? = 8 ] || fail "a run with --time-limit ends with 8"
+
+h5dump -H "$work/whole.h5" >"$work/dump" || fail "h5dump -H"
+grep -q 'DATASET "prompt_tokens_by_source"' "$work/dump" || fail "h5dump does not list the columns"
+h5dump -d /requests/first_token -s 0 -c 3 "$work/whole.h5" | grep -q '(0): [0-9]' || fail "h5dump -d"
+h5dump -p -d /requests/finish -c 1 "$work/whole.h5" >"$work/dump"
+for word in SHUFFLE DEFLATE '16384'; do grep -q "$word" "$work/dump" || fail "no $word in the properties"; done
+
+skipped=
+for module in h5py pandas; do
+    $python -c "import $module" 2>/dev/null || { echo "SKIP: $python has no $module (package python3-$module)"; exit 77; }
+done
+for file in whole part; do $python tests/analysis/check_results.py "$work/$file.h5" || fail "check_results $file"; done
+for engine in h5netcdf netCDF4; do
+    if ! $python -c "import xarray, $engine" 2>/dev/null; then
+        skipped="$skipped $engine"
+        continue
+    fi
+    for file in whole part; do
+        $python tests/analysis/check_xarray.py "$work/$file.h5" "${engine,,}" || fail "xarray with $engine, $file"
+    done
+done
+[ $failed = 0 ] || exit 1
+[ -z "$skipped" ] || { echo "SKIP: $python has no xarray with$skipped (packages python3-xarray,${skipped,,})"; exit 77; }
+echo "h5py, xarray with h5netcdf and netcdf4, h5dump"
