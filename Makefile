@@ -77,7 +77,7 @@ demo:                       ## install packages, build, replay the bundled trace
 	@.ci/deps.sh build
 	$(again) kvsim
 	./kvsim run configs/quickstart.yaml -o results.h5 --force
-	./kvsim plot results.h5 overview -o results.svg
+	./kvsim plot results.h5 overview -o results.svg --force
 	@echo "wrote results.h5 and results.svg"
 check:                      ## install packages, build, run the tests
 	@.ci/deps.sh check
