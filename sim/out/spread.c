@@ -136,7 +136,7 @@ static double value_at(const size_t *rank, const uint64_t *bits, int ranks, size
 static void confidence_ranks(size_t count, double q, size_t *low, size_t *high)
 {
     double n = (double)count, middle = n * q, half = 1.96 * sqrt(n * q * (1 - q));
-    double first = floor(middle - half), last = ceil(middle + half);
+    double first = floor(middle - half) - 1, last = ceil(middle + half);   /* ranks count from 0 */
     *low = first < 0 ? 0 : (size_t)first;
     *high = last > n - 1 ? count - 1 : (size_t)last;
 }

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <zlib.h>
+
+#include "sim/base/rng.h"
+#include "sim/out/pack.h"
+
+#define BYTES 131072
+
+static void fill(uint8_t *data, int shape)
+{
+    for (uint64_t i = 0; i < BYTES; i++) {
+        uint64_t random = kv_mix64(i + (uint64_t)shape);
+        data[i] = (uint8_t)(shape == 0 ? random : shape == 1 ? 0 : shape == 2 ? i : random & 1);
+    }
+}
+
+/* zlib undoes the deflate, this the shuffle: what HDF5's filters do on reading. */
+static void unpacked_equals(const uint8_t *data, const void *packed, size_t packed_bytes, size_t count, size_t width)
+{
+    uint8_t *shuffled = calloc(1, BYTES);
+    uLongf bytes = BYTES;
+    assert_int_equal(uncompress(shuffled, &bytes, packed, (uLong)packed_bytes), Z_OK);
+    assert_int_equal(bytes, count * width);
+    for (size_t i = 0; i < count; i++) {
+        for (size_t j = 0; j < width; j++) {
+            if (shuffled[j * count + i] != data[i * width + j]) fail_msg("element %zu, byte %zu", i, j);
+        }
+    }
+    free(shuffled);
+}
+
+static void every_width_and_length_reads_back(void **state)
+{
+    (void)state;
+    uint8_t *data = calloc(1, BYTES);
+    static const size_t counts[] = {1, 7, 8, 9, 63, 1000, 16384};
+    for (int codec = KV_CODEC_FASTEST; codec <= KV_CODEC_ZLIB; codec++) {
+        struct kv_pack *p = kv_pack_open((enum kv_codec)codec, BYTES);
+        for (int shape = 0; shape < 4; shape++) {
+            fill(data, shape);
+            for (size_t width = 1; width <= 8; width *= 2) {
+                for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
+                    size_t bytes;
+                    const void *packed = kv_pack_chunk(p, data, counts[c], width, &bytes);
+                    unpacked_equals(data, packed, bytes, counts[c], width);
+                }
+            }
+        }
+        kv_pack_close(p);
+    }
+    free(data);
+}
+
+static void a_print_tells_what_differs(void **state)
+{
+    (void)state;
+    uint64_t data[1000];
+    for (uint64_t i = 0; i < 1000; i++) data[i] = kv_mix64(i);
+    struct kv_print whole = kv_print_of(data, sizeof data), other;
+    for (size_t bit = 0; bit < 64000; bit += 97) {
+        data[bit / 64] ^= UINT64_C(1) << bit % 64;
+        other = kv_print_of(data, sizeof data);
+        assert_true(other.sum != whole.sum && other.weighted != whole.weighted);
+        data[bit / 64] ^= UINT64_C(1) << bit % 64;
+    }
+    uint64_t swap = data[3];
+    data[3] = data[4];
+    data[4] = swap;
+    other = kv_print_of(data, sizeof data);
+    assert_true(other.sum != whole.sum);
+    /* The rule of pack.h by hand, with a tail of 3 bytes. */
+    static const uint8_t small[11] = {1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 3};
+    uint64_t step = UINT64_C(0x9e3779b97f4a7c15), m0 = kv_mix64(1 + step), m1 = kv_mix64(0x030002 + 2 * step);
+    other = kv_print_of(small, sizeof small);
+    assert_true(other.sum == m0 + m1 && other.weighted == m0 + 3 * m1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_width_and_length_reads_back),
+        cmocka_unit_test(a_print_tells_what_differs),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
