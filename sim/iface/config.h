@@ -44,6 +44,7 @@ struct kv_workload_config {
     double start_s, end_s;                 /* window of trace time since the first row; end < 0: to the end */
     int64_t limit_requests;                /* at most so many rows; 0 = all */
     bool skip_bad_rows;
+    bool skip_digest;                      /* nobody will ask for the trace's sha256 */
     double warmup_s;                       /* requests arriving earlier are left out of the summary */
     struct kv_replay_config replay;
     int64_t block_tokens;                  /* of the engine: trace blocks must fit it (prefix trace); 0 = unchecked */

@@ -71,7 +71,8 @@ struct kv_workload *kv_workload_open(const struct kv_workload_config *config, ui
     w->end_ns = config->end_s < 0 ? -1 : llround(config->end_s * NS_PER_S);
     kv_sessions_open(&w->sessions);
     kv_system_prompts_open(&w->system_prompts, config, seed);
-    struct kv_reader_env env = {.path = config->trace, .seed = seed, .skip_bad_rows = config->skip_bad_rows};
+    struct kv_reader_env env = {.path = config->trace, .seed = seed, .skip_bad_rows = config->skip_bad_rows,
+                                .skip_digest = config->skip_digest};
     w->reader = kv_mem_take(config->reader->state_bytes);
     if (!config->reader->open(w->reader, config->reader_params, &env, err)
         || !kv_jitter_open(&w->jitter, config, seed, &env, err)) {
@@ -153,10 +154,8 @@ static bool check_block_tokens(struct kv_workload *w, const struct kv_row *row, 
         w->last_ids_tokens = trace;
         return true;
     }
-    int32_t below = engine < trace ? engine : engine / trace * trace;
-    while (below < trace && trace % below) below--;
-    int32_t above = engine < trace ? engine : (engine / trace + 1) * trace;
-    while (above < trace && trace % above) above++;
+    int32_t below, above;
+    kv_prefix_nearest(trace, engine, &below, &above);
     return fail_row(w, row, err, "blocks of %d tokens cannot be cut into or joined to engine blocks of %d tokens; "
                     "nearest engine.block_tokens that fit: %d and %d", trace, engine, below, above);
 }
