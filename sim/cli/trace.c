@@ -19,8 +19,21 @@ static const char *json_format(const struct kv_input *in)
     return fits ? "mooncake" : "blocks";
 }
 
+/* "azure, blocks": the formats that are read from files. Arena text. */
+static const char *file_formats(struct kv_arena *arena)
+{
+    const char *names = "";
+    int32_t count;
+    const struct kv_plugin *all = kv_plugins(&count);
+    for (int32_t i = 0; i < count; i++) {
+        if (all[i].family != KV_FAMILY_reader || kv_plugin_ops(reader, &all[i])->generates) continue;
+        names = kv_arena_text(arena, "%s%s%s", names, *names ? ", " : "", all[i].name);
+    }
+    return names;
+}
+
 /* The format of a file by its first line; NULL with *err. */
-static const char *find_format(const char *path, struct kv_err *err)
+static const char *find_format(struct kv_arena *arena, const char *path, struct kv_err *err)
 {
     struct kv_input in = {0};
     const char *format = NULL;
@@ -33,7 +46,7 @@ static const char *find_format(const char *path, struct kv_err *err)
             else if (strstr(in.line, "ContextTokens")) format = "azure";
             else if (in.line[0] == '{') format = json_format(&in);
             else kv_input_fail(&in, err, "no known format begins with '%s'; say --format NAME: %s",
-                               kv_excerpt(in.line, in.length).text, kv_plugin_names(KV_FAMILY_reader));
+                               kv_excerpt(in.line, in.length).text, file_formats(arena));
         }
     }
     kv_input_close(&in);
@@ -92,14 +105,14 @@ int kv_trace_open(struct kv_trace *t, struct kv_args *args)
     *t = (struct kv_trace){.path = args->arg[0]};
     struct kv_err err;
     const struct kv_flag_value *flag = kv_args_get(args, "format");
-    t->format = flag ? flag->text : find_format(t->path, &err);
+    t->format = flag ? flag->text : find_format(&args->arena, t->path, &err);
     if (!t->format) return kv_cli_fail(&err);
     const struct kv_plugin *plugin = kv_plugin_find(KV_FAMILY_reader, t->format);
     if (!plugin || kv_plugin_ops(reader, plugin)->generates) {
         const char *near = plugin ? NULL : nearest_reader(t->format);
         kv_fail(&err, KV_EUSAGE, args->command->name, "--format: %s '%s'%s%s%s; known: %s",
                 plugin ? "no file is read by" : "unknown format", t->format, near ? "; did you mean '" : "", near ? near : "",
-                near ? "'?" : "", kv_plugin_names(KV_FAMILY_reader));
+                near ? "'?" : "", file_formats(&args->arena));
         return kv_cli_fail(&err);
     }
     t->reader = kv_plugin_ops(reader, plugin);

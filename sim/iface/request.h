@@ -55,6 +55,19 @@ static inline bool kv_prefix_fits(int32_t ids_tokens, int32_t block_tokens)
            && (ids_tokens % block_tokens == 0 || block_tokens % ids_tokens == 0);
 }
 
+/* Engine block sizes next to `block_tokens` that fit trace blocks of `ids_tokens`, for messages; both >= 1. */
+static inline void kv_prefix_nearest(int32_t ids_tokens, int32_t block_tokens, int32_t *below, int32_t *above)
+{
+    *below = *above = block_tokens;
+    if (block_tokens > ids_tokens) {
+        *below = block_tokens / ids_tokens * ids_tokens;
+        *above = *below + (*below < block_tokens ? ids_tokens : 0);
+        return;
+    }
+    while (ids_tokens % *below) --*below;
+    while (ids_tokens % *above) ++*above;
+}
+
 /* Number of leading full blocks that have an identity, of the first `tokens` tokens. */
 static inline int32_t kv_prefix_known_blocks(const struct kv_prefix *p, int32_t tokens, int32_t block_tokens)
 {

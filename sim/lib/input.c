@@ -18,6 +18,7 @@ struct kv_gunzip {
     z_stream z;
     unsigned char raw[RAW_BYTES];
     bool between;               /* the last member is complete, none has begun */
+    bool damaged;               /* found behind text that is still to be handed out */
     int32_t empty_members;
     uint64_t member_bytes;
 };
@@ -162,6 +163,7 @@ static int inflate_chunk(struct kv_input *in, struct kv_err *err)
 {
     struct kv_gunzip *g = in->gunzip;
     for (;;) {
+        if (g->damaged) return stop(in, err, "the gzip data is damaged");
         if (g->between) {
             int more = next_member(in, err);
             if (more <= 0) return more;
@@ -178,7 +180,7 @@ static int inflate_chunk(struct kv_input *in, struct kv_err *err)
         int result = inflate(&g->z, Z_NO_FLUSH);
         size_t made = CHUNK_BYTES - g->z.avail_out;
         if (result == Z_STREAM_END) g->between = true;
-        else if (result != Z_OK && result != Z_BUF_ERROR) return stop(in, err, "the gzip data is damaged");
+        else if (result != Z_OK && result != Z_BUF_ERROR) g->damaged = true;
         in->end += made;
         g->member_bytes += made;
         if (made) return 1;

@@ -119,7 +119,10 @@ static bool parse_date(const char *at, int64_t *ns)
 
 static bool read_row(struct azure *a, struct kv_row *row, struct kv_err *err)
 {
-    if (!kv_csv_split(&a->csv, a->in.line, a->in.length) || a->csv.count != a->width) {
+    if (!kv_csv_split(&a->csv, a->in.line, a->in.length)) {
+        return kv_input_fail(&a->in, err, "a quoted field does not end, or there are too many fields");
+    }
+    if (a->csv.count != a->width) {
         return kv_input_fail(&a->in, err, "%d fields found, the header has %d", a->csv.count, a->width);
     }
     *row = (struct kv_row){.line = a->in.line_number, .elapsed_ns = -1, .think_ns = -1, .turn = -1,

@@ -62,7 +62,10 @@ static bool read_tokens(const struct burstgpt *b, enum column c, int64_t *tokens
 
 static bool read_row(struct burstgpt *b, struct kv_row *row, struct kv_err *err)
 {
-    if (!kv_csv_split(&b->csv, b->in.line, b->in.length) || b->csv.count != b->width) {
+    if (!kv_csv_split(&b->csv, b->in.line, b->in.length)) {
+        return kv_input_fail(&b->in, err, "a quoted field does not end, or there are too many fields");
+    }
+    if (b->csv.count != b->width) {
         return kv_input_fail(&b->in, err, "%d fields found, the header has %d", b->csv.count, b->width);
     }
     *row = (struct kv_row){.line = b->in.line_number, .elapsed_ns = -1, .think_ns = -1, .turn = -1,
