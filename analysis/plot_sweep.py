@@ -20,7 +20,8 @@ def main(out, names, paths):
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
     for name in names.split(","):
         axes.plot(load, [f[name] for f in facts], marker="o", label=name)
-    axes.set(xlabel="measured requests a second", ylabel="seconds" if "." in names else names, xscale="log", yscale="log")
+    axes.set(xlabel="measured requests a second", ylabel="seconds" if "." in names else names)
+    axes.set(xscale="log", yscale="log")
     axes.grid(True, which="both", alpha=0.3)
     axes.legend()
     figure.text(0.01, 0.005, "%d runs, %d requests each" % (len(facts), facts[0]["requests"]), fontsize=7, color="gray")

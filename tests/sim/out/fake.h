@@ -40,7 +40,8 @@ static inline struct kv_record fake_record(const struct fake *f, int64_t request
                                                                                 : KV_STATUS_FINISHED,
     };
     if (fate < 2) return r;
-    int32_t hit = (int32_t)(fake_draw(request, 3) % 3 ? 0 : fake_draw(request, 4) % (uint64_t)r.prompt_tokens / 16 * 16);
+    uint64_t blocks = fake_draw(request, 4) % (uint64_t)r.prompt_tokens / 16;
+    int32_t hit = fake_draw(request, 3) % 3 ? 0 : (int32_t)(blocks * 16);
     r.instance = (uint16_t)(request % f->instances);
     r.queue_tk = (kv_tick)(fake_draw(request, 5) % 3 * (fake_draw(request, 6) % (uint64_t)FAKE_S));
     r.prefill_tk = (kv_tick)(fake_draw(request, 7) % (uint64_t)(2 * FAKE_S)) + 1;

@@ -126,7 +126,9 @@ static void every_record_stands_in_the_row_of_its_request(void **state)
         {"/requests/prompt_tokens", prompt_of}, {"/requests/t_prefill", prefill_of},
         {"/requests/recomputed_tokens", recomputed_of},
     };
-    for (size_t i = 0; i < sizeof column / sizeof *column; i++) assert_column(&f, path_a, column[i].name, column[i].value);
+    for (size_t i = 0; i < sizeof column / sizeof *column; i++) {
+        assert_column(&f, path_a, column[i].name, column[i].value);
+    }
 
     int64_t count, *source = read_int64(path_a, "/requests/prompt_tokens_by_source", &count);
     assert_int_equal(count, 2 * REQUESTS);
