@@ -67,8 +67,8 @@ $(B)/sim/plug.o: $(B)/registry.inc
 .PHONY: FORCE
 FORCE:
 
-# Packages may arrive while make runs, and flags are computed when it starts: hence the second make.
-again = @$(MAKE) --no-print-directory
+# Packages may arrive while make runs, and flags are computed when it starts: hence the second make (+: same jobs).
+again = +@$(MAKE) --no-print-directory
 
 .PHONY: deps demo check check-full san tests check-now
 deps:                       ## install the Debian packages that building and testing need
