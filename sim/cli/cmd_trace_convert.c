@@ -41,7 +41,8 @@ static int run(struct kv_args *args)
     struct kv_trace trace;
     int code = kv_trace_open(&trace, args);
     struct kv_writer writer;
-    if (code == KV_OK && !kv_writer_open(&writer, out->text, kv_args_has(args, "force"), &err)) code = kv_cli_fail(&err);
+    if (code == KV_OK && !kv_writer_open(&writer, out->text, kv_args_has(args, "force"), &err))
+        code = kv_cli_fail(&err);
     if (code == KV_OK) {
         code = copy_rows(&trace, &writer, form, limit && limit->number ? limit->number : -1);
         kv_writer_close(&writer);
@@ -63,8 +64,9 @@ const struct kv_command kv_command_trace_convert = {
     .name = "trace convert",
     .usage = "FILE -o OUT [--to blocks|burstgpt]",
     .help = "write a trace in another form",
-    .details = "Times keep every nanosecond. The form `burstgpt` has no place for prefix ids, the form `blocks` none for\n"
-               "the model's name and the kind of log.\n",
+    .details =
+        "Times keep every nanosecond. The form `burstgpt` has no place for prefix ids, the form `blocks` none for\n"
+        "the model's name and the kind of log.\n",
     .flags = flags,
     .arg_min = 1,
     .arg_max = 1,

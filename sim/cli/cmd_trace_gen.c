@@ -13,7 +13,8 @@ static int run(struct kv_args *args)
     struct kv_trace trace;
     int code = kv_trace_open_synth(&trace, args, seed ? (uint64_t)seed->number : 1, rows ? rows->text : NULL);
     struct kv_writer writer;
-    if (code == KV_OK && !kv_writer_open(&writer, out->text, kv_args_has(args, "force"), &err)) code = kv_cli_fail(&err);
+    if (code == KV_OK && !kv_writer_open(&writer, out->text, kv_args_has(args, "force"), &err))
+        code = kv_cli_fail(&err);
     if (code != KV_OK) {
         kv_trace_close(&trace);
         return code;
@@ -37,7 +38,7 @@ static int run(struct kv_args *args)
 static const struct kv_flag flags[] = {
     { "rows", 0, KV_FLAG_COUNT, "N", "number of rows (10000)" },
     { "seed", 0, KV_FLAG_COUNT, "S", "seed; equal seeds give equal bytes (1)" },
-    { "set", 0, KV_FLAG_REPEAT, "KEY=VALUE", "a parameter of the generator; see `kvsim list traces synth`" },
+    { "set", 0, KV_FLAG_REPEAT, "KEY=VALUE", "a parameter of the generator; see `kvsim list readers synth`" },
     { "to", 0, KV_FLAG_TEXT, "FORM", "burstgpt (8 columns) or blocks (JSONL); default: by the name of OUT" },
     { "output", 'o', KV_FLAG_TEXT, "OUT", "file to write; compressed when it ends in .gz" },
     { "force", 0, KV_FLAG_SWITCH, NULL, "replace OUT if it exists" },
@@ -48,8 +49,9 @@ const struct kv_command kv_command_trace_gen = {
     .name = "trace gen",
     .usage = "-o OUT [--rows N] [--seed S] [--set KEY=VALUE]...",
     .help = "write a synthetic trace with the published statistics of BurstGPT",
-    .details = "The trace is synthetic: it follows BurstGPT's published statistics (day cycle, gamma gaps, API bursts,\n"
-               "lengths, turns, think times, failures), not its rows. docs/traces.md says which and from where.\n",
+    .details =
+        "The trace is synthetic: it follows BurstGPT's published statistics (day cycle, gamma gaps, API bursts,\n"
+        "lengths, turns, think times, failures), not its rows. docs/traces.md says which and from where.\n",
     .flags = flags,
     .run = run,
 };

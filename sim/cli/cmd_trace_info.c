@@ -96,7 +96,9 @@ static bool read_capacities(const char *text, int64_t *capacity, int32_t *count,
         const char *why = *count == CAPACITIES_MAX ? "is one too many"
                                                    : kv_number_whole(text, length, INT64_C(1) << 40, &capacity[*count]);
         if (!why && capacity[*count] == 0) why = "is no capacity";
-        if (why) return kv_fail(err, KV_EUSAGE, "--lru", "'%.*s' %s; expected blocks, e.g. 1000,10000", (int)length, text, why);
+        if (why)
+            return kv_fail(err, KV_EUSAGE, "--lru", "'%.*s' %s; expected blocks, e.g. 1000,10000", (int)length, text,
+                           why);
         (*count)++;
         text += length;
         if (!*text) return true;
@@ -189,11 +191,13 @@ static void print_table(struct info *s)
     print_lengths("input", &s->input);
     print_lengths("output", &s->output);
     if (s->sessions.count) {
-        kv_print("sessions  %lld, turns mean %.2f  p50 %g  p90 %g  max %lld  single %.1f %%\n", (long long)s->turns.count,
-                 kv_tally_mean(&s->turns), kv_tally_percentile(&s->turns, 50), kv_tally_percentile(&s->turns, 90),
-                 (long long)s->turns.max, 100 * share((double)s->turns.times.at[1], (double)s->turns.count));
-        kv_print("          gap between turns mean %.0f s  p50 %.0f s  p90 %.0f s\n", kv_tally_mean(&s->turn_gap_ms) / 1e3,
-                 kv_tally_percentile(&s->turn_gap_ms, 50) / 1e3, kv_tally_percentile(&s->turn_gap_ms, 90) / 1e3);
+        kv_print("sessions  %lld, turns mean %.2f  p50 %g  p90 %g  max %lld  single %.1f %%\n",
+                 (long long)s->turns.count, kv_tally_mean(&s->turns), kv_tally_percentile(&s->turns, 50),
+                 kv_tally_percentile(&s->turns, 90), (long long)s->turns.max,
+                 100 * share((double)s->turns.times.at[1], (double)s->turns.count));
+        kv_print("          gap between turns mean %.0f s  p50 %.0f s  p90 %.0f s\n",
+                 kv_tally_mean(&s->turn_gap_ms) / 1e3, kv_tally_percentile(&s->turn_gap_ms, 50) / 1e3,
+                 kv_tally_percentile(&s->turn_gap_ms, 90) / 1e3);
         kv_print("          %lld of %lld turns extend the one before (%.1f %%)\n", (long long)s->extending_pairs,
                  (long long)s->turn_pairs, 100 * share((double)s->extending_pairs, (double)s->turn_pairs));
     }
@@ -201,8 +205,8 @@ static void print_table(struct info *s)
     kv_print("blocks    %lld of %lld tokens, %lld unique\n", (long long)s->cache.blocks, (long long)s->block_tokens,
              (long long)s->cache.unique);
     kv_print("prefix hits, cache only%s:\n  %10s %12s %14s %9s %9s %9s\n",
-             s->cache.lru_count ? s->cache.leaf_first ? " (LRU, leaf_first)" : " (LRU, root_first)" : "", "capacity", "hit blocks",
-             "hit tokens", "by block", "by token", "mean/req");
+             s->cache.lru_count ? s->cache.leaf_first ? " (LRU, leaf_first)" : " (LRU, root_first)" : "", "capacity",
+             "hit blocks", "hit tokens", "by block", "by token", "mean/req");
     for (int32_t i = 0; i < s->cache.lru_count; i++) {
         char capacity[24];
         snprintf(capacity, sizeof capacity, "%lld", (long long)s->cache.lru[i].capacity);
@@ -213,9 +217,10 @@ static void print_table(struct info *s)
 
 static void json_lengths(const char *name, struct kv_tally *t)
 {
-    kv_print(", \"%s\": {\"sum\": %lld, \"mean\": %.17g, \"p50\": %.17g, \"p90\": %.17g, \"p99\": %.17g, \"max\": %lld}", name,
-             (long long)t->sum, kv_tally_mean(t), kv_tally_percentile(t, 50), kv_tally_percentile(t, 90),
-             kv_tally_percentile(t, 99), (long long)t->max);
+    kv_print(
+        ", \"%s\": {\"sum\": %lld, \"mean\": %.17g, \"p50\": %.17g, \"p90\": %.17g, \"p99\": %.17g, \"max\": %lld}",
+        name, (long long)t->sum, kv_tally_mean(t), kv_tally_percentile(t, 50), kv_tally_percentile(t, 90),
+        kv_tally_percentile(t, 99), (long long)t->max);
 }
 
 static void json_hits(const struct kv_lru_replay *c, const struct kv_hits *h)
@@ -252,9 +257,10 @@ static void print_json(struct info *s)
         json_lengths("turn_gap_ms", &s->turn_gap_ms);
     }
     if (s->block_tokens) {
-        kv_print(", \"block_tokens\": %lld, \"blocks\": %lld, \"unique_blocks\": %lld, \"touch\": \"%s\", \"infinite\": {",
-                 (long long)s->block_tokens, (long long)s->cache.blocks, (long long)s->cache.unique,
-                 s->cache.leaf_first ? "leaf_first" : "root_first");
+        kv_print(
+            ", \"block_tokens\": %lld, \"blocks\": %lld, \"unique_blocks\": %lld, \"touch\": \"%s\", \"infinite\": {",
+            (long long)s->block_tokens, (long long)s->cache.blocks, (long long)s->cache.unique,
+            s->cache.leaf_first ? "leaf_first" : "root_first");
         json_hits(&s->cache, &s->cache.infinite);
         kv_print(", \"lru\": [");
         for (int32_t i = 0; i < s->cache.lru_count; i++) {
@@ -281,7 +287,7 @@ static int run(struct kv_args *args)
 
 static const struct kv_flag flags[] = {
     { "lru", 0, KV_FLAG_TEXT, "C,...", "also replay LRU caches of so many trace blocks" },
-    { "touch", 0, KV_FLAG_TEXT, "ORDER", "order in which a request touches its blocks: root_first or leaf_first (root_first)" },
+    { "touch", 0, KV_FLAG_TEXT, "ORDER", "how a request touches its blocks: root_first or leaf_first (root_first)" },
     { "json", 0, KV_FLAG_SWITCH, NULL, "one JSON object on stdout" },
     KV_TRACE_FLAGS,
     KV_FLAG_END
@@ -291,10 +297,11 @@ const struct kv_command kv_command_trace_info = {
     .name = "trace info",
     .usage = "FILE [--lru C,...] [--touch root_first|leaf_first] [--json]",
     .help = "count, sum and describe the rows of a trace; offline prefix cache hits",
-    .details = "Hits are those of a cache alone, without time, pinning or generated tokens: the requests in file order, each\n"
-               "first counting its leading blocks that are held, then touching or inserting all its blocks. by block: hit\n"
-               "blocks / blocks; by token: min(hit blocks x block size, prompt) / prompt tokens; mean/req: the mean of the\n"
-               "requests' token ratios. They bound, but do not predict, what a serving run hits.\n",
+    .details =
+        "Hits are those of a cache alone, without time, pinning or generated tokens: the requests in file order, each\n"
+        "first counting its leading blocks that are held, then touching or inserting all its blocks. by block: hit\n"
+        "blocks / blocks; by token: min(hit blocks x block size, prompt) / prompt tokens; mean/req: the mean of the\n"
+        "requests' token ratios. They bound, but do not predict, what a serving run hits.\n",
     .flags = flags,
     .arg_min = 1,
     .arg_max = 1,

@@ -35,9 +35,10 @@ static bool check_blocks(const struct kv_trace *t, const struct kv_row *row, int
     int32_t below, above;
     snprintf(where, sizeof where, "%s:%lld", t->path, (long long)row->line);
     kv_prefix_nearest((int32_t)row->ids_tokens, (int32_t)block_tokens, &below, &above);
-    return kv_fail(err, KV_ETRACE, where, "blocks of %lld tokens cannot be cut into or joined to engine blocks of %lld tokens; "
-                   "nearest engine.block_tokens that fit: %d and %d", (long long)row->ids_tokens, (long long)block_tokens,
-                   below, above);
+    return kv_fail(err, KV_ETRACE, where,
+                   "blocks of %lld tokens cannot be cut into or joined to engine blocks of %lld tokens; "
+                   "nearest engine.block_tokens that fit: %d and %d",
+                   (long long)row->ids_tokens, (long long)block_tokens, below, above);
 }
 
 static int read_all(struct kv_trace *t, struct kv_args *args, int64_t *problems)

@@ -78,7 +78,8 @@ static const void *bind_params(struct kv_args *args, const struct kv_reader_ops 
             kv_diag_add(diag, KV_ERROR, pos, NULL, "'%s': expected KEY=VALUE", set->text);
             continue;
         }
-        kv_yaml_set(arena, root, kv_arena_copy(arena, set->text, (size_t)(equals - set->text)), equals + 1, i + 1, diag);
+        kv_yaml_set(arena, root, kv_arena_copy(arena, set->text, (size_t)(equals - set->text)), equals + 1, i + 1,
+                    diag);
     }
     if (rows) kv_yaml_set(arena, root, "rows", rows, 0, diag);
     void *params = kv_arena_take(arena, reader->info.params_bytes ? reader->info.params_bytes : 1);
@@ -111,8 +112,8 @@ int kv_trace_open(struct kv_trace *t, struct kv_args *args)
     if (!plugin || kv_plugin_ops(reader, plugin)->generates) {
         const char *near = plugin ? NULL : nearest_reader(t->format);
         kv_fail(&err, KV_EUSAGE, args->command->name, "--format: %s '%s'%s%s%s; known: %s",
-                plugin ? "no file is read by" : "unknown format", t->format, near ? "; did you mean '" : "", near ? near : "",
-                near ? "'?" : "", file_formats(&args->arena));
+                plugin ? "no file is read by" : "unknown format", t->format, near ? "; did you mean '" : "",
+                near ? near : "", near ? "'?" : "", file_formats(&args->arena));
         return kv_cli_fail(&err);
     }
     t->reader = kv_plugin_ops(reader, plugin);
@@ -167,9 +168,9 @@ static void write_burstgpt(struct kv_writer *w, const struct kv_row *row)
     } else if (row->elapsed_ns >= 0) {
         kv_writer_text(w, "%s", short_seconds(row->elapsed_ns).text);
     }
-    kv_writer_text(w, ",%.300s,%lld,%lld,%lld,%s\n", row->model[0] ? row->model : "unknown", (long long)row->input_tokens,
-                   (long long)row->output_tokens, (long long)(row->input_tokens + row->output_tokens),
-                   row->api ? "API log" : "Conversation log");
+    kv_writer_text(w, ",%.300s,%lld,%lld,%lld,%s\n", row->model[0] ? row->model : "unknown",
+                   (long long)row->input_tokens, (long long)row->output_tokens,
+                   (long long)(row->input_tokens + row->output_tokens), row->api ? "API log" : "Conversation log");
 }
 
 static void write_json_text(struct kv_writer *w, const char *key, const char *text)
@@ -193,8 +194,8 @@ static void write_ids(struct kv_writer *w, const char *key, const uint64_t *ids,
 
 static void write_blocks(struct kv_writer *w, const struct kv_row *row)
 {
-    kv_writer_text(w, "{\"timestamp\":%s,\"input_length\":%lld,\"output_length\":%lld", short_seconds(row->time_ns).text,
-                   (long long)row->input_tokens, (long long)row->output_tokens);
+    kv_writer_text(w, "{\"timestamp\":%s,\"input_length\":%lld,\"output_length\":%lld",
+                   short_seconds(row->time_ns).text, (long long)row->input_tokens, (long long)row->output_tokens);
     if (row->ids && row->known_tokens > row->input_tokens) {
         int64_t prompt = row->input_tokens / row->ids_tokens;
         write_ids(w, "hash_ids", row->ids, prompt);

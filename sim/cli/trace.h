@@ -9,7 +9,7 @@
 
 /* Flags of every command that reads a trace; a command's table lists them by these macros. */
 #define KV_TRACE_FLAGS \
-    { "format", 0, KV_FLAG_TEXT, "NAME", "what the file is (default: told from its first line); see `kvsim list traces`" }, \
+    { "format", 0, KV_FLAG_TEXT, "NAME", "what the file is (default: told from its first line)" }, \
     { "set", 0, KV_FLAG_REPEAT, "KEY=VALUE", "a parameter of the format, such as block_tokens=16" }
 #define KV_FLAG_END { NULL, 0, KV_FLAG_SWITCH, NULL, NULL }
 

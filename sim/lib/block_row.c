@@ -79,7 +79,8 @@ static bool read_priority(struct reading *r)
     int64_t value;
     if (!kv_json_number(&r->json, &n)) return false;
     bool minus = n.text[0] == '-';
-    if (!kv_field_whole(r->in, key_name[PRIORITY], n.text + minus, n.length - minus, INT32_MAX, &value, r->err)) return false;
+    if (!kv_field_whole(r->in, key_name[PRIORITY], n.text + minus, n.length - minus, INT32_MAX, &value, r->err))
+        return false;
     r->row->priority = (int32_t)(minus ? -value : value);
     return true;
 }
@@ -165,10 +166,11 @@ static bool append_output_ids(struct reading *r)
     int64_t block = r->rule->block_tokens, total = row->input_tokens + row->output_tokens;
     int64_t have = (int64_t)(row->ids.count + r->output_ids.count);
     if (have < total / block || have > (total + block - 1) / block) {
-        return kv_input_fail(r->in, r->err, "output_hash_ids has %zu entries but %lld + %lld tokens in %lld-token blocks "
-                             "need %lld after the %zu of the prompt", r->output_ids.count, (long long)row->input_tokens,
-                             (long long)row->output_tokens, (long long)block,
-                             (long long)(total / block) - (long long)row->ids.count, row->ids.count);
+        return kv_input_fail(r->in, r->err,
+                             "output_hash_ids has %zu entries but %lld + %lld tokens in %lld-token blocks "
+                             "need %lld after the %zu of the prompt",
+                             r->output_ids.count, (long long)row->input_tokens, (long long)row->output_tokens,
+                             (long long)block, (long long)(total / block) - (long long)row->ids.count, row->ids.count);
     }
     for (size_t i = 0; i < r->output_ids.count; i++) kv_vec_push(&row->ids, r->output_ids.at[i]);
     row->known_tokens = have * block < total ? have * block : total;

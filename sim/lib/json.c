@@ -58,12 +58,14 @@ bool kv_json_key(struct kv_json *j, struct kv_slice *key)
         return false;
     }
     if (!j->first) {
-        if (*j->at != ',') return fault(j, j->at >= j->end ? "the object has no closing brace" : "',' or '}' was expected");
+        if (*j->at != ',')
+            return fault(j, j->at >= j->end ? "the object has no closing brace" : "',' or '}' was expected");
         j->at++;
         skip_space(j);
     }
     j->first = false;
-    if (*j->at != '"') return fault(j, j->at >= j->end ? "the object has no closing brace" : "a key in quotes was expected");
+    if (*j->at != '"')
+        return fault(j, j->at >= j->end ? "the object has no closing brace" : "a key in quotes was expected");
     if (!raw_string(j, key)) return false;
     skip_space(j);
     if (*j->at != ':') return fault(j, "':' was expected");
@@ -227,7 +229,8 @@ bool kv_json_ids(struct kv_json *j, struct kv_ids *ids)
         }
         j->at = at;
         if (at == from || digit <= 9 || *at == '.' || *at == 'e' || *at == 'E') {
-            return fault(j, digit <= 9 && at > from ? "a block id is too large" : "a block id is not a whole number >= 0");
+            return fault(j,
+                         digit <= 9 && at > from ? "a block id is too large" : "a block id is not a whole number >= 0");
         }
         kv_vec_push(ids, id);
         /* The two usual separators, "," and ", ", without a call. */
@@ -245,7 +248,8 @@ bool kv_json_ids(struct kv_json *j, struct kv_ids *ids)
             j->at++;
             return true;
         }
-        if (*at != ',') return fault(j, at >= j->end ? "a list without its closing bracket" : "',' or ']' was expected");
+        if (*at != ',')
+            return fault(j, at >= j->end ? "a list without its closing bracket" : "',' or ']' was expected");
         j->at++;
         skip_space(j);
         at = j->at;
@@ -266,8 +270,10 @@ bool kv_json_skip(struct kv_json *j)
             closing[depth++] = kind == KV_JSON_OBJECT ? '}' : ']';
             j->at++;
             j->first = true;
-        } else if (!(kind == KV_JSON_TEXT ? raw_string(j, &ignored) : kind == KV_JSON_NUMBER ? kv_json_number(j, &ignored)
-                     : kind == KV_JSON_BOOL ? kv_json_bool(j, &value) : word(j, "null"))) {
+        } else if (!(kind == KV_JSON_TEXT     ? raw_string(j, &ignored)
+                     : kind == KV_JSON_NUMBER ? kv_json_number(j, &ignored)
+                     : kind == KV_JSON_BOOL   ? kv_json_bool(j, &value)
+                                              : word(j, "null"))) {
             return false;
         }
         /* Close what ends here, then stand before the next value. */
@@ -281,7 +287,8 @@ bool kv_json_skip(struct kv_json *j)
         if (closing[depth - 1] == '}') {
             if (!kv_json_key(j, &ignored)) return fault(j, "a key was expected");
         } else if (!opened) {
-            if (*j->at != ',') return fault(j, j->at >= j->end ? "a list without its closing bracket" : "',' or ']' was expected");
+            if (*j->at != ',')
+                return fault(j, j->at >= j->end ? "a list without its closing bracket" : "',' or ']' was expected");
             j->at++;
         }
     }

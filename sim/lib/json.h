@@ -21,7 +21,9 @@
 
 struct kv_slice { const char *text; size_t length; };
 struct kv_ids { uint64_t *at; size_t count, capacity; };   /* a kv_vec */
-enum kv_json_kind { KV_JSON_OBJECT, KV_JSON_LIST, KV_JSON_TEXT, KV_JSON_NUMBER, KV_JSON_BOOL, KV_JSON_NULL, KV_JSON_NONE };
+enum kv_json_kind {
+    KV_JSON_OBJECT, KV_JSON_LIST, KV_JSON_TEXT, KV_JSON_NUMBER, KV_JSON_BOOL, KV_JSON_NULL, KV_JSON_NONE
+};
 
 struct kv_json {
     const char *start, *at, *end;

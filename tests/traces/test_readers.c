@@ -132,7 +132,8 @@ static void skipping_bad_rows_counts_them(void **unused)
     int file = mkstemp(path);
     assert_true(file >= 0);
     const char *text = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n"
-                       "5,ChatGPT,10,5,15,API log\n6,ChatGPT,10,5,16,API log\n4,ChatGPT,10,5,15,API log\n7,GPT-4,1,0,1,Conversation log\n";
+                       "5,ChatGPT,10,5,15,API log\n6,ChatGPT,10,5,16,API log\n"
+                       "4,ChatGPT,10,5,15,API log\n7,GPT-4,1,0,1,Conversation log\n";
     assert_int_equal(write(file, text, strlen(text)), strlen(text));
     close(file);
     const struct kv_reader_ops *ops = kv_plugin_ops(reader, kv_plugin_find(KV_FAMILY_reader, "burstgpt"));
@@ -162,13 +163,17 @@ static void skipping_bad_rows_counts_them(void **unused)
 static void burstgpt_files_agree_with_their_readme(void **unused)
 {
     (void)unused;
-    const struct { const char *name, *digest; int64_t rows, failed, sessions, input, output; double span_s; } files[] = {
-        {"traces/burstgpt/BurstGPT_1_rows000-266.csv", "34a56afc50cfdd48aa404493960c88c46ef7d26272b7135d943e94ae09edf802",
-         267, 11, 0, 156619, 76214, 35082},
-        {"traces/burstgpt/BurstGPT_3_rows000-266.csv", "ebac047249b0a27a01002e55fd8ab07840c87d74de5575b9da1e8c3d596e0223",
-         267, 1, 261, 182654, 46750, 38490},
-        {"traces/burstgpt/BurstGPT_1_window_t822291_120req.csv", "96479bedabd455e90341a27a7fc19295425ddfd50ce370c0e172556099f36edb",
-         120, 0, 0, 7692, 449, 30},
+    const struct {
+        const char *name, *digest;
+        int64_t rows, failed, sessions, input, output;
+        double span_s;
+    } files[] = {
+        {"traces/burstgpt/BurstGPT_1_rows000-266.csv",
+         "34a56afc50cfdd48aa404493960c88c46ef7d26272b7135d943e94ae09edf802", 267, 11, 0, 156619, 76214, 35082},
+        {"traces/burstgpt/BurstGPT_3_rows000-266.csv",
+         "ebac047249b0a27a01002e55fd8ab07840c87d74de5575b9da1e8c3d596e0223", 267, 1, 261, 182654, 46750, 38490},
+        {"traces/burstgpt/BurstGPT_1_window_t822291_120req.csv",
+         "96479bedabd455e90341a27a7fc19295425ddfd50ce370c0e172556099f36edb", 120, 0, 0, 7692, 449, 30},
     };
     for (size_t i = 0; i < 3; i++) {
         struct sums s = read_file("burstgpt", shared(files[i].name), "");
@@ -212,7 +217,8 @@ static void azure_file_agrees_with_its_readme(void **unused)
 static void block_files_agree_with_their_readme(void **unused)
 {
     (void)unused;
-    struct sums s = read_file("blocks", shared("traces/sharegpt/sharegpt_llama31_8b_300_blocks16.jsonl.gz"), "block_tokens=16");
+    struct sums s =
+        read_file("blocks", shared("traces/sharegpt/sharegpt_llama31_8b_300_blocks16.jsonl.gz"), "block_tokens=16");
     assert_int_equal(s.rows, 300);
     assert_int_equal(s.ids, 16225);
     assert_int_equal((s.input + 150) / 300, 857);
@@ -222,20 +228,27 @@ static void block_files_agree_with_their_readme(void **unused)
     assert_int_equal(s.ids, 37984);
     assert_int_equal(s.sessions_named, 402);
     assert_int_equal(s.input / 402, 24066);
-    s = read_file("blocks", shared("groundtruth/e2e/workloads/sharegpt-llama-3.1-8b-300.jsonl.gz"), "block_tokens=16 partial=floor");
+    s = read_file("blocks", shared("groundtruth/e2e/workloads/sharegpt-llama-3.1-8b-300.jsonl.gz"),
+                  "block_tokens=16 partial=floor");
     assert_int_equal(s.input, 257239);
-    s = read_file("blocks", shared("groundtruth/e2e/workloads/sharegpt-qwen3-300.jsonl.gz"), "block_tokens=16 partial=floor");
+    s = read_file("blocks", shared("groundtruth/e2e/workloads/sharegpt-qwen3-300.jsonl.gz"),
+                  "block_tokens=16 partial=floor");
     assert_int_equal(s.input, 258691);
 }
 
 static void dates_become_ns_since_1970(void **unused)
 {
     (void)unused;
-    const struct { const char *date; int64_t ns; } dates[] = {   /* by date -u -d ... +%s */
-        {"1970-01-01 00:00:00", 0}, {"2000-02-29 23:59:59.5", INT64_C(951868799500000000)},
-        {"2023-11-16 18:15:46.6805900", INT64_C(1700158546680590000)}, {"2024-02-29T00:00:00Z", INT64_C(1709164800000000000)},
-        {"2024-05-12 00:00:00.009930+00:00", INT64_C(1715472000009930000)}, {"2024-05-12 02:00:00+02:00", INT64_C(1715472000000000000)},
-        {"2024-12-31 23:59:59.999999999-01:30", INT64_C(1735694999999999999)}, {"2100-03-01 00:00:00", INT64_C(4107542400000000000)},
+    const struct { const char *date; int64_t ns; } dates[] = {
+        /* by date -u -d ... +%s */
+        {"1970-01-01 00:00:00", 0},
+        {"2000-02-29 23:59:59.5", INT64_C(951868799500000000)},
+        {"2023-11-16 18:15:46.6805900", INT64_C(1700158546680590000)},
+        {"2024-02-29T00:00:00Z", INT64_C(1709164800000000000)},
+        {"2024-05-12 00:00:00.009930+00:00", INT64_C(1715472000009930000)},
+        {"2024-05-12 02:00:00+02:00", INT64_C(1715472000000000000)},
+        {"2024-12-31 23:59:59.999999999-01:30", INT64_C(1735694999999999999)},
+        {"2100-03-01 00:00:00", INT64_C(4107542400000000000)},
     };
     for (size_t i = 0; i < sizeof dates / sizeof dates[0]; i++) {
         char path[] = "/tmp/kvsim_date_XXXXXX", text[200];

@@ -72,7 +72,8 @@ static void expect_near(const char *what, double found, double published, double
 static uint64_t row_hash(const struct kv_row *r)
 {
     uint64_t h = kv_hash_text(r->session);
-    const int64_t parts[] = {r->time_ns, r->input_tokens, r->output_tokens, r->elapsed_ns, r->think_ns, r->turn, r->failed, r->api};
+    const int64_t parts[] = {r->time_ns,  r->input_tokens, r->output_tokens, r->elapsed_ns,
+                             r->think_ns, r->turn,         r->failed,        r->api};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) h = kv_mix64_pair(h, (uint64_t)parts[i]);
     return kv_mix64_pair(h, kv_hash_text(r->model));
 }
@@ -197,7 +198,8 @@ static void load_changes_from_day_to_day(void **unused)
 struct history { int64_t turns, last_ns, last_elapsed_ns, context; };
 
 /* Conversations alone, under the lengths of one file. */
-static void check_conversations(const char *set, const double in_fit[2][2], const double out_fit[2][2], const double elapsed[2])
+static void check_conversations(const char *set, const double in_fit[2][2], const double out_fit[2][2],
+                                const double elapsed[2])
 {
     void *s = open_synth(set, 5);
     struct kv_row row;

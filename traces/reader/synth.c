@@ -82,16 +82,18 @@ struct params {
 static const char *const lengths[] = {"burstgpt_1", "burstgpt_3", NULL};
 static const struct kv_param table[] = {
     {"rows", KV_DIM_COUNT, offsetof(struct params, rows), "10000", 0, 1e9, NULL, "rows; 0: until `duration`", NULL},
-    {"duration", KV_DIM_TIME, offsetof(struct params, duration_s), "0s", 0, 3e7, NULL, "time covered; 0s: until `rows`", NULL},
-    {"start", KV_DIM_TIME, offsetof(struct params, start_s), "0s", 0, 86400, NULL, "time of day at which the trace starts", NULL},
+    {"duration", KV_DIM_TIME, offsetof(struct params, duration_s), "0s", 0, 3e7, NULL, "time covered; 0s: until `rows`",
+     NULL},
+    {"start", KV_DIM_TIME, offsetof(struct params, start_s), "0s", 0, 86400, NULL,
+     "time of day at which the trace starts", NULL},
     {"rate", KV_DIM_PER_S, offsetof(struct params, rate_per_s), "0.271req/s", 1e-4, 1e5, NULL,
      "mean rate of rows over many days", "BurstGPT file 1: 1,429,737 rows in 61 days"},
     {"api_share", KV_DIM_FRACTION, offsetof(struct params, api_share), "0.538", 0, 1, NULL,
      "share of rows that come in API bursts", "BurstGPT, first 59,999 rows: 32,262 of API"},
     {"gpt4_share", KV_DIM_FRACTION, offsetof(struct params, gpt4_share), "0.158", 0, 1, NULL,
      "share of conversations and bursts that ask GPT-4", "BurstGPT, first 59,999 rows: 9,505"},
-    {"failures", KV_DIM_FRACTION, offsetof(struct params, failures), "0.0178", 0, 1, NULL,
-     "share of rows that failed", "BurstGPT README: 1,429.7 k rows, 1,404.3 k without failures"},
+    {"failures", KV_DIM_FRACTION, offsetof(struct params, failures), "0.0178", 0, 1, NULL, "share of rows that failed",
+     "BurstGPT README: 1,429.7 k rows, 1,404.3 k without failures"},
     {"append_share", KV_DIM_FRACTION, offsetof(struct params, append_share), "0.73", 0, 1, NULL,
      "share of later turns whose prompt contains the whole turn before", "BurstGPT file 3, first 400 rows"},
     {"lengths", KV_DIM_CHOICE, offsetof(struct params, lengths), "burstgpt_1", 0, 0, lengths,
@@ -250,7 +252,8 @@ static void start_source(struct synth *s, struct starts *starts, bool api)
 
 /* Prompt of a conversation's turn (stat 15): the turn before with its response and something new, or, where the
  * history was trimmed or the topic is new, a prompt shorter than that. */
-static double draw_prompt(const struct synth *s, const struct source *source, const struct length_fit *fit, gsl_rng *rng)
+static double draw_prompt(const struct synth *s, const struct source *source, const struct length_fit *fit,
+                          gsl_rng *rng)
 {
     double previous = source->previous_in + source->previous_out;
     if (previous > 0 && gsl_rng_uniform(rng) < s->p.append_share) {
@@ -352,11 +355,16 @@ static bool open_synth(void *state, const void *params, const struct kv_reader_e
     s->row_stream = kv_stream("synth.row");
     s->level_stream = kv_stream("synth.level");
     s->session_stream = kv_stream("synth.session");
-    s->conversations = (struct starts){.rate_per_s = s->p.rate_per_s * (1 - s->p.api_share) / turns_mean, .level_day = -1,
-                                       .stream = kv_stream("synth.conversation"), .next_s = s->p.start_s};
+    s->conversations = (struct starts){.rate_per_s = s->p.rate_per_s * (1 - s->p.api_share) / turns_mean,
+                                       .level_day = -1,
+                                       .stream = kv_stream("synth.conversation"),
+                                       .next_s = s->p.start_s};
     double rows_mean = 1 / (1 - exp(-1 / burst_rows_mean));   /* of 1 + floor(exponential) */
-    s->bursts = (struct starts){.rate_per_s = s->p.rate_per_s * s->p.api_share / rows_mean, .poisson = true, .level_day = -1,
-                                .stream = kv_stream("synth.burst"), .next_s = s->p.start_s};
+    s->bursts = (struct starts){.rate_per_s = s->p.rate_per_s * s->p.api_share / rows_mean,
+                                .poisson = true,
+                                .level_day = -1,
+                                .stream = kv_stream("synth.burst"),
+                                .next_s = s->p.start_s};
     next_start(s, &s->conversations);
     next_start(s, &s->bursts);
     return true;

@@ -37,15 +37,18 @@ static void all_names_of_a_field_are_read(void **unused)
     assert_int_equal(row.turn, -1);
     assert_int_equal(row.think_ns, -1);
     assert_false(row.failed);
-    assert_true(parse(&floor16, "{\"request_id\":{\"x\":[1]},\"arrival_s\":2,\"input_toks\":31,\"output_toks\":1,\"block_ids\":[9]}"));
+    assert_true(
+        parse(&floor16,
+              "{\"request_id\":{\"x\":[1]},\"arrival_s\":2,\"input_toks\":31,\"output_toks\":1,\"block_ids\":[9]}"));
     assert_int_equal(row.time_ns, 2000000000);
     assert_int_equal(row.known_tokens, 16);
     assert_true(parse(&bytes64, "{\"timestamp\":0,\"input_bytes\":5433,\"output_bytes\":485,\"hash_ids\":"
                                 "[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22]}"));
     assert_int_equal(row.input_tokens, 1359);   /* 5,433 bytes at 4 a token, rounded up */
     assert_int_equal(row.output_tokens, 122);
-    assert_true(parse(&prefix16, "{\"timestamp\":3,\"input_length\":100,\"output_length\":0,\"hash_ids\":[1],\"session_id\":12,"
-                                 "\"turn\":2,\"think_s\":0.25,\"elapsed_s\":1e1,\"priority\":-3,\"slo_class\":\"chat\"}"));
+    assert_true(parse(&prefix16,
+                      "{\"timestamp\":3,\"input_length\":100,\"output_length\":0,\"hash_ids\":[1],\"session_id\":12,"
+                      "\"turn\":2,\"think_s\":0.25,\"elapsed_s\":1e1,\"priority\":-3,\"slo_class\":\"chat\"}"));
     assert_int_equal(row.time_ns, 3000000);     /* the rule says milliseconds */
     assert_string_equal(row.session, "12");
     assert_int_equal(row.turn, 2);
@@ -55,7 +58,8 @@ static void all_names_of_a_field_are_read(void **unused)
     assert_string_equal(row.slo_class, "chat");
     assert_int_equal(row.known_tokens, 16);
     assert_true(row.failed);                    /* a response of 0 tokens */
-    assert_true(parse(&ceil16, "{\"timestamp\":0,\"input_length\":1,\"output_length\":1,\"session_id\":null,\"failed\":true}"));
+    assert_true(
+        parse(&ceil16, "{\"timestamp\":0,\"input_length\":1,\"output_length\":1,\"session_id\":null,\"failed\":true}"));
     assert_true(row.failed);
     assert_false(row.has_ids);
     assert_string_equal(row.session, "");
@@ -65,14 +69,21 @@ static void ids_of_the_response_go_on_behind_full_blocks(void **unused)
 {
     (void)unused;
     /* 20 + 13 tokens: block 1 of 2 is the prompt's, the second holds its last 4 tokens and 12 of the response. */
-    assert_true(parse(&ceil16, "{\"timestamp\":0,\"input_length\":20,\"output_length\":13,\"hash_ids\":[7],\"output_hash_ids\":[8]}"));
+    assert_true(
+        parse(&ceil16,
+              "{\"timestamp\":0,\"input_length\":20,\"output_length\":13,\"hash_ids\":[7],\"output_hash_ids\":[8]}"));
     assert_int_equal(row.ids.count, 2);
     assert_int_equal(row.ids.at[1], 8);
     assert_int_equal(row.known_tokens, 32);
-    assert_true(parse(&ceil16, "{\"timestamp\":0,\"input_length\":20,\"output_length\":13,\"output_hash_ids\":[8,9],\"hash_ids\":[7]}"));
+    assert_true(
+        parse(&ceil16,
+              "{\"timestamp\":0,\"input_length\":20,\"output_length\":13,\"output_hash_ids\":[8,9],\"hash_ids\":[7]}"));
     assert_int_equal(row.known_tokens, 33);
-    assert_false(parse(&ceil16, "{\"timestamp\":0,\"input_length\":20,\"output_length\":13,\"hash_ids\":[7,1],\"output_hash_ids\":[8]}"));
-    assert_false(parse(&ceil16, "{\"timestamp\":0,\"input_length\":20,\"output_length\":13,\"hash_ids\":[7],\"output_hash_ids\":[]}"));
+    assert_false(
+        parse(&ceil16,
+              "{\"timestamp\":0,\"input_length\":20,\"output_length\":13,\"hash_ids\":[7,1],\"output_hash_ids\":[8]}"));
+    assert_false(parse(
+        &ceil16, "{\"timestamp\":0,\"input_length\":20,\"output_length\":13,\"hash_ids\":[7],\"output_hash_ids\":[]}"));
     assert_non_null(strstr(err.text, "output_hash_ids has 0 entries"));
     assert_false(parse(&ceil16, "{\"timestamp\":0,\"input_length\":20,\"output_length\":13,\"output_hash_ids\":[8]}"));
 }
@@ -94,7 +105,8 @@ static void the_count_of_ids_follows_the_rule(void **unused)
     }
     assert_false(parse(&ceil16, "{\"timestamp\":0,\"input_length\":40,\"output_length\":1,\"hash_ids\":[1,2]}"));
     assert_string_equal(err.where, "trace.jsonl:7");
-    assert_string_equal(err.text, "hash_ids has 2 entries but input_length 40 with 16-token blocks needs 3 (is the block size right?)");
+    assert_string_equal(
+        err.text, "hash_ids has 2 entries but input_length 40 with 16-token blocks needs 3 (is the block size right?)");
 }
 
 static void bad_rows_are_told(void **unused)
@@ -105,10 +117,12 @@ static void bad_rows_are_told(void **unused)
         {"{\"input_length\":1,\"output_length\":1}", "the row has no timestamp, arrival_s"},
         {"{\"timestamp\":0,\"output_length\":1}", "the row has no input_length"},
         {"{\"timestamp\":0,\"input_length\":1}", "the row has no output_length"},
-        {"{\"timestamp\":0,\"arrival_s\":0,\"input_length\":1,\"output_length\":1}", "more than one of timestamp, arrival_s"},
+        {"{\"timestamp\":0,\"arrival_s\":0,\"input_length\":1,\"output_length\":1}",
+         "more than one of timestamp, arrival_s"},
         {"{\"timestamp\":0,\"input_length\":1,\"input_toks\":1,\"output_length\":1}", "more than one of input_length"},
         {"{\"timestamp\":-1,\"input_length\":1,\"output_length\":1}", "timestamp '-1' is negative"},
-        {"{\"timestamp\":\"5\",\"input_length\":1,\"output_length\":1}", "timestamp: a number was expected at column 14"},
+        {"{\"timestamp\":\"5\",\"input_length\":1,\"output_length\":1}",
+         "timestamp: a number was expected at column 14"},
         {"{\"timestamp\":0,\"input_length\":1.5,\"output_length\":1}", "input_length '1.5' is not a whole number"},
         {"{\"timestamp\":0,\"input_length\":1e18,\"output_length\":1}", "is not a whole number"},
         {"{\"timestamp\":0,\"input_length\":2000000000,\"output_length\":1}", "is too large"},

@@ -218,7 +218,8 @@ static void random_texts_come_back_line_by_line(void **unused)
         char *text = malloc(count);
         unsigned char *packed = malloc(room);
         unsigned long rarity = 1 + gsl_rng_get(rng) % (round < 30 ? 30 : 300000);
-        for (size_t i = 0; i < count; i++) text[i] = gsl_rng_get(rng) % rarity == 0 ? '\n' : (char)('a' + gsl_rng_get(rng) % 26);
+        for (size_t i = 0; i < count; i++)
+            text[i] = gsl_rng_get(rng) % rarity == 0 ? '\n' : (char)('a' + gsl_rng_get(rng) % 26);
         size_t size = 0;
         for (size_t at = 0, step; at < count; at += step) {
             step = 1 + gsl_rng_get(rng) % (count / 3 + 1);

@@ -37,9 +37,16 @@ static void good_objects_pass(void **unused)
 {
     (void)unused;
     const char *good[] = {
-        "{}", " { } ", "{\"a\":1}", "{\"a\" : -1.5e+10 , \"b\" : [ ] }", "{\"a\":[[],[{}],{\"b\":[1,\"x\",null]}],\"c\":true}",
-        "{\"a\":\"\\\"\\\\\\u00e9\"}", "{\"a\":{\"b\":{\"c\":0}},\"d\":false}", "{\"a\":0,\"b\":-0,\"c\":0.5}",
-        "{\"a\":[1,2,[3,[4]],5],\"b\":{}}", "\t{\"a\":[{\"x\":1},{\"y\":2}]}",
+        "{}",
+        " { } ",
+        "{\"a\":1}",
+        "{\"a\" : -1.5e+10 , \"b\" : [ ] }",
+        "{\"a\":[[],[{}],{\"b\":[1,\"x\",null]}],\"c\":true}",
+        "{\"a\":\"\\\"\\\\\\u00e9\"}",
+        "{\"a\":{\"b\":{\"c\":0}},\"d\":false}",
+        "{\"a\":0,\"b\":-0,\"c\":0.5}",
+        "{\"a\":[1,2,[3,[4]],5],\"b\":{}}",
+        "\t{\"a\":[{\"x\":1},{\"y\":2}]}",
     };
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) assert_null(check(good[i]));
 }
@@ -48,13 +55,35 @@ static void bad_objects_are_told(void **unused)
 {
     (void)unused;
     const struct { const char *text, *fault; } bad[] = {
-        {"", "object"}, {"[]", "object"}, {"{", "closing brace"}, {"{\"a\"", "':'"}, {"{\"a\":}", "value"},
-        {"{\"a\":1", "closing brace"}, {"{\"a\":1,}", "key"}, {"{,}", "key"}, {"{\"a\":1 \"b\":2}", "','"},
-        {"{\"a\":01}", "malformed"}, {"{\"a\":1.}", "malformed"}, {"{\"a\":-}", "malformed"}, {"{\"a\":1e}", "malformed"},
-        {"{\"a\":nul}", "value"}, {"{\"a\":True}", "value"}, {"{\"a\":NaN}", "value"}, {"{\"a\":\"x}", "closing quote"},
-        {"{\"a\":\"x\\", "closing quote"}, {"{\"a\":[1,]}", "value"}, {"{\"a\":[1 2]}", "']'"}, {"{\"a\":[1", "closing bracket"},
-        {"{\"a\":[1}", "']'"}, {"{\"a\":{\"b\"}}", "':'"}, {"{} x", "follows"}, {"{\"a\":1}}", "follows"},
-        {"{\"a\":\"\x01\"}", "control"}, {"{a:1}", "key"}, {"{'a':1}", "key"}, {"{\"a\":{,}}", "key"},
+        {"", "object"},
+        {"[]", "object"},
+        {"{", "closing brace"},
+        {"{\"a\"", "':'"},
+        {"{\"a\":}", "value"},
+        {"{\"a\":1", "closing brace"},
+        {"{\"a\":1,}", "key"},
+        {"{,}", "key"},
+        {"{\"a\":1 \"b\":2}", "','"},
+        {"{\"a\":01}", "malformed"},
+        {"{\"a\":1.}", "malformed"},
+        {"{\"a\":-}", "malformed"},
+        {"{\"a\":1e}", "malformed"},
+        {"{\"a\":nul}", "value"},
+        {"{\"a\":True}", "value"},
+        {"{\"a\":NaN}", "value"},
+        {"{\"a\":\"x}", "closing quote"},
+        {"{\"a\":\"x\\", "closing quote"},
+        {"{\"a\":[1,]}", "value"},
+        {"{\"a\":[1 2]}", "']'"},
+        {"{\"a\":[1", "closing bracket"},
+        {"{\"a\":[1}", "']'"},
+        {"{\"a\":{\"b\"}}", "':'"},
+        {"{} x", "follows"},
+        {"{\"a\":1}}", "follows"},
+        {"{\"a\":\"\x01\"}", "control"},
+        {"{a:1}", "key"},
+        {"{'a':1}", "key"},
+        {"{\"a\":{,}}", "key"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         const char *fault = check(bad[i].text);

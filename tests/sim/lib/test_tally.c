@@ -50,7 +50,8 @@ static void random_values_agree_with_sorting(void **unused)
         for (double q = 0; q <= 100; q += 12.5) {
             double place = q / 100 * (double)(count - 1), below = floor(place);
             int64_t low = sorted[(int64_t)below], high = sorted[(int64_t)ceil(place)];
-            assert_true(fabs(kv_tally_percentile(&t, q) - ((double)low + (place - below) * (double)(high - low))) < 1e-6);
+            assert_true(fabs(kv_tally_percentile(&t, q) - ((double)low + (place - below) * (double)(high - low)))
+                        < 1e-6);
         }
         assert_true((int64_t)t.sum == sum);
         assert_int_equal(t.count, count);
