@@ -54,7 +54,7 @@ struct kv_reader_ops {
      * bad row, or answers 0 when the file cannot be read on. */
     int (*next)(void *state, struct kv_row *row, struct kv_err *err);
     void (*stats)(const void *state, struct kv_reader_stats *stats);
-    void (*close)(void *state);
+    void (*close)(void *state);   /* also after an open that failed */
 };
 
 #endif
