@@ -171,8 +171,9 @@ static void add_verdict(struct kv_results *r, struct text *t)
     if (v->saturation != KV_SATURATION_UNKNOWN) {
         const char *growth = v->backlog_slope_per_s < 0.0005 ? "did not grow"
                            : kv_arena_text(t->arena, "grew by %.3g requests/s", v->backlog_slope_per_s);
-        add_line(t, "load", kv_arena_text(t->arena, "%s: on average %.1f requests waiting and %.1f running; the queue %s",
-                                          kv_saturation_names[v->saturation], v->waiting_mean, v->running_mean, growth));
+        add_line(t, "load", kv_arena_text(t->arena, "%s: on average %.1f requests waiting and %.1f running; the queue "
+                                          "%s", kv_saturation_names[v->saturation], v->waiting_mean, v->running_mean,
+                                          growth));
     }
     if (*r->workload.assumptions) add_line(t, "assumed", r->workload.assumptions);
     for (size_t i = 0; i < r->warning.count; i++) add_line(t, "warning", r->warning.at[i]);
