@@ -19,7 +19,6 @@ struct kv_engine {
     KV_VEC(struct timer) timers;
     kv_tick now;
     enum kv_class class;           /* being fired; KV_CLASS_COUNT outside */
-    uint32_t firing;               /* timer being fired and not armed since, still in the heap; KV_NONE */
     uint32_t round;                /* of the tick `now` */
     uint64_t fired, fired_before;  /* in all; before the tick `now` */
     FILE *log;
@@ -36,7 +35,6 @@ struct kv_engine *kv_engine_open(uint64_t seed)
 {
     struct kv_engine *e = kv_mem_take(sizeof *e);
     e->class = KV_CLASS_COUNT;
-    e->firing = KV_NONE;
     kv_assert_context(&e->now, seed);
     return e;
 }
@@ -61,18 +59,17 @@ void kv_timer_arm(struct kv_engine *e, uint32_t timer, kv_tick due_tk)
     uint32_t round = 0;
     kv_assert(due_tk >= e->now);
     if (due_tk == e->now) round = e->round + (e->class != KV_CLASS_COUNT && class < e->class);
-    if (timer == e->firing) e->firing = KV_NONE;
     kv_heap_set(&e->due, (struct kv_heap_key){due_tk, order_of(round, class, timer)});
 }
 
 void kv_timer_disarm(struct kv_engine *e, uint32_t timer)
 {
-    if (timer != e->firing) kv_heap_drop(&e->due, timer);
+    kv_heap_drop(&e->due, timer);
 }
 
 kv_tick kv_timer_due_tk(const struct kv_engine *e, uint32_t timer)
 {
-    return timer != e->firing && kv_heap_has(&e->due, timer) ? e->due.key.at[e->due.position.at[timer]].due : KV_TICK_NEVER;
+    return kv_heap_has(&e->due, timer) ? e->due.key.at[e->due.position.at[timer]].due : KV_TICK_NEVER;
 }
 
 kv_tick kv_engine_now(const struct kv_engine *e)
@@ -95,8 +92,7 @@ kv_tick kv_engine_seen_tk(const struct kv_engine *e)
 kv_tick kv_engine_next_tk(const struct kv_engine *e)
 {
     const struct kv_heap_key *top = kv_heap_top(&e->due);
-    if (!top) return KV_TICK_NEVER;
-    return e->firing != KV_NONE && (uint32_t)top->order == e->firing ? kv_heap_second_due(&e->due) : top->due;
+    return top ? top->due : KV_TICK_NEVER;
 }
 
 static bool livelock(const struct kv_heap_key *key, uint64_t fires, const struct timer *timer, struct kv_err *err)
@@ -119,16 +115,12 @@ bool kv_engine_step(struct kv_engine *e, struct kv_err *err)
     if (key.due > e->now) e->fired_before = e->fired;
     if (round >= ROUNDS_MAX || e->fired - e->fired_before >= FIRES_MAX)
         return livelock(&key, e->fired - e->fired_before, &timer, err);
-    /* It is disarmed, but its key leaves the heap only if fire does not arm it again: most do, and one move is
-     * cheaper than a removal and an insertion. */
-    e->firing = id;
+    kv_heap_drop(&e->due, id);
     e->now = key.due;
     e->round = round;
     e->class = timer.class;
     e->fired++;
     timer.fire(timer.owner, timer.kind);
-    if (e->firing == id) kv_heap_drop(&e->due, id);
-    e->firing = KV_NONE;
     e->class = KV_CLASS_COUNT;
     return true;
 }
