@@ -31,6 +31,13 @@ struct kv_replay_config {
 };
 
 enum kv_prefix_mode { KV_PREFIX_NONE, KV_PREFIX_TRACE, KV_PREFIX_SESSIONS };
+/* Sessions for conversation rows whose trace names none; only with KV_PREFIX_SESSIONS (docs/traces.md). */
+struct kv_infer_config {
+    bool on;
+    double turns_mean;         /* >= 1; a row continues an open session with chance 1 - 1/turns_mean */
+    double extends_frac;       /* share of those rows that contain the turn before */
+    double window_s;           /* trace time; a session is open while its last turn is at most so old */
+};
 struct kv_workload_config {
     const char *trace;                     /* path as opened; NULL for a generator */
     const struct kv_reader_ops *reader;
@@ -48,6 +55,7 @@ struct kv_workload_config {
     double warmup_s;                       /* requests arriving earlier are left out of the summary */
     struct kv_replay_config replay;
     int64_t block_tokens;                  /* of the engine: trace blocks must fit it (prefix trace); 0 = unchecked */
+    struct kv_infer_config infer;
 };
 
 struct kv_slo_class { const char *name; double ttft_s, tpot_s, e2e_s; /* <= 0: not bound */ };

@@ -83,23 +83,57 @@ static void load_delay(struct kv_load *l, struct kv_yaml *map, const char *key, 
 
 /* ---- prefix ---- */
 
-struct prefix_keys { int64_t model, system_tokens; bool infer; };
+struct prefix_keys { int64_t model, system_tokens; };
 static const struct kv_param prefix_params[] = {
     { "model", KV_DIM_CHOICE, offsetof(struct prefix_keys, model), "auto", 0, 0, prefixes,
       "trace: ids of the trace; sessions: conversations that grow; auto: what the format carries", NULL },
     { "system", KV_DIM_TOKENS, offsetof(struct prefix_keys, system_tokens), "0", 0, 1 << 24, NULL,
       "first tokens of a conversation that survive when a turn does not extend the last", NULL },
-    { "infer", KV_DIM_BOOL, offsetof(struct prefix_keys, infer), "false", 0, 0, NULL,
-      "draw sessions for rows without one (not built yet)", NULL },
     KV_PARAM_END
 };
 static const struct kv_special prefix_specials[] = {
+    { { "infer", KV_DIM_BOOL, 0, "false", 0, 0, NULL,
+        "draw sessions for conversation rows without one: true, or a map", NULL },
+      KV_FORM_WORD_MAP, KV_FAMILY_COUNT, "workload.prefix.infer" },
     { { "system_prompts", KV_DIM_TEXT, 0, NULL, 0, 0, NULL, "first tokens that API rows share", NULL },
       KV_FORM_MAP, KV_FAMILY_COUNT, "workload.prefix.system_prompts" },
     KV_SPECIAL_END
 };
 const struct kv_section kv_section_prefix = { "workload.prefix", "where shared prefixes come from", prefix_params,
                                               prefix_specials, false };
+
+static const struct kv_param infer_params[] = {
+    { "turns_mean", KV_DIM_NUMBER, offsetof(struct kv_infer_config, turns_mean), "2.72", 1, 1e6, NULL,
+      "turns of a session: where one is open, a row continues it with chance 1 - 1/turns_mean",
+      "BurstGPT file 3, rows 0-266: conversation rows / session ids" },
+    { "extends", KV_DIM_FRACTION, offsetof(struct kv_infer_config, extends_frac), "0.73", 0, 1, NULL,
+      "share of those rows whose prompt contains the whole turn before", "BurstGPT file 3, first 400 rows" },
+    { "window", KV_DIM_TIME, offsetof(struct kv_infer_config, window_s), "30min", 0, 1e9, NULL,
+      "a session is open until its last turn arrived so long ago, in trace time",
+      "gap rule of perryz0/BurstGPT, burstgpt_kv_reuse_analysis_v2.md" },
+    KV_PARAM_END
+};
+const struct kv_section kv_section_infer = { "workload.prefix.infer", "sessions of rows that name none", infer_params,
+                                             NULL, false };
+
+/* `true` is the map of all defaults; the resolved scenario has the map. */
+static void load_infer(struct kv_load *l, struct kv_yaml *map)
+{
+    struct kv_infer_config *infer = &l->s->workload.infer;
+    struct kv_yaml *node = kv_yaml_get(map, "infer");
+    const struct kv_param *on = &prefix_specials[0].param;
+    if (!node) node = kv_load_default(l, map, "infer", on->preset);
+    if (node->kind == KV_YAML_SCALAR) {
+        const char *why;
+        if (!kv_value_parse(l->arena, on, node->text, &infer->on, &why))
+            kv_load_error(l, node, NULL, "workload.prefix.infer: %s; or a map {turns_mean: 2.72, ...}", why);
+        if (!infer->on) return;
+        node->kind = KV_YAML_MAP;
+    }
+    infer->on = true;
+    kv_bind(l->arena, node, "workload.prefix.infer", infer_params, infer, l->diag);
+    kv_load_end(l, node, &kv_section_infer, "workload.prefix.infer");
+}
 
 struct system_prompt_keys { int64_t count, tokens; double zipf; };
 static const struct kv_param system_prompt_params[] = {
@@ -124,10 +158,11 @@ static void load_prefix(struct kv_load *l, struct kv_yaml *map)
     struct system_prompt_keys p = {0};
     kv_bind(l->arena, node, "workload.prefix", prefix_params, &k, l->diag);
     if (node->kind != KV_YAML_MAP) return;
+    load_infer(l, node);
     struct kv_yaml *model = kv_yaml_get(node, "model");
     const struct kv_reader_ops *reader = w->reader;
     if (k.model == 0) {   /* what is in force is what the resolved scenario says */
-        bool ids = reader && reader->has_ids, sessions = reader && reader->has_sessions;
+        bool ids = reader && reader->has_ids, sessions = w->infer.on || (reader && reader->has_sessions);
         k.model = ids ? 2 : sessions ? 3 : 1;
         if (model && model->kind == KV_YAML_SCALAR) model->text = prefixes[k.model];
     } else if (k.model == 2 && reader && !reader->has_ids) {
@@ -138,7 +173,9 @@ static void load_prefix(struct kv_load *l, struct kv_yaml *map)
     struct kv_yaml *prompts = kv_load_map(l, node, "system_prompts");
     kv_bind(l->arena, prompts, "workload.prefix.system_prompts", system_prompt_params, &p, l->diag);
     kv_load_end(l, prompts, &kv_section_system_prompts, "workload.prefix.system_prompts");
-    if (k.infer) kv_load_error(l, kv_yaml_get(node, "infer"), NULL, "workload.prefix.infer: not built yet");
+    if (w->prefix != KV_PREFIX_SESSIONS && w->infer.on)
+        kv_load_error(l, kv_yaml_get(node, "infer"), NULL,
+                      "workload.prefix.infer: belongs to model: sessions; the model here is %s", prefixes[k.model]);
     if (w->prefix != KV_PREFIX_SESSIONS && (k.system_tokens || p.count))
         kv_load_error(l, k.system_tokens ? kv_yaml_get(node, "system") : prompts, NULL,
                       "workload.prefix: system and system_prompts belong to model: sessions; the model here is %s",

@@ -18,6 +18,7 @@ struct kv_workload {
     void *reader;
     struct kv_jitter jitter;
     struct kv_sessions sessions;
+    struct kv_infer infer;
     struct kv_system_prompts system_prompts;
     int64_t rate_divisor;         /* round(rate_scale * 1e9) */
     int64_t start_ns, end_ns;     /* window since the first row; end < 0: none */
@@ -54,6 +55,9 @@ static bool check_config(const struct kv_workload_config *config, struct kv_err 
                        "'trace' needs a trace with prefix block ids; '%s' has none (use sessions or none)",
                        config->reader_name);
     }
+    if (config->prefix != KV_PREFIX_SESSIONS && config->infer.on) {
+        return kv_fail(err, KV_ECONFIG, "workload.prefix.infer", "only prefix sessions can use drawn sessions");
+    }
     if (!(config->rate_scale >= 1e-6 && config->rate_scale <= 1e6)) {
         return kv_fail(err, KV_ECONFIG, "workload.rate_scale", "%g is not in 1e-6 .. 1e6", config->rate_scale);
     }
@@ -70,6 +74,7 @@ struct kv_workload *kv_workload_open(const struct kv_workload_config *config, ui
     w->start_ns = llround(config->start_s * NS_PER_S);
     w->end_ns = config->end_s < 0 ? -1 : llround(config->end_s * NS_PER_S);
     kv_sessions_open(&w->sessions);
+    kv_infer_open(&w->infer, &config->infer, seed);
     kv_system_prompts_open(&w->system_prompts, config, seed);
     struct kv_reader_env env = {.path = config->trace, .seed = seed, .skip_bad_rows = config->skip_bad_rows,
                                 .skip_digest = config->skip_digest};
@@ -168,6 +173,8 @@ static void set_identity(struct kv_workload *w, const struct kv_row *row, struct
         session = kv_sessions_find(&w->sessions, row->session, request);
         if (row->turn >= 0) request->turn = (uint16_t)(row->turn < UINT16_MAX ? row->turn : UINT16_MAX);
         if (!request->failed) kv_sessions_turn(&w->sessions, session, request);
+    } else if (c->infer.on && !row->api && !request->failed) {
+        session = kv_infer_session(&w->infer, &w->sessions, w->rows, row->time_ns, request);
     }
     if (request->failed || c->prefix == KV_PREFIX_NONE) return;
     if (c->prefix == KV_PREFIX_TRACE) {
@@ -243,24 +250,37 @@ static void say(struct sentence *s, const char *fmt, ...)
     if (s->used >= s->room) s->used = s->room - 1;
 }
 
+static void say_sessions(struct sentence *s, const struct kv_workload *w, const struct kv_workload_stats *stats)
+{
+    const struct kv_workload_config *c = w->config;
+    say(s, "a turn extends the one before it when its prompt is at least that prompt plus response%s "
+           "(%lld of %lld turns), else they share the first %lld tokens; ",
+        c->infer.on ? " and, in a drawn session, it was drawn so" : "", (long long)stats->turns_extending,
+        (long long)(stats->turns_extending + stats->turns_not_extending), (long long)c->system_tokens);
+    if (c->infer.on) {
+        say(s, "%lld conversation rows without a session were drawn into %lld sessions: with chance 1 - 1/%g a row "
+               "continues the last active of those (%d at most) whose last turn is at most %g s old, with chance %g as "
+               "a turn that extends one it can hold, else as one that does not; where there is none it opens one; "
+               "other ",
+            (long long)w->infer.rows, (long long)w->infer.sessions, c->infer.turns_mean, KV_INFER_OPEN_MAX,
+            c->infer.window_s, c->infer.extends_frac);
+    }
+    say(s, "rows without a session ");
+    if (c->system_prompts.count > 0) {
+        say(s, "begin with one of %lld system prompts of %lld tokens (Zipf %g) and share nothing else",
+            (long long)c->system_prompts.count, (long long)c->system_prompts.tokens, c->system_prompts.zipf);
+    } else {
+        say(s, "share nothing");
+    }
+}
+
 /* What the trace does not say and was filled in, as one line. */
 static void say_assumptions(const struct kv_workload *w, struct kv_workload_stats *stats)
 {
     const struct kv_workload_config *c = w->config;
     struct sentence s = {stats->assumptions, sizeof stats->assumptions, 0};
     if (c->prefix == KV_PREFIX_NONE) say(&s, "no request shares a prefix");
-    if (c->prefix == KV_PREFIX_SESSIONS) {
-        say(&s, "a turn extends the one before it when its prompt is at least that prompt plus response "
-                "(%lld of %lld turns), else they share the first %lld tokens; rows without a session ",
-            (long long)stats->turns_extending, (long long)(stats->turns_extending + stats->turns_not_extending),
-            (long long)c->system_tokens);
-        if (c->system_prompts.count > 0) {
-            say(&s, "begin with one of %lld system prompts of %lld tokens (Zipf %g) and share nothing else",
-                (long long)c->system_prompts.count, (long long)c->system_prompts.tokens, c->system_prompts.zipf);
-        } else {
-            say(&s, "share nothing");
-        }
-    }
+    if (c->prefix == KV_PREFIX_SESSIONS) say_sessions(&s, w, stats);
     if (c->jitter_s > 0) say(&s, "%sarrivals of one instant are spread over %g s", s.used ? "; " : "", c->jitter_s);
     if (w->unserveable) {
         say(&s, "%s%lld rows without prompt or response tokens count as failed", s.used ? "; " : "",
@@ -273,7 +293,7 @@ void kv_workload_stats(const struct kv_workload *w, struct kv_workload_stats *st
     *stats = w->stats;
     w->config->reader->stats(w->reader, &stats->reader);
     stats->reader.bad_rows += w->bad_rows;
-    stats->sessions = (int64_t)w->sessions.session.count;
+    stats->sessions = w->sessions.count;
     stats->turns_extending = w->sessions.extending;
     stats->turns_not_extending = w->sessions.not_extending;
     say_assumptions(w, stats);

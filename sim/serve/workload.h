@@ -14,7 +14,7 @@ struct kv_workload_stats {
     int64_t first_ns, last_ns;               /* trace time of the first and last row kept */
     int64_t span_ns;                         /* scaled */
     int64_t dropped_outside_window;
-    char assumptions[512];                   /* one line of text, "" when nothing was assumed */
+    char assumptions[1024];                  /* one line of text, "" when nothing was assumed */
 };
 
 struct kv_workload;

@@ -29,11 +29,13 @@ void kv_jitter_close(struct kv_jitter *j);
 struct kv_session {
     uint64_t hash;             /* of the session text: names its token streams */
     int64_t context_tokens;    /* prompt + response of its last served turn; -1: none yet */
+    uint32_t number;           /* from 1, in order of the first turns */
     uint32_t version, turns;   /* version: how often a turn did not extend the one before */
 };
 struct kv_sessions {
     struct kv_map number_of;   /* hash of the session text -> index into `session` */
     KV_VEC(struct kv_session) session;
+    uint32_t count;            /* numbers given */
     int64_t extending, not_extending;
 };
 void kv_sessions_open(struct kv_sessions *s);
@@ -42,11 +44,41 @@ void kv_sessions_close(struct kv_sessions *s);
 struct kv_session *kv_sessions_find(struct kv_sessions *s, const char *text, struct kv_request *request);
 /* A served turn: does it extend the one before? Counts, and starts a new version where it does not. */
 void kv_sessions_turn(struct kv_sessions *s, struct kv_session *session, const struct kv_request *request);
+/* What the two above are made of: the next number for a new session; the request as its next turn; a served turn of
+ * which `extends` says what it is (of no meaning for the first). */
+struct kv_session kv_sessions_number(struct kv_sessions *s, uint64_t hash);
+void kv_session_join(struct kv_session *session, struct kv_request *request);
+void kv_sessions_grow(struct kv_sessions *s, struct kv_session *session, const struct kv_request *request,
+                      bool extends);
 /* Identity of a session's turn: its version's stream behind the `system_tokens` all versions share. */
 struct kv_prefix kv_sessions_prefix(const struct kv_session *session, const struct kv_request *request,
                                     int64_t system_tokens);
 
-/* System prompts: `count` prompts of `tokens` tokens, of which request i starts with one drawn by Zipf's law:
+/* --- workload_infer.c: sessions for rows that name none ---------------------------------------------------------
+ * A served conversation row either opens a session or continues one that is open: whose last turn stands at most
+ * `window_ns` before the row in the trace, among the KV_INFER_OPEN_MAX last active. Two numbers are drawn for the
+ * row, from a sub-stream of its own. With chance 1 - 1/turns_mean it continues: with chance `extends_frac` the last
+ * active session whose context it can hold, as an extending turn; otherwise the last active one of all, as a turn
+ * that does not extend. Where there is none it opens one. So turns_mean is the mean where a fitting session is
+ * always open, and an upper bound elsewhere. Sessions that the trace names are never continued. */
+#define KV_INFER_OPEN_MAX 64
+struct kv_open_session { struct kv_session session; int64_t last_ns; };
+struct kv_infer {
+    uint64_t seed, draw_stream, text_stream;
+    double continue_frac, extends_frac;
+    int64_t window_ns;
+    int64_t rows, sessions;       /* drawn so far */
+    int32_t count;
+    struct kv_open_session open[KV_INFER_OPEN_MAX];   /* by last turn, the latest last; some may be too old */
+};
+void kv_infer_open(struct kv_infer *f, const struct kv_infer_config *config, uint64_t seed);
+/* The session of served row `row`, which stands at `time_ns` in the trace: made or continued, and counted. The pointer
+ * is good until the next call. Rows come in order of time. */
+struct kv_session *kv_infer_session(struct kv_infer *f, struct kv_sessions *s, int64_t row, int64_t time_ns,
+                                    struct kv_request *request);
+
+/* --- workload_prefix.c ------------------------------------------------------------------------------------------
+ * System prompts: `count` prompts of `tokens` tokens, of which request i starts with one drawn by Zipf's law:
  * P(k) ~ 1 / k^zipf. */
 struct kv_system_prompts {
     uint64_t seed, draw_stream, text_stream;

@@ -15,27 +15,41 @@ void kv_sessions_close(struct kv_sessions *s)
     kv_vec_close(&s->session);
 }
 
+struct kv_session kv_sessions_number(struct kv_sessions *s, uint64_t hash)
+{
+    return (struct kv_session){.hash = hash, .context_tokens = -1, .number = ++s->count};
+}
+
+void kv_session_join(struct kv_session *session, struct kv_request *request)
+{
+    request->session = session->number;
+    request->turn = (uint16_t)(session->turns < UINT16_MAX ? session->turns : UINT16_MAX);
+    session->turns++;
+}
+
 struct kv_session *kv_sessions_find(struct kv_sessions *s, const char *text, struct kv_request *request)
 {
     uint64_t hash = kv_hash_text(text);
     uint32_t index = kv_map_get(&s->number_of, hash);
     if (index == KV_NONE) {
         index = (uint32_t)s->session.count;
-        struct kv_session fresh = {.hash = hash, .context_tokens = -1};
-        kv_vec_push(&s->session, fresh);
+        kv_vec_push(&s->session, kv_sessions_number(s, hash));
         kv_map_put(&s->number_of, hash, index);
     }
     struct kv_session *session = &s->session.at[index];
-    request->session = index + 1;
-    request->turn = (uint16_t)(session->turns < UINT16_MAX ? session->turns : UINT16_MAX);
-    session->turns++;
+    kv_session_join(session, request);
     return session;
 }
 
 void kv_sessions_turn(struct kv_sessions *s, struct kv_session *session, const struct kv_request *request)
 {
+    kv_sessions_grow(s, session, request, request->input_tokens >= session->context_tokens);
+}
+
+void kv_sessions_grow(struct kv_sessions *s, struct kv_session *session, const struct kv_request *request,
+                      bool extends)
+{
     if (session->context_tokens >= 0) {
-        bool extends = request->input_tokens >= session->context_tokens;
         s->extending += extends;
         s->not_extending += !extends;
         session->version += !extends;

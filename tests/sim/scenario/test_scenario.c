@@ -238,6 +238,8 @@ static void the_resolved_scenario_resolves_to_itself(void **state)
         {"workload.frontend_overhead", "{kind: exponential, mean: 5ms}"},
         {"workload.prefix", "{model: sessions, system: 100, system_prompts: {count: 7, zipf: 1.1}}"},
         {"output.timeseries", "10s"}, {"route", "least_loaded"}, {"engine.sched", "{policy: priority}"}}, 7);
+    expect_fixpoint(MINIMAL, (struct kv_override[]){{"workload.prefix", "{infer: true}"}}, 1);
+    expect_fixpoint(MINIMAL, (struct kv_override[]){{"workload.prefix.infer", "{extends: 50%, window: 600s}"}}, 1);
     expect_fixpoint("extends: b.yaml\n", NULL, 0);   /* written by the test before */
 }
 
@@ -268,6 +270,34 @@ static void the_workload_says_what_was_asked(void **state)
     assert_int_equal(s.output.requests, KV_REQUESTS_NONE);
     assert_true(s.sim.timeseries_s < 0);
     kv_scenario_close(&s);
+}
+
+static void sessions_are_drawn_when_asked_for(void **state)
+{
+    (void)state;
+    struct kv_scenario s;
+    const struct kv_infer_config *infer = &s.workload.infer;
+    load(&s, MINIMAL, (struct kv_override[]){{"workload.prefix.infer", "false"}}, 1);
+    assert_false(infer->on);
+    assert_non_null(strstr(kv_scenario_resolved(&s, false), "    infer: false\n"));
+    kv_scenario_close(&s);
+    const char *const all_defaults[] = {"true", "{}"};
+    for (int i = 0; i < 2; i++) {   /* azure names no sessions: auto would be none */
+        load(&s, MINIMAL, (struct kv_override[]){{"workload.format", "azure"},
+                                                 {"workload.prefix.infer", all_defaults[i]}}, 2);
+        assert_int_equal(s.workload.prefix, KV_PREFIX_SESSIONS);
+        assert_true(infer->on && infer->turns_mean == 2.72 && infer->extends_frac == 0.73 && infer->window_s == 1800);
+        const char *text = kv_scenario_resolved(&s, false);
+        assert_non_null(strstr(text, "    model: sessions\n"));
+        assert_non_null(strstr(text, "    infer:\n      turns_mean: 2.72\n      extends: 0.73\n      window: 30min\n"));
+        kv_scenario_close(&s);
+    }
+    load(&s, MINIMAL, (struct kv_override[]){
+        {"workload.prefix.infer", "{turns_mean: 1.12, extends: 50%, window: 2h}"}}, 1);
+    assert_true(infer->on && infer->turns_mean == 1.12 && infer->extends_frac == 0.5 && infer->window_s == 7200);
+    kv_scenario_close(&s);
+    expect_error("workload: {trace: " TRACE ", format: mooncake, prefix: {infer: true}}\n",
+                 "workload.prefix.infer: belongs to model: sessions; the model here is trace");
 }
 
 static void a_generator_needs_no_trace(void **state)
@@ -377,7 +407,8 @@ int main(void)
         cmocka_unit_test(the_shipped_scenarios_load), cmocka_unit_test(the_pool_is_sized_by_one_of_three_rules),
         cmocka_unit_test(set_and_extends_lay_over_each_other),
         cmocka_unit_test(the_resolved_scenario_resolves_to_itself),
-        cmocka_unit_test(the_workload_says_what_was_asked), cmocka_unit_test(a_generator_needs_no_trace),
+        cmocka_unit_test(the_workload_says_what_was_asked), cmocka_unit_test(sessions_are_drawn_when_asked_for),
+        cmocka_unit_test(a_generator_needs_no_trace),
         cmocka_unit_test(slo_classes_start_with_default), cmocka_unit_test(a_model_may_be_a_file_beside_the_scenario),
         cmocka_unit_test(every_shape_that_ships_loads_and_has_a_source),
         cmocka_unit_test(every_row_of_the_tables_is_sound),
