@@ -103,6 +103,32 @@ static void rearming_moves_and_disarming_cancels(void **state)
     kv_engine_close(w.engine);
 }
 
+static kv_tick own_due_tk, next_tk;
+static void look_at_itself(struct world *w, uint32_t kind)
+{
+    if (kind != 'a') return;
+    own_due_tk = kv_timer_due_tk(w->engine, w->timer[0]);
+    next_tk = kv_engine_next_tk(w->engine);
+    kv_timer_disarm(w->engine, w->timer[0]);   /* nothing */
+    if (kv_engine_now(w->engine) == 10) kv_timer_arm(w->engine, w->timer[0], 20);
+}
+
+static void a_timer_is_disarmed_while_it_fires_and_may_arm_itself(void **state)
+{
+    (void)state;
+    struct world w = open_world(look_at_itself);
+    w.timer[0] = kv_timer_new(w.engine, KV_CLASS_POLICY, note, &w, 'a');
+    w.timer[1] = kv_timer_new(w.engine, KV_CLASS_POLICY, note, &w, 'b');
+    kv_timer_arm(w.engine, w.timer[0], 10);
+    kv_timer_arm(w.engine, w.timer[1], 17);
+    assert_true(kv_engine_step(w.engine, NULL));
+    assert_int_equal(own_due_tk, KV_TICK_NEVER);
+    assert_int_equal(next_tk, 17);
+    assert_int_equal(kv_timer_due_tk(w.engine, w.timer[0]), 20);
+    assert_string_equal(play(&w), "a@10 b@17 a@20");
+    kv_engine_close(w.engine);
+}
+
 static kv_tick seen[3];
 static void look(struct world *w, uint32_t kind)
 {
@@ -244,6 +270,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(timers_of_one_tick_fire_by_class_then_id_whoever_armed_first),
         cmocka_unit_test(a_passed_class_waits_for_the_next_round_and_a_coming_one_does_not),
+        cmocka_unit_test(a_timer_is_disarmed_while_it_fires_and_may_arm_itself),
         cmocka_unit_test(rearming_moves_and_disarming_cancels),
         cmocka_unit_test(an_arrival_sees_boundaries_before_its_tick_and_a_sample_those_of_its_tick),
         cmocka_unit_test(two_timers_that_wake_each_other_for_ever_are_named),
