@@ -30,6 +30,8 @@ X
 exit 1"
 script test_early "echo '[ RUN      ] good_one'; echo '[       OK ] good_one'; exit 1"
 
+script test_quote.sh "echo '[  FAILED  ] some_test'; exit 0"
+
 # name, expected exit code, expected last line, further lines expected; then the arguments
 expect() {
     local name=$1 code=$2 last=$3 line=$4 out
@@ -50,6 +52,7 @@ expect 'one fail' 1 '1 passed, 1 failed, 1 skipped' 'test_mock:lost_one' test_mo
 expect early     1 '1 passed, 1 failed, 0 skipped' 'test_early: exit code 1' test_early
 expect killed    1 '0 passed, 1 failed, 0 skipped' 'test_kill.sh: exit code 139' test_kill.sh
 expect missing   1 '0 passed, 1 failed, 0 skipped' 'test_none.sh: exit code 127' test_none.sh
+expect quoted    0 '1 passed, 0 failed, 0 skipped' 'test_quote.sh' test_quote.sh
 expect nothing   1 '0 passed, 0 failed, 0 skipped' 'no tests were found'
 setting=(TEST_TIMEOUT_S=1)
 expect hang      1 '0 passed, 1 failed, 0 skipped' 'test_hang.sh: stopped after 1 s' test_hang.sh
