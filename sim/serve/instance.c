@@ -406,7 +406,7 @@ void kv_instance_enqueue(struct kv_instance *n, uint32_t seq)
     struct kv_seq *q = kv_seq_at(n->serve, seq);
     kv_tick now = kv_engine_now(n->serve->engine);
     q->instance = (uint16_t)n->id;
-    kv_waiting_add(&n->waiting, q->urgency, q->request, seq);
+    kv_waiting_add(&n->waiting, q->urgency, n->serve->routed++, seq);
     n->outstanding_tokens += q->input_tokens + q->output_tokens - 1;
     if (!n->busy) {
         kv_timer_arm(n->serve->engine, n->timer, now);

@@ -22,6 +22,7 @@ struct kv_serve {
     struct kv_pool seqs;           /* struct kv_seq */
     struct kv_slab slab;
     struct kv_counters counters;
+    int64_t routed;                /* requests given to instances: the order in which equals wait */
     KV_VEC(uint32_t) hits;         /* scratch: slots of the look-up under way */
     void *owner;
     void (*ended)(void *owner, uint32_t seq, enum kv_status status);   /* gives the seq back to the pool */

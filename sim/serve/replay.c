@@ -28,9 +28,10 @@ static int64_t delay_ns(const struct kv_delay *delay, uint64_t seed, const char 
     return ns > 0 ? ns : 0;
 }
 
-static int64_t ceil_ns(kv_tick tk)
+/* First whole ns after an end: an end never brings an arrival at its own tick (rule 24). */
+static int64_t ns_after(kv_tick tk)
 {
-    return (tk + KV_TICKS_PER_NS - 1) / KV_TICKS_PER_NS;
+    return tk / KV_TICKS_PER_NS + 1;
 }
 
 /* ---- requests on their way --------------------------------------------------------------------------------- */
@@ -167,9 +168,8 @@ static void fire(void *owner, uint32_t kind)
     struct kv_replay *r = owner;
     (void)kind;
     kv_tick now = kv_engine_now(r->serve->engine);
-    /* One at a time: a request refused on the spot may bring another at this tick, in its turn by request. */
-    for (inject_due(r, now); front_tk(&r->in_front_end) <= now; inject_due(r, now))
-        r->arrive(r->owner, kv_pqueue_pop(&r->in_front_end).value);
+    inject_due(r, now);
+    while (front_tk(&r->in_front_end) <= now) r->arrive(r->owner, kv_pqueue_pop(&r->in_front_end).value);
     arm(r);
 }
 
@@ -238,11 +238,11 @@ void kv_replay_ended(struct kv_replay *r, int64_t request)
 {
     kv_tick now = kv_engine_now(r->serve->engine);
     if (config_of(r)->mode == KV_REPLAY_CLOSED) {
-        take_closed(r, ceil_ns(now), true);
+        take_closed(r, ns_after(now), true);
         arm(r);
     } else if (config_of(r)->mode == KV_REPLAY_SESSION && r->turns.at[request].next >= 0) {
         struct kv_turn *turn = &r->turns.at[request], *next = &r->turns.at[turn->next];
-        expect_turn(r, next, ceil_ns(now) + think_ns(turn, next));
+        expect_turn(r, next, ns_after(now) + think_ns(turn, next));
         arm(r);
     }
 }

@@ -20,9 +20,9 @@ static void compact(struct kv_waiting *w)
     w->sorted_front = 0;
 }
 
-void kv_waiting_add(struct kv_waiting *w, int64_t urgency, int64_t request, uint32_t seq)
+void kv_waiting_add(struct kv_waiting *w, int64_t urgency, int64_t order, uint32_t seq)
 {
-    struct kv_pentry entry = {urgency, request, seq};
+    struct kv_pentry entry = {urgency, order, seq};
     bool in_order = w->sorted_front == w->sorted.count
                     || kv_pentry_before(&w->sorted.at[w->sorted.count - 1], &entry);
     if (in_order) kv_vec_push(&w->sorted, entry);

@@ -61,6 +61,20 @@ for scenario in "${scenarios[@]}"; do
     [ "$(wc -l <"$work/$name.1.csv")" -gt 12 ] || fail "$scenario: no requests in the export"
 done
 
+# Closed-loop and session runs replay open at the arrivals they had. Rows and sessions are numbered anew, by arrival.
+by_arrival() { "$KVSIM" export "$1" csv requests | cut -d, -f2-10,15-25,27- | sort; }
+for mode in '{mode: closed, clients: 200, think: {kind: exponential, mean: 2s}}' session; do
+    run "$KVSIM" "$work/live.h5" configs/quickstart.yaml --set "workload.replay=$mode" --force
+    "$KVSIM" export "$work/live.h5" trace -o "$work/live.jsonl" --force || fail "export $mode"
+    run "$KVSIM" "$work/again.h5" configs/quickstart.yaml --set "workload.trace=$work/live.jsonl" --force \
+        --set 'workload.format={kind: blocks, block_tokens: 16, partial: prefix}' --set workload.prefix=trace \
+        --set workload.rate_scale=1
+    by_arrival "$work/live.h5" >"$work/live.csv"
+    by_arrival "$work/again.h5" >"$work/again.csv"
+    same "$work/live.csv" "$work/again.csv" "$mode: run and replay differ"
+    [ "$(wc -l <"$work/live.csv")" = 10001 ] || fail "$mode: $(wc -l <"$work/live.csv") lines"
+done
+
 [ "$(digest "$work/plain.h5")" != "$(digest "$work/quickstart.1.h5")" ] || fail "the digest does not see the content"
 
 [ $failed = 0 ] && echo "identity: two runs, flavours ($flavours), gzip and plain, run and replay"

@@ -139,9 +139,9 @@ static void open_replay(struct oracle *o)
 /* Somebody ended at the present tick: who comes because of it? */
 static void replay_after(struct oracle *o, int64_t ended)
 {
-    kv_tick whole_ns = ceil_div(o->now, KV_TICKS_PER_NS) * KV_TICKS_PER_NS, due = -1;
+    kv_tick whole_ns = (o->now / KV_TICKS_PER_NS + 1) * KV_TICKS_PER_NS;
     if (o->config->replay.mode == KV_REPLAY_CLOSED && o->next_row < o->count) {
-        due = whole_ns + delay_tk(o, &o->config->replay.think, "think", o->next_row);
+        kv_tick due = whole_ns + delay_tk(o, &o->config->replay.think, "think", o->next_row);
         expect(o, due, o->next_row++, false);
     } else if (o->config->replay.mode == KV_REPLAY_SESSION && o->next_turn[ended] >= 0) {
         const struct kv_request *last = &o->requests[ended], *next = &o->requests[o->next_turn[ended]];
@@ -149,10 +149,8 @@ static void replay_after(struct oracle *o, int64_t ended)
         if (last->elapsed_ns >= 0) think_ns -= last->elapsed_ns;
         if (think_ns < 0) think_ns = 0;
         if (next->think_ns >= 0) think_ns = next->think_ns;
-        due = whole_ns + KV_TICKS_PER_NS * think_ns;
-        expect(o, due, o->next_turn[ended], false);
+        expect(o, whole_ns + KV_TICKS_PER_NS * think_ns, o->next_turn[ended], false);
     }
-    if (due == o->now) o->coverage->second_rounds++;
 }
 
 /* --- Records (rules 22, 23) --- */
@@ -459,8 +457,7 @@ static void reach_router(struct oracle *o, int64_t job)
     kv_vec_push(&n->waiting, job);
     for (; i > 0; i--) {
         const struct job *other = &o->jobs[n->waiting.at[i - 1]];
-        if (other->urgency < j->urgency
-            || (other->urgency == j->urgency && other->request->index < j->request->index)) break;
+        if (other->urgency <= j->urgency) break;
         n->waiting.at[i] = n->waiting.at[i - 1];
     }
     n->waiting.at[i] = job;

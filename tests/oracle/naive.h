@@ -38,7 +38,6 @@ struct kv_counters kv_oracle_counters_at(const struct kv_oracle_history *h, kv_t
 struct kv_oracle_coverage {
     int64_t same_tick_arrivals;      /* requests that reach the router at the tick of the one before (rule 3) */
     int64_t arrivals_on_boundary;    /* requests that reach a busy instance at the tick its step ends (rule 4) */
-    int64_t second_rounds;           /* arrivals brought by an end at their own tick (rule 3a) */
     int64_t one_token_remainders;    /* last prompt token alone in a step (rule 13) */
     int64_t chunked_prompts;         /* prompts admitted with less than what they need (rule 12) */
     int64_t unreferenced_hits;       /* hit blocks taken back from the evictable ones (rule 12, u) */

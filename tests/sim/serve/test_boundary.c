@@ -347,9 +347,9 @@ static void the_last_of_running_is_preempted_when_the_next_token_finds_no_block(
 
 /* --- Replay --- */
 
-/* Closed loop, one client without think time: the next request comes at the tick of the end, rounded up to ns, and is
- * seen by the round after the boundary: the instance has run dry and starts at the same tick. */
-static void a_client_that_does_not_think_comes_back_at_the_tick_of_its_end(void **state)
+/* Closed loop, one client without think time: the next request comes at the first whole ns after the end, never at its
+ * tick; the instance has run dry and starts at once. */
+static void a_client_that_does_not_think_comes_back_one_ns_after_its_end(void **state)
 {
     (void)state;
     struct bench b;
@@ -360,13 +360,13 @@ static void a_client_that_does_not_think_comes_back_at_the_tick_of_its_end(void 
     const struct kv_record *r = serve(&b);
     assert_int_equal(r[0].arrival_tk, 0);
     assert_int_equal(r[0].finish_tk, 1100 * NS);
-    assert_int_equal(r[1].arrival_tk, 1100 * NS);
-    assert_int_equal(r[1].first_sched_tk, 1100 * NS);
-    assert_int_equal(r[1].finish_tk, 2200 * NS);
+    assert_int_equal(r[1].arrival_tk, 1101 * NS);
+    assert_int_equal(r[1].first_sched_tk, 1101 * NS);
+    assert_int_equal(r[1].finish_tk, 2201 * NS);
     teardown(&b);
 }
 
-/* ... while another request keeps the instance busy: the round's boundary is over, so it waits for the next. */
+/* ... while another request keeps the instance busy: that boundary is over, so it waits for the next. */
 static void an_arrival_brought_by_a_boundary_is_not_seen_by_that_boundary(void **state)
 {
     (void)state;
@@ -378,7 +378,7 @@ static void an_arrival_brought_by_a_boundary_is_not_seen_by_that_boundary(void *
     come(&b, 0, 10, 1);
     const struct kv_record *r = serve(&b);
     assert_int_equal(r[0].finish_tk, 1200 * NS);
-    assert_int_equal(r[2].arrival_tk, 1200 * NS);
+    assert_int_equal(r[2].arrival_tk, 1201 * NS);
     assert_int_equal(r[2].first_sched_tk, 1300 * NS);
     teardown(&b);
 }
@@ -415,7 +415,7 @@ int main(void)
         cmocka_unit_test(a_request_of_just_the_pool_is_served_and_one_token_more_is_rejected),
         cmocka_unit_test(without_chunks_a_prompt_of_just_the_budget_is_served_and_one_token_more_is_rejected),
         cmocka_unit_test(the_last_of_running_is_preempted_when_the_next_token_finds_no_block),
-        cmocka_unit_test(a_client_that_does_not_think_comes_back_at_the_tick_of_its_end),
+        cmocka_unit_test(a_client_that_does_not_think_comes_back_one_ns_after_its_end),
         cmocka_unit_test(an_arrival_brought_by_a_boundary_is_not_seen_by_that_boundary),
         cmocka_unit_test(front_end_overhead_delays_the_router_and_counts_as_queue),
     };

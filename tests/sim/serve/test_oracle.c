@@ -175,11 +175,11 @@ static bool compare(const char *text, const struct kv_sim_config *config, const 
 
 /* --- Random scenarios --- */
 
-#define SITUATIONS 20
+#define SITUATIONS 19
 #define SITUATIONS_MANY 7      /* the first must occur in many scenarios */
 static const char *const situation[SITUATIONS] = {
     "preemption", "eviction", "same-tick arrivals", "rejection", "prefix hits", "one-token remainders",
-    "arrival on a boundary", "arrival brought by an end at its tick", "chunked prompts", "unreferenced hits",
+    "arrival on a boundary", "chunked prompts", "unreferenced hits",
     "refusal because hits are evictable", "own blocks hit", "own blocks dropped", "private duplicates",
     "outputs not kept", "self-preemption", "idle and busy again", "steps within one tick", "unfinished",
     "failed rows",
@@ -191,7 +191,7 @@ static void count_situations(const struct oracle_result *o, int64_t met[SITUATIO
     const struct kv_oracle_coverage *v = &o->coverage;
     const int64_t times[SITUATIONS] = {
         c->preemptions, c->blocks_evicted, v->same_tick_arrivals, c->rejected, c->hit_tokens, v->one_token_remainders,
-        v->arrivals_on_boundary, v->second_rounds, v->chunked_prompts, v->unreferenced_hits, v->refusals_by_hits,
+        v->arrivals_on_boundary, v->chunked_prompts, v->unreferenced_hits, v->refusals_by_hits,
         v->own_hits, v->own_drops, v->private_blocks, v->forgotten_blocks, v->self_preemptions,
         v->idle_periods > 1, v->same_tick_boundaries, c->injected - c->finished - c->rejected - c->failed, c->failed,
     };
