@@ -12,6 +12,8 @@ B := build/$(FLAVOUR)
 PREFIX ?= /usr/local
 CC := gcc
 PKGS := gsl yaml-0.1 zlib hdf5 libcrypto
+# Not needed, but writes results several times faster than zlib where it is.
+ISAL := $(shell pkg-config --exists libisal 2>/dev/null && echo libisal)
 PKG_FOUND := $(shell pkg-config --exists $(PKGS) 2>/dev/null && echo yes)
 CFLAGS_release := -O2
 CFLAGS_debug := -O0
@@ -20,10 +22,10 @@ CFLAGS_san := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-om
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Werror
 # No contraction: a fused multiply-add would make results depend on the machine.
 CFLAGS := -std=c17 -D_POSIX_C_SOURCE=200809L -g -ffp-contract=off $(CFLAGS_$(FLAVOUR)) $(WARN) -I. -I$(B) \
-          $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+          $(shell pkg-config --cflags $(PKGS) $(ISAL) 2>/dev/null) $(if $(ISAL),-DKV_HAVE_ISAL)
 LDFLAGS_san := -fsanitize=address,undefined
 LDFLAGS := $(LDFLAGS_$(FLAVOUR))
-LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lhdf5_hl -lm
+LIBS := $(shell pkg-config --libs $(PKGS) $(ISAL) 2>/dev/null) -lhdf5_hl -lm
 
 # Each command as one short line; V=1 shows it whole.
 say = $(if $(V),,@echo "  $1";)
@@ -63,6 +65,13 @@ $(B)/registry.inc: FORCE
 	@for f in $(PLUGIN_SRC); do echo "KV_PLUGIN($$(basename $$(dirname $$f)), $$(basename $$f .c))"; done > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 $(B)/sim/plug.o: $(B)/registry.inc
+# What results say about the program that wrote them.
+$(B)/facts.inc: FORCE
+	@mkdir -p $(@D)
+	@{ echo '#define KV_GIT "'$$(git describe --always --dirty 2>/dev/null || echo unknown)'"'; \
+	   echo '#define KV_CFLAGS_TEXT "$(strip $(CFLAGS_$(FLAVOUR)) $(if $(ISAL),isal))"'; } > $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+$(B)/sim/out/results.o: $(B)/facts.inc
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 .PHONY: FORCE
 FORCE:

@@ -19,7 +19,7 @@ tool sudo sudo "echo \"sudo \$*\" >>'$work/calls'; [ \"\$1\" = -n ] && exit; \"\
 tool found pkg-config 'exit 0'
 tool found gcc 'exit 0'
 tool lacking pkg-config 'exit 1'
-all='gcc libc6-dev make pkg-config libgsl-dev libyaml-dev zlib1g-dev libhdf5-dev libssl-dev'
+all='gcc libc6-dev make pkg-config libgsl-dev libyaml-dev zlib1g-dev libisal-dev libhdf5-dev libssl-dev'
 
 # deps PATHS KIND: runs it with just these tools; $code and $out
 deps() {
