@@ -3,7 +3,7 @@
 
 static int32_t block_tokens(const struct kv_instance *n)
 {
-    return (int32_t)n->serve->config->engine.block_tokens;
+    return (int32_t)n->block.by;
 }
 
 static size_t place_count(const struct kv_instance *n)
@@ -53,12 +53,12 @@ static int64_t context_of(const struct kv_instance *n, uint32_t place)
     return n->place[place].ctx_base_tokens + n->step;
 }
 
-/* Steps s in which this member opens a block are those with s mod block_tokens = phase: there its context, which
- * grows by one a step, is a multiple of block_tokens. */
-static int64_t phase_of(const struct kv_instance *n, uint32_t place)
+/* Steps s in which a member with context `ctx_tokens` at the step to come opens a block are those with s mod
+ * block_tokens = phase: there its context, which grows by one a step, is a multiple of block_tokens. */
+static int32_t phase_of(const struct kv_instance *n, int64_t ctx_tokens)
 {
-    int64_t block = block_tokens(n), rest = n->place[place].ctx_base_tokens % block;
-    return rest > 0 ? block - rest : -rest;
+    int32_t phase = n->step_phase - (int32_t)kv_remainder(n->block, (uint32_t)ctx_tokens);
+    return phase < 0 ? phase + block_tokens(n) : phase;
 }
 
 /* Members start to decode in the order of their admission, so publishers stay in running order. */
@@ -85,7 +85,8 @@ void kv_batch_join(struct kv_instance *n, uint32_t place)
     n->ctx_sum += ctx;
     n->ctx_sq_sum += (kv_cost)ctx * ctx;
     if (n->ctx_max >= 0 && ctx > n->ctx_max) n->ctx_max = ctx;
-    n->phase[phase_of(n, place)]++;
+    p->phase = phase_of(n, ctx);
+    n->phase[p->phase]++;
     kv_heap_set(&n->finishing, (struct kv_heap_key){last_step, (uint64_t)p->admission << 32 | place});
     if (q->slot_capacity > kv_prefix_known_blocks(&q->prefix, q->computed_tokens, block_tokens(n)))
         add_publisher(n, place, q);
@@ -116,7 +117,7 @@ static void leave_decoding(struct kv_instance *n, uint32_t place)
     n->ctx_sum -= ctx;
     n->ctx_sq_sum -= (kv_cost)ctx * ctx;
     if (ctx == n->ctx_max) n->ctx_max = -1;   /* found again when a price needs it */
-    n->phase[phase_of(n, place)]--;
+    n->phase[n->place[place].phase]--;
     kv_heap_drop(&n->finishing, place);
     if (n->publishers.count > 0) forget_publisher(n, place);
 }
@@ -155,23 +156,22 @@ void kv_batch_publish(struct kv_instance *n)
 
 bool kv_batch_needs_block(const struct kv_instance *n, uint32_t place)
 {
-    return context_of(n, place) % block_tokens(n) == 0;
+    return n->place[place].phase == n->step_phase;
 }
 
 int64_t kv_batch_blocks_needed(const struct kv_instance *n)
 {
-    return n->phase[n->step % block_tokens(n)];
+    return n->phase[n->step_phase];
 }
 
-/* Blocks that decoding takes in the `steps` steps after step `from`. */
-static int64_t blocks_ahead(const struct kv_instance *n, int64_t from, int64_t steps)
+/* Blocks that decoding takes in the `steps` steps after the one under way. */
+static int64_t blocks_ahead(const struct kv_instance *n, int64_t steps)
 {
-    int32_t block = block_tokens(n);
-    int64_t count = steps / block * n->decode_count;
-    int64_t b = (from + 1) % block;
-    for (int64_t left = steps % block; left > 0; left--) {
-        count += n->phase[b];
+    int32_t block = block_tokens(n), b = n->step_phase;
+    int64_t cycles = kv_divide(n->block, (uint32_t)steps), count = cycles * n->decode_count;
+    for (int64_t left = steps - cycles * block; left > 0; left--) {
         if (++b == block) b = 0;
+        count += n->phase[b];
     }
     return count;
 }
@@ -180,13 +180,12 @@ int64_t kv_batch_steps_in_memory(const struct kv_instance *n, int64_t steps)
 {
     int32_t block = block_tokens(n);
     int64_t available = kv_blocks_available(&n->blocks);
-    if ((steps / block + 1) * n->decode_count <= available) return steps;
-    int64_t cycles = available / n->decode_count, left = available % n->decode_count;
-    int64_t ahead = cycles * block, b = (n->step + 1) % block;
-    while (ahead + 1 < steps && n->phase[b] <= left) {
-        left -= n->phase[b];
-        ahead++;
+    if ((kv_divide(n->block, (uint32_t)steps) + 1) * n->decode_count <= available) return steps;
+    int64_t cycles = available / n->decode_count, left = available % n->decode_count, ahead = cycles * block;
+    for (int32_t b = n->step_phase; ahead + 1 < steps; ahead++) {
         if (++b == block) b = 0;
+        if (n->phase[b] > left) break;
+        left -= n->phase[b];
     }
     return ahead + 1 < steps ? ahead + 1 : steps;
 }
@@ -212,6 +211,7 @@ static void grow(struct kv_instance *n, int64_t steps)
     n->ctx_sum += count * steps;
     if (n->ctx_max >= 0) n->ctx_max += steps;
     n->step += steps;
+    n->step_phase = (int32_t)kv_remainder(n->block, (uint32_t)n->step_phase + (uint32_t)steps);
     n->outstanding_tokens -= count * steps;
     n->serve->counters.steps += steps;
     n->serve->counters.decode_tokens += count * steps;
@@ -223,9 +223,9 @@ void kv_batch_roll(struct kv_instance *n, int64_t steps)
         /* Registrations must come in step order where that can matter: where two publishers may register the same
          * key, or where the pool evicts at the same time. Otherwise all steps are one. */
         int64_t some = steps;
-        if (n->publishers_meet || (n->publishers.count > 0 && blocks_ahead(n, n->step, steps) > n->blocks.free))
+        if (n->publishers_meet || (n->publishers.count > 0 && blocks_ahead(n, steps) > n->blocks.free))
             some = steps_to_publication(n, steps);
-        kv_blocks_take(&n->blocks, blocks_ahead(n, n->step, some));
+        kv_blocks_take(&n->blocks, blocks_ahead(n, some));
         grow(n, some);
         kv_batch_publish(n);
         steps -= some;

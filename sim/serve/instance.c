@@ -13,8 +13,7 @@ static const struct kv_engine_config *engine_of(const struct kv_instance *n)
 
 static int64_t blocks_for(const struct kv_instance *n, int64_t tokens)
 {
-    int64_t block = engine_of(n)->block_tokens;
-    return (tokens + block - 1) / block;
+    return kv_divide(n->block, (uint32_t)tokens + n->block.by - 1);
 }
 
 static int32_t known_tokens(const struct kv_seq *q)
@@ -73,8 +72,8 @@ static void arm_end_of_run(struct kv_instance *n, int64_t steps)
 static void release_blocks(struct kv_instance *n, struct kv_seq *q, bool finish)
 {
     const struct kv_engine_config *engine = engine_of(n);
-    int64_t held = blocks_for(n, q->computed_tokens), full = q->computed_tokens / engine->block_tokens;
-    int64_t keep = finish && !engine->cache_outputs ? q->input_tokens / engine->block_tokens : full;
+    int64_t held = blocks_for(n, q->computed_tokens), full = kv_divide(n->block, (uint32_t)q->computed_tokens);
+    int64_t keep = finish && !engine->cache_outputs ? kv_divide(n->block, (uint32_t)q->input_tokens) : full;
     if (keep > full) keep = full;
     int64_t own = engine->enable_prefix_caching && keep > q->slot_count ? keep - q->slot_count : 0;
     kv_blocks_give(&n->blocks, held - q->slot_count - own);
@@ -380,7 +379,7 @@ bool kv_instance_accepts(const struct kv_sim_config *config, int64_t input_token
 {
     const struct kv_engine_config *engine = &config->engine;
     int64_t tokens = input_tokens + output_tokens - 1;
-    if ((tokens + engine->block_tokens - 1) / engine->block_tokens > config->hbm_blocks) return false;
+    if (tokens > config->hbm_blocks * engine->block_tokens) return false;
     return engine->chunked_prefill || tokens <= engine->max_num_batched_tokens;
 }
 
@@ -389,6 +388,7 @@ void kv_instance_open(struct kv_instance *n, struct kv_serve *serve, int32_t id,
     *n = (struct kv_instance){.serve = serve, .id = id, .compute = compute_state, .blocked_seq = KV_NONE};
     const struct kv_engine_config *engine = &serve->config->engine;
     if (!engine->async_scheduling) n->overhead = kv_cost_from_s(engine->host_overhead_s);
+    n->block = kv_divisor_of((uint32_t)engine->block_tokens);
     kv_blocks_open(&n->blocks, serve->config, &serve->counters);
     kv_batch_open(n);
     n->timer = kv_timer_new(serve->engine, KV_CLASS_BOUNDARY, boundary, n, 0);

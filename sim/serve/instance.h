@@ -9,6 +9,7 @@
 #ifndef KV_SERVE_INSTANCE_H
 #define KV_SERVE_INSTANCE_H
 
+#include "sim/base/divide.h"
 #include "sim/engine/engine.h"
 #include "sim/engine/heap.h"
 #include "sim/serve/blocks.h"
@@ -38,6 +39,7 @@ struct kv_place {
     uint32_t seq, prev, next;      /* running order = order of admission */
     uint32_t admission;            /* grows with every admission; ties in `finishing` fall to the earlier one */
     bool decoding;
+    int32_t phase;                 /* decoding: it opens a block at steps s with s mod block_tokens = phase */
     int64_t ctx_base_tokens;       /* decoding: context at step s is ctx_base_tokens + s */
     int64_t joined_step;           /* decoding: its first decode step */
 };
@@ -51,6 +53,7 @@ struct kv_instance {
     uint32_t timer;
     void *compute;                 /* state of the compute model, shared by all instances */
     kv_cost overhead;              /* host overhead per step */
+    struct kv_divisor block;       /* block_tokens */
     struct kv_blocks blocks;
     struct kv_waiting waiting;
 
@@ -72,6 +75,7 @@ struct kv_instance {
     /* The run under way. */
     bool busy;
     int64_t step;                  /* number of the step under way; counts for ever */
+    int32_t step_phase;            /* step mod block_tokens */
     int64_t run_applied, run_steps;   /* boundaries of the run applied; boundaries until the timer */
     struct kv_run run;             /* price, overhead included */
     kv_tick origin_tk;             /* where it stopped being idle */
