@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Contract of policies/sched: the order of an instance's waiting queue.
  *
- * Waiting requests are taken in ascending (urgency, order of reaching the router). Preempted ones stand before all others,
- * the last preempted first, whatever their urgency (semantics B.9). Who runs stays in admission order. */
+ * Waiting requests are taken in ascending (urgency, order of reaching the router). Preempted ones stand before all
+ * others, the last preempted first, whatever their urgency (semantics B.9). Who runs stays in admission order. */
 #ifndef KV_IFACE_SCHED_H
 #define KV_IFACE_SCHED_H
 

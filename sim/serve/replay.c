@@ -55,7 +55,8 @@ static void inject(struct kv_replay *r, uint32_t seq, kv_tick arrival_tk)
     struct kv_seq *q = kv_seq_at(r->serve, seq);
     int64_t overhead_ns = 0;
     if (q->refusal == KV_STATUS_FINISHED)
-        overhead_ns = delay_ns(&config_of(r)->frontend_overhead, r->serve->config->seed, "frontend_overhead", q->request);
+        overhead_ns = delay_ns(&config_of(r)->frontend_overhead, r->serve->config->seed, "frontend_overhead",
+                               q->request);
     q->arrival_tk = arrival_tk;
     r->serve->counters.injected++;
     kv_pqueue_push(&r->in_front_end,

@@ -28,7 +28,7 @@ struct kv_seq {
     uint32_t session;
     uint32_t place;                /* running: its place in the instance's batch */
     uint16_t turn, slo_class, instance;
-    uint8_t refusal;               /* KV_STATUS_FAILED or KV_STATUS_REJECTED: ends on arrival; else KV_STATUS_FINISHED */
+    uint8_t refusal;               /* KV_STATUS_FAILED or _REJECTED: ends on arrival; else KV_STATUS_FINISHED */
 };
 
 #endif

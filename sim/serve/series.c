@@ -66,7 +66,8 @@ static void fire(void *owner, uint32_t kind)
     sample(s, kv_engine_now(s->serve->engine));
     if (s->automatic && s->bins.count == KV_SERIES_BINS_AUTO) merge_pairs(s);
     if (s->bins.count > KV_SERIES_BINS_MAX) {
-        kv_fail(s->err, KV_ECONFIG, "output.timeseries", "a step of %g s gives more than %d bins before %g s of simulated "
+        kv_fail(s->err, KV_ECONFIG, "output.timeseries",
+                "a step of %g s gives more than %d bins before %g s of simulated "
                 "time: use a longer step, or auto", kv_tick_to_s(s->step_tk), KV_SERIES_BINS_MAX,
                 kv_tick_to_s(kv_engine_now(s->serve->engine)));
         return;

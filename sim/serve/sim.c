@@ -154,7 +154,8 @@ struct kv_sim *kv_sim_open(const struct kv_sim_config *config, struct kv_source 
     struct kv_sim *sim = kv_mem_take(sizeof *sim);
     sim->config = config;
     sim->sink = sink;
-    sim->serve = (struct kv_serve){.config = config, .engine = kv_engine_open(config->seed), .owner = sim, .ended = ended};
+    sim->serve = (struct kv_serve){.config = config, .engine = kv_engine_open(config->seed), .owner = sim,
+                                   .ended = ended};
     kv_pool_open(&sim->serve.seqs, sizeof(struct kv_seq));
     sim->compute = kv_mem_take(config->compute->state_bytes);
     sim->route = kv_mem_take(config->route->state_bytes);

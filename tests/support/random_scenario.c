@@ -174,7 +174,8 @@ static void draw_device(struct kv_random_scenario *s, struct plan *p)
         s->model.expert_intermediate = 256;
     }
     s->gpu = (struct kv_gpu_spec){.name = "random", .memory_bytes = INT64_C(1) << 34,
-                                  .memory_Bps = 1e9 * (1 + uniform(d)), .flops_bf16 = 1e12, .flops_fp8 = 2e12, .link_Bps = 1e10};
+                                  .memory_Bps = 1e9 * (1 + uniform(d)), .flops_bf16 = 1e12, .flops_fp8 = 2e12,
+                                   .link_Bps = 1e10};
     s->config.tp = (int32_t)PICK(d, 1, 1, 2, 4);
     s->config.compute_env = (struct kv_compute_env){&s->model, &s->gpu, s->config.tp};
 }

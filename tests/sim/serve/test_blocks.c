@@ -9,7 +9,12 @@
 #include "sim/plug.h"
 #include "sim/serve/blocks.h"
 
-struct bench { struct kv_sim_config config; struct kv_counters counters; struct kv_blocks pool; struct kv_prefix prefix; };
+struct bench {
+    struct kv_sim_config config;
+    struct kv_counters counters;
+    struct kv_blocks pool;
+    struct kv_prefix prefix;
+};
 
 static void open_pool(struct bench *b, const char *policy, int64_t capacity)
 {
