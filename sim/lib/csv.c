@@ -36,7 +36,8 @@ bool kv_csv_split(struct kv_csv *csv, char *line, size_t length)
             if (!at) return false;
         } else {
             field->text = at;
-            while (at < end && *at != ',') at++;
+            at = memchr(at, ',', (size_t)(end - at));
+            if (!at) at = end;
             field->length = (size_t)(at - field->text);
         }
         if (at == end) return true;

@@ -20,7 +20,8 @@ struct kv_workload {
     struct kv_sessions sessions;
     struct kv_infer infer;
     struct kv_system_prompts system_prompts;
-    int64_t rate_divisor;         /* round(rate_scale * 1e9) */
+    int64_t scale_fits_ns;        /* times up to this can be multiplied by scale_num */
+    int64_t scale_num, scale_den; /* 1 / rate_scale = 1e9 / round(rate_scale * 1e9), reduced */
     int64_t start_ns, end_ns;     /* window since the first row; end < 0: none */
     int64_t rows;                 /* given by the reader */
     int64_t file_start_ns;        /* time of the first row */
@@ -64,13 +65,34 @@ static bool check_config(const struct kv_workload_config *config, struct kv_err 
     return true;
 }
 
+static void reduce_scale(struct kv_workload *w, int64_t divisor)
+{
+    int64_t a = NS_PER_S, b = divisor;
+    while (b > 0) {
+        int64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    w->scale_num = NS_PER_S / a;
+    w->scale_den = divisor / a;
+    w->scale_fits_ns = INT64_MAX / w->scale_num;
+}
+
+/* ns / rate_scale, floored, exact. The 128-bit division is ten times slower and seldom needed. */
+static int64_t scaled_ns(const struct kv_workload *w, int64_t ns)
+{
+    if (ns <= w->scale_fits_ns) return ns * w->scale_num / w->scale_den;
+    kv_u128 scaled = (kv_u128)ns * (kv_u128)w->scale_num / (kv_u128)w->scale_den;
+    return scaled > INT64_MAX ? INT64_MAX : (int64_t)scaled;
+}
+
 struct kv_workload *kv_workload_open(const struct kv_workload_config *config, uint64_t seed,
                                      const struct kv_slo_class *slo, int32_t slo_count, struct kv_err *err)
 {
     if (!check_config(config, err)) return NULL;
     struct kv_workload *w = kv_mem_take(sizeof *w);
     *w = (struct kv_workload){.config = config, .slo = slo, .slo_count = slo_count, .base_ns = -1};
-    w->rate_divisor = llround(config->rate_scale * NS_PER_S);
+    reduce_scale(w, llround(config->rate_scale * NS_PER_S));
     w->start_ns = llround(config->start_s * NS_PER_S);
     w->end_ns = config->end_s < 0 ? -1 : llround(config->end_s * NS_PER_S);
     kv_sessions_open(&w->sessions);
@@ -94,6 +116,7 @@ void kv_workload_close(struct kv_workload *w)
     w->config->reader->close(w->reader);
     kv_mem_give(w->reader, w->config->reader->state_bytes);
     kv_sessions_close(&w->sessions);
+    kv_infer_close(&w->infer);
     kv_system_prompts_close(&w->system_prompts);
     kv_mem_give(w, sizeof *w);
 }
@@ -121,10 +144,7 @@ static bool place_arrival(struct kv_workload *w, const struct kv_row *row, int64
 {
     if (w->base_ns < 0) w->base_ns = time_ns;
     request->arrival_ns = time_ns - w->base_ns;
-    if (w->rate_divisor != NS_PER_S) {
-        kv_u128 scaled = (kv_u128)request->arrival_ns * NS_PER_S / (kv_u128)w->rate_divisor;
-        request->arrival_ns = scaled > INT64_MAX ? INT64_MAX : (int64_t)scaled;
-    }
+    request->arrival_ns = scaled_ns(w, request->arrival_ns);
     if (request->arrival_ns <= KV_TICK_LIMIT / KV_TICKS_PER_NS) return true;
     return fail_row(w, row, err, "arrives %.0f days after the first row (rate_scale %g); at most %.0f days fit",
                     (double)request->arrival_ns / (86400.0 * NS_PER_S), w->config->rate_scale,
@@ -259,11 +279,11 @@ static void say_sessions(struct sentence *s, const struct kv_workload *w, const 
         (long long)(stats->turns_extending + stats->turns_not_extending), (long long)c->system_tokens);
     if (c->infer.on) {
         say(s, "%lld conversation rows without a session were drawn into %lld sessions: with chance 1 - 1/%g a row "
-               "continues the last active of those (%d at most) whose last turn is at most %g s old, with chance %g as "
-               "a turn that extends one it can hold, else as one that does not; where there is none it opens one; "
-               "other ",
-            (long long)w->infer.rows, (long long)w->infer.sessions, c->infer.turns_mean, KV_INFER_OPEN_MAX,
-            c->infer.window_s, c->infer.extends_frac);
+               "continues one whose last turn is at most %g s old, that closest to a drawn gap (log-normal, median %g "
+               "s, sigma %g, cut to that), with chance %g as a turn that extends one it can hold (of %d on either "
+               "side), else as one that does not; where there is none it opens one; other ",
+            (long long)w->infer.rows, (long long)w->infer.sessions, c->infer.turns_mean, c->infer.window_s,
+            c->infer.gap_median_s, c->infer.gap_sigma, c->infer.extends_frac, KV_INFER_NEIGHBOURS);
     }
     say(s, "rows without a session ");
     if (c->system_prompts.count > 0) {
