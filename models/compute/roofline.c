@@ -17,8 +17,8 @@
 /* Tokens for which the expected number of distinct experts is tabulated; past it all experts are read (with
  * 384 experts, 8 a token, 1,024 tokens leave each expert out with probability 4e-10). */
 #define MOE_TABLE 1024
-/* Decode batches up to this size are priced from a table made at open. */
-#define DECODE_TABLE 1024
+/* Steps of up to so many tokens are priced from tables made at open: most steps are decodes or short prompts. */
+#define TOKEN_TABLE 2048
 #define ACTIVATION_BYTES 2.0   /* bf16 between operators, whatever the weights are */
 
 struct roofline_params {
@@ -73,7 +73,7 @@ struct roofline {
     kv_cost kv_compute, kv_memory, sequence_memory;
     kv_cost token_link, yield_link;          /* all-reduces a token, gathered logits a yielded token */
     kv_cost launch, launch_mla_decode, launch_mla_chunk, launch_head;
-    kv_cost decode_only[DECODE_TABLE + 1];   /* steady_cost of R decodes and no chunk: most steps are that */
+    kv_cost token_cost[TOKEN_TABLE + 1], yield_cost[TOKEN_TABLE + 1];   /* tabled functions of the same names */
 };
 
 /* What open() works with: seconds a flop and a byte of one GPU. */
@@ -246,6 +246,22 @@ static bool check(const struct kv_compute_env *env, struct kv_err *err)
     return true;
 }
 
+/* What the T tokens of a step cost, whatever sequences they belong to. */
+static kv_cost token_cost(const struct roofline *m, int64_t tokens)
+{
+    kv_cost sum = 1 + m->launch + tokens * m->token_link;   /* 1: the contract's least cost */
+    for (int32_t i = 0; i < m->token_operators; i++) sum += operator_cost(&m->tokens[i], tokens);
+    struct operator experts = m->experts;
+    experts.fixed = m->expert_weights[tokens < MOE_TABLE ? tokens : MOE_TABLE];
+    return sum + operator_cost(&experts, tokens);
+}
+
+/* What the Y sequences cost that get a token in a step. */
+static kv_cost yield_cost(const struct roofline *m, int64_t yields)
+{
+    return yields > 0 ? m->launch_head + yields * m->yield_link + operator_cost(&m->head, yields) : 0;
+}
+
 /* Everything that a run of decode steps does not change: T, Y and R stay. */
 static kv_cost steady_cost(const struct roofline *m, const struct kv_batch *batch)
 {
@@ -260,12 +276,8 @@ static kv_cost steady_cost(const struct roofline *m, const struct kv_batch *batc
     }
     tokens += (int64_t)chunk_tokens;
 
-    kv_cost sum = 1 + m->launch + tokens * m->token_link;   /* 1: the contract's least cost */
-    for (int32_t i = 0; i < m->token_operators; i++) sum += operator_cost(&m->tokens[i], tokens);
-    struct operator experts = m->experts;
-    experts.fixed = m->expert_weights[tokens < MOE_TABLE ? tokens : MOE_TABLE];
-    sum += operator_cost(&experts, tokens);
-    if (yields > 0) sum += m->launch_head + yields * m->yield_link + operator_cost(&m->head, yields);
+    kv_cost sum = tokens <= TOKEN_TABLE ? m->token_cost[tokens] : token_cost(m, tokens);
+    sum += yields <= TOKEN_TABLE ? m->yield_cost[yields] : yield_cost(m, yields);
     if (batch->decode_count > 0) sum += m->launch_mla_decode + operator_cost(&m->absorb, batch->decode_count);
     if (batch->chunk_count > 0) {
         sum += m->launch_mla_chunk + operator_cost(&m->expand, chunk_kv);
@@ -303,16 +315,17 @@ static bool open_state(void *state, const void *params_given, const struct kv_co
     m->launch_head = kv_cost_from_s(p->kernel_latency_s + (env->tp > 1 ? p->allreduce_latency_s : 0));
     m->launch_mla_chunk = mla ? kv_cost_from_s(s->layers * p->kernel_latency_s) : 0;
     m->launch_mla_decode = 2 * m->launch_mla_chunk;   /* into the query, out of the result */
-    for (int64_t count = 0; count <= DECODE_TABLE; count++)
-        m->decode_only[count] = steady_cost(m, &(struct kv_batch){.decode_count = count});
+    for (int64_t count = 0; count <= TOKEN_TABLE; count++) {
+        m->token_cost[count] = token_cost(m, count);
+        m->yield_cost[count] = yield_cost(m, count);
+    }
     return true;
 }
 
 static struct kv_run price(const void *state, const struct kv_batch *batch)
 {
     const struct roofline *m = state;
-    bool tabled = batch->chunk_count == 0 && batch->decode_count <= DECODE_TABLE;
-    kv_cost steady = tabled ? m->decode_only[batch->decode_count] : steady_cost(m, batch);
+    kv_cost steady = steady_cost(m, batch);
     /* A decode attends to its context and to itself. */
     kv_cost count = batch->decode_count, attended = batch->ctx_sum + count;
     kv_cost memory = attended * m->kv_memory + count * m->sequence_memory, compute = attended * m->kv_compute;
