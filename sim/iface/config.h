@@ -36,6 +36,8 @@ struct kv_infer_config {
     bool on;
     double turns_mean;         /* >= 1; a row continues an open session with chance 1 - 1/turns_mean */
     double extends_frac;       /* share of those rows that contain the turn before */
+    double gap_median_s;       /* trace time between turns, log-normal: median */
+    double gap_sigma;          /*   and deviation of the logarithm */
     double window_s;           /* trace time; a session is open while its last turn is at most so old */
 };
 struct kv_workload_config {

@@ -108,8 +108,14 @@ static const struct kv_param infer_params[] = {
       "BurstGPT file 3, rows 0-266: conversation rows / session ids" },
     { "extends", KV_DIM_FRACTION, offsetof(struct kv_infer_config, extends_frac), "0.73", 0, 1, NULL,
       "share of those rows whose prompt contains the whole turn before", "BurstGPT file 3, first 400 rows" },
+    { "gap_median", KV_DIM_TIME, offsetof(struct kv_infer_config, gap_median_s), "123s", 1e-9, 1e9, NULL,
+      "gap to the turn before that such a row looks for, log-normal: its median, in trace time",
+      "BurstGPT file 3, first 400 rows: p50 123 s" },
+    { "gap_sigma", KV_DIM_NUMBER, offsetof(struct kv_infer_config, gap_sigma), "1.92", 0, 10, NULL,
+      "deviation of the logarithm of that gap",
+      "BurstGPT file 3, first 400 rows: p90 1,447 s; ln(1447/123)/1.2816" },
     { "window", KV_DIM_TIME, offsetof(struct kv_infer_config, window_s), "30min", 0, 1e9, NULL,
-      "a session is open until its last turn arrived so long ago, in trace time",
+      "a session is open until its last turn arrived so long ago, in trace time; longer gaps are cut to it",
       "gap rule of perryz0/BurstGPT, burstgpt_kv_reuse_analysis_v2.md" },
     KV_PARAM_END
 };

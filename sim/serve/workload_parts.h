@@ -56,22 +56,33 @@ struct kv_prefix kv_sessions_prefix(const struct kv_session *session, const stru
 
 /* --- workload_infer.c: sessions for rows that name none ---------------------------------------------------------
  * A served conversation row either opens a session or continues one that is open: whose last turn stands at most
- * `window_ns` before the row in the trace, among the KV_INFER_OPEN_MAX last active. Two numbers are drawn for the
- * row, from a sub-stream of its own. With chance 1 - 1/turns_mean it continues: with chance `extends_frac` the last
- * active session whose context it can hold, as an extending turn; otherwise the last active one of all, as a turn
- * that does not extend. Where there is none it opens one. So turns_mean is the mean where a fitting session is
- * always open, and an upper bound elsewhere. Sessions that the trace names are never continued. */
-#define KV_INFER_OPEN_MAX 64
-struct kv_open_session { struct kv_session session; int64_t last_ns; };
+ * `window_ns` before the row in the trace. What it does is drawn from a sub-stream of its own. With chance
+ * 1 - 1/turns_mean it continues, with chance `extends_frac` as an extending turn, else as one that does not; then a
+ * log-normal gap is drawn, at most `window_ns`, and it continues the open session whose last turn lies closest to so
+ * long ago (of two as far, the earlier). An extending turn takes the closest whose context it can hold, among
+ * KV_INFER_NEIGHBOURS on either side of that time: further off the gap would no longer be the one drawn. Where there
+ * is none it opens one. So turns_mean is the mean where a fitting session is always open, and an upper bound elsewhere.
+ * Sessions that the trace names are never continued.
+ *
+ * Open sessions lie in the order of their last turns. One that is continued goes to the end and leaves a gap behind;
+ * once gaps and sessions too old are half of the array it is packed. So memory is that of the sessions inside the
+ * window, and a row costs a binary search and the neighbours it looks at. */
+#define KV_INFER_NEIGHBOURS 64
+struct kv_open_session {
+    struct kv_session session;    /* number 0: a gap */
+    int64_t last_ns;              /* of a gap: as it was, so that times ascend */
+    int32_t skip[2];              /* of a gap: a place further back, and further on, with only gaps between */
+};
 struct kv_infer {
     uint64_t seed, draw_stream, text_stream;
-    double continue_frac, extends_frac;
+    double continue_frac, extends_frac, gap_mu, gap_sigma;
     int64_t window_ns;
     int64_t rows, sessions;       /* drawn so far */
-    int32_t count;
-    struct kv_open_session open[KV_INFER_OPEN_MAX];   /* by last turn, the latest last; some may be too old */
+    KV_VEC(struct kv_open_session) open;
+    int32_t first, live;          /* before place `first` none is open; how many are */
 };
 void kv_infer_open(struct kv_infer *f, const struct kv_infer_config *config, uint64_t seed);
+void kv_infer_close(struct kv_infer *f);
 /* The session of served row `row`, which stands at `time_ns` in the trace: made or continued, and counted. The pointer
  * is good until the next call. Rows come in order of time. */
 struct kv_session *kv_infer_session(struct kv_infer *f, struct kv_sessions *s, int64_t row, int64_t time_ns,

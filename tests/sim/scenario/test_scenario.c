@@ -287,14 +287,17 @@ static void sessions_are_drawn_when_asked_for(void **state)
                                                  {"workload.prefix.infer", all_defaults[i]}}, 2);
         assert_int_equal(s.workload.prefix, KV_PREFIX_SESSIONS);
         assert_true(infer->on && infer->turns_mean == 2.72 && infer->extends_frac == 0.73 && infer->window_s == 1800);
+        assert_true(infer->gap_median_s == 123 && infer->gap_sigma == 1.92);
         const char *text = kv_scenario_resolved(&s, false);
         assert_non_null(strstr(text, "    model: sessions\n"));
-        assert_non_null(strstr(text, "    infer:\n      turns_mean: 2.72\n      extends: 0.73\n      window: 30min\n"));
+        assert_non_null(strstr(text, "    infer:\n      turns_mean: 2.72\n      extends: 0.73\n"
+                                     "      gap_median: 123s\n      gap_sigma: 1.92\n      window: 30min\n"));
         kv_scenario_close(&s);
     }
     load(&s, MINIMAL, (struct kv_override[]){
-        {"workload.prefix.infer", "{turns_mean: 1.12, extends: 50%, window: 2h}"}}, 1);
+        {"workload.prefix.infer", "{turns_mean: 1.12, extends: 50%, gap_median: 1min, gap_sigma: 0, window: 2h}"}}, 1);
     assert_true(infer->on && infer->turns_mean == 1.12 && infer->extends_frac == 0.5 && infer->window_s == 7200);
+    assert_true(infer->gap_median_s == 60 && infer->gap_sigma == 0);
     kv_scenario_close(&s);
     expect_error("workload: {trace: " TRACE ", format: mooncake, prefix: {infer: true}}\n",
                  "workload.prefix.infer: belongs to model: sessions; the model here is trace");

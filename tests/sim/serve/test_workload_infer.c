@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sessions drawn for rows that name none. Rows come from a reader made for the test, an array, and from real traces;
- * every choice is checked against a plain walk back through the requests. */
+ * every choice is checked against a plain list that is searched from end to end. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,12 +11,17 @@
 #include <string.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include <gsl/gsl_randist.h>
 
+#include "sim/base/arena.h"
+#include "sim/base/rng.h"
 #include "sim/plug.h"
 #include "sim/serve/workload.h"
 
-#define OPEN_MAX_COUNT 64   /* docs/traces.md: sessions that can be continued */
+#define NEIGHBOURS 64   /* docs/traces.md: sessions looked at on either side of the wanted time */
 #define NS INT64_C(1000000000)
+#define GAP_MEDIAN_S 123.0
+#define GAP_SIGMA 1.92
 
 /* --- rows in memory -------------------------------------------------------------------------------------- */
 
@@ -71,7 +76,8 @@ static struct kv_workload_config fresh(double turns_mean, double extends_frac, d
     row_count = 0;
     return (struct kv_workload_config){
         .reader = &memory, .reader_name = "memory", .rate_scale = 1, .end_s = -1, .prefix = KV_PREFIX_SESSIONS,
-        .infer = {true, turns_mean, extends_frac, window_s}};
+        .infer = {.on = true, .turns_mean = turns_mean, .extends_frac = extends_frac, .window_s = window_s,
+                  .gap_median_s = GAP_MEDIAN_S, .gap_sigma = GAP_SIGMA}};
 }
 
 /* Rows of mixed lengths, with calm hours and bursts of many rows of one instant. */
@@ -92,18 +98,22 @@ static void add_mixed(void)
 
 static struct kv_request request[ROWS_MAX + 1], other[ROWS_MAX + 1];
 static struct kv_workload_stats stats;
+static int64_t used_bytes;   /* by the workload when it was read */
 
 static int64_t read_into(struct kv_request *to, const struct kv_workload_config *config, uint64_t seed)
 {
     struct kv_err err = {0};
     int64_t count = 0;
     int got;
+    int64_t before_bytes = kv_memory_used_bytes();
     struct kv_workload *w = kv_workload_open(config, seed, NULL, 0, &err);
     if (!w) fail_msg("%s: %s", err.where, err.text);
     while ((got = kv_workload_next(w, &to[count], &err)) == 1) assert_true(count++ < ROWS_MAX);
     if (got < 0) fail_msg("%s: %s", err.where, err.text);
     kv_workload_stats(w, &stats);
+    used_bytes = kv_memory_used_bytes() - before_bytes;
     kv_workload_close(w);
+    assert_int_equal(kv_memory_used_bytes(), before_bytes);
     return count;
 }
 
@@ -112,38 +122,82 @@ static int64_t context_of(const struct kv_request *r)
     return (int64_t)r->input_tokens + r->output_tokens;
 }
 
-/* --- the rule, walked back ------------------------------------------------------------------------------- */
+/* --- the rule, on a plain list --------------------------------------------------------------------------- */
 
-static int64_t last_turn[ROWS_MAX + 2];   /* by session number: its last request so far; -1 none */
+static int64_t list[ROWS_MAX];   /* requests that are the last turn of a drawn session, in order; none forgotten */
+static int64_t list_count;
 
-struct found { int64_t sessions, later, extending, forgotten, apart; };
+/* What is drawn for a row; the gap only where it continues. */
+struct draws { bool continues, extends; int64_t gap_ns; };
 
-/* The request that a row would continue: the last turn of the last active of the open sessions whose context is at
- * most that; -1 when there is none. *forgotten: there is one, but it is not among the last 64. */
-static int64_t walk_back(int64_t row, int64_t context_max, int64_t window_ns, bool *forgotten)
+static struct draws draw(const struct kv_infer_config *c, uint64_t seed, int64_t row)
 {
-    int64_t seen = 0;
-    *forgotten = false;
-    for (int64_t j = row - 1; j >= 0 && request[row].arrival_ns - request[j].arrival_ns <= window_ns; j--) {
-        if (request[j].session == 0 || last_turn[request[j].session] != j) continue;
-        if (++seen > OPEN_MAX_COUNT) {
-            *forgotten = true;
-            break;
-        }
-        if (context_of(&request[j]) <= context_max) return j;
-    }
-    return -1;
+    struct kv_rng rng;
+    gsl_rng *r = kv_rng_at(&rng, seed, kv_stream("workload.infer"), (uint64_t)row);
+    struct draws d = {.continues = gsl_rng_uniform(r) < 1 - 1 / c->turns_mean};
+    d.extends = gsl_rng_uniform(r) < c->extends_frac;
+    double gap_s = gsl_ran_lognormal(r, log(c->gap_median_s), c->gap_sigma);
+    d.gap_ns = gap_s < c->window_s ? llround(gap_s * 1e9) : llround(c->window_s * 1e9);
+    return d;
 }
 
-/* Checks every request of a trace without session ids. `always`: every row continues as an extending turn if it can. */
-static struct found check(int64_t count, const struct kv_workload_config *c, bool always)
+/* The place in the list that request i continues: of the 64 open ones next before the wanted time and the 64 next
+ * after it, the closest with at most that context; -1 when there is none. */
+static int64_t search_list(int64_t i, int64_t gap_ns, int64_t context_max, int64_t window_ns)
+{
+    int64_t now_ns = request[i].arrival_ns, wanted_ns = now_ns - gap_ns, after = 0, best = -1, best_ns = INT64_MAX;
+    while (after < list_count && request[list[after]].arrival_ns <= wanted_ns) after++;
+    for (int64_t k = after - 1; k >= 0 && k >= after - NEIGHBOURS; k--) {
+        const struct kv_request *r = &request[list[k]];
+        if (now_ns - r->arrival_ns > window_ns || context_of(r) > context_max) continue;
+        if (wanted_ns - r->arrival_ns >= best_ns) continue;
+        best = k;
+        best_ns = wanted_ns - r->arrival_ns;
+    }
+    for (int64_t k = after; k < list_count && k < after + NEIGHBOURS; k++) {
+        const struct kv_request *r = &request[list[k]];
+        if (now_ns - r->arrival_ns > window_ns || context_of(r) > context_max) continue;
+        if (r->arrival_ns - wanted_ns >= best_ns) continue;
+        best = k;
+        best_ns = r->arrival_ns - wanted_ns;
+    }
+    return best;
+}
+
+static bool any_fits(int64_t i, int64_t context_max, int64_t window_ns)
+{
+    for (int64_t k = 0; k < list_count; k++) {
+        const struct kv_request *r = &request[list[k]];
+        if (request[i].arrival_ns - r->arrival_ns <= window_ns && context_of(r) <= context_max) return true;
+    }
+    return false;
+}
+
+struct found { int64_t sessions, later, extending, too_far, apart; };
+
+/* The gap that each request has to the turn before it, of those from `from_ns` on. */
+static int64_t gap_ns[ROWS_MAX], gap_count, gap_from_ns;
+
+/* Request i is a turn of the session of `before`. */
+static void check_later_turn(int64_t i, int64_t before, bool extends)
+{
+    const struct kv_request *r = &request[i], *b = &request[before];
+    assert_int_equal(r->session, b->session);
+    assert_int_equal(r->turn, b->turn + 1);
+    assert_true(r->prefix.shared_stream == b->prefix.shared_stream);
+    assert_int_equal(r->prefix.own_stream == b->prefix.own_stream, extends);
+    if (extends) assert_true(r->input_tokens >= context_of(b));
+    if (r->arrival_ns >= gap_from_ns) gap_ns[gap_count++] = r->arrival_ns - b->arrival_ns;
+}
+
+/* Checks every request of a trace without session ids, at its own rate. */
+static struct found check(int64_t count, const struct kv_workload_config *c, uint64_t seed)
 {
     struct found found = {0};
     int64_t window_ns = llround(c->infer.window_s * 1e9);
-    for (size_t i = 0; i < sizeof last_turn / sizeof *last_turn; i++) last_turn[i] = -1;
+    list_count = gap_count = 0;
     for (int64_t i = 0; i < count; i++) {
         const struct kv_request *r = &request[i];
-        bool forgotten;
         if (r->session == 0) {   /* failed, or of an API */
             assert_int_equal(r->prefix.known_tokens, 0);
             found.apart++;
@@ -151,25 +205,23 @@ static struct found check(int64_t count, const struct kv_workload_config *c, boo
         }
         assert_int_equal(r->prefix.known_tokens, context_of(r));
         assert_int_equal(r->prefix.shared_tokens, c->system_tokens);
-        if (r->turn == 0) {
+        struct draws d = draw(&c->infer, seed, r->trace_row);
+        int64_t context_max = d.extends ? r->input_tokens : INT64_MAX;
+        int64_t place = d.continues ? search_list(i, d.gap_ns, context_max, window_ns) : -1;
+        if (place < 0) {
             assert_int_equal(r->session, ++found.sessions);
+            assert_int_equal(r->turn, 0);
             for (int64_t j = i - 1; j >= 0 && j > i - 100; j--)
                 assert_true(r->prefix.own_stream != request[j].prefix.own_stream);
-            if (always) assert_int_equal(walk_back(i, r->input_tokens, window_ns, &forgotten), -1);
-            if (always) found.forgotten += forgotten;
+            found.too_far += d.continues && any_fits(i, context_max, window_ns);
         } else {
-            int64_t before = last_turn[r->session];
-            assert_true(before >= 0);
-            const struct kv_request *b = &request[before];
-            assert_int_equal(r->turn, b->turn + 1);
-            assert_true(r->prefix.shared_stream == b->prefix.shared_stream);
-            bool extends = r->prefix.own_stream == b->prefix.own_stream;
-            if (extends) assert_true(r->input_tokens >= context_of(b));
-            assert_int_equal(walk_back(i, extends ? r->input_tokens : INT64_MAX, window_ns, &forgotten), before);
+            check_later_turn(i, list[place], d.extends);
+            list_count--;
+            memmove(&list[place], &list[place + 1], (size_t)(list_count - place) * sizeof *list);
             found.later++;
-            found.extending += extends;
+            found.extending += d.extends;
         }
-        last_turn[r->session] = i;
+        list[list_count++] = i;
     }
     assert_int_equal(stats.sessions, found.sessions);
     assert_int_equal(stats.turns_extending, found.extending);
@@ -185,30 +237,95 @@ static void turns_and_extending_share_are_as_asked(void **unused)
     struct kv_workload_config c = fresh(2.72, 0.73, 1800);
     for (int64_t i = 0; i < ROWS_MAX; i++) add(i * NS, 100 + 2 * i, 1, "");   /* each row can hold any before it */
     assert_int_equal(read_into(request, &c, 1), ROWS_MAX);
-    struct found f = check(ROWS_MAX, &c, false);
+    struct found f = check(ROWS_MAX, &c, 1);
     /* Four standard errors of the shares: sqrt(0.37 * 0.63 / 20,000) and sqrt(0.73 * 0.27 / 12,600). */
     assert_true(fabs((double)f.sessions / ROWS_MAX - 1 / 2.72) < 4 * 0.0034);
     assert_true(fabs((double)f.extending / (double)f.later - 0.73) < 4 * 0.0040);
 }
 
-static void each_choice_is_the_last_active_that_fits(void **unused)
+static int by_value(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* A row a second, each able to hold any before it: where the window lies behind, the session of any gap is there. */
+static void gaps_on_a_dense_stream_follow_the_law(void **unused)
+{
+    (void)unused;
+    struct kv_workload_config c = fresh(2.72, 0.73, 1800);
+    for (int64_t i = 0; i < ROWS_MAX; i++) add(i * NS, 100 + 2 * i, 1, "");
+    read_into(request, &c, 1);
+    gap_from_ns = 1800 * NS;
+    check(ROWS_MAX, &c, 1);
+    gap_from_ns = 0;
+    assert_true(gap_count > 11000);
+    qsort(gap_ns, (size_t)gap_count, sizeof *gap_ns, by_value);
+    double p50_s = 1e-9 * (double)gap_ns[gap_count / 2], p90_s = 1e-9 * (double)gap_ns[gap_count * 9 / 10];
+    /* Four standard errors of the logarithm: 1.92 sqrt(p (1 - p) / 11,000) / (density of the normal law there). */
+    assert_true(fabs(log(p50_s / 123)) < 4 * 0.023);
+    assert_true(fabs(log(p90_s / 1447)) < 4 * 0.031);
+    int64_t cut = 0;   /* the 8.1 % beyond 1,800 s come near the end of the window, none later */
+    while (cut < gap_count && gap_ns[gap_count - 1 - cut] > 1780 * NS) cut++;
+    assert_true(fabs((double)cut / (double)gap_count - 0.081) < 4 * 0.0026);
+    assert_true(gap_ns[gap_count - 1] <= 1800 * NS);
+}
+
+static void each_choice_is_the_closest_that_fits(void **unused)
 {
     (void)unused;
     struct kv_workload_config c = fresh(2.72, 0.73, 60);
     c.system_tokens = 48;
     add_mixed();
     assert_int_equal(read_into(request, &c, 1), ROWS_MAX);
-    struct found f = check(ROWS_MAX, &c, false);
+    struct found f = check(ROWS_MAX, &c, 1);
     assert_int_equal(f.apart, 0);
     assert_true(f.extending > ROWS_MAX / 20 && f.later - f.extending > ROWS_MAX / 20);
     assert_true(f.sessions > ROWS_MAX / 4);
     c.infer.turns_mean = 1e6;
     c.infer.extends_frac = 1;
     c.infer.window_s = 1e6;
-    assert_int_equal(read_into(request, &c, 1), ROWS_MAX);
-    f = check(ROWS_MAX, &c, true);
+    assert_int_equal(read_into(request, &c, 2), ROWS_MAX);
+    f = check(ROWS_MAX, &c, 2);
     assert_int_equal(f.extending, f.later);
-    assert_true(f.forgotten > 0);   /* the 64 were too few at times */
+    assert_true(f.too_far > 0);   /* the 64 were too few at times */
+}
+
+/* Long runs of gaps in the list, in the middle and at either end. */
+static void the_order_holds_whatever_the_law(void **unused)
+{
+    (void)unused;
+    const struct { double turns_mean, extends_frac, window_s, median_s, sigma; } law[] = {
+        {1e6, 0.2, 300, 100, 0},      /* all at one distance */
+        {1e6, 0.2, 300, 100, 10},     /* half at once, half at the end of the window */
+        {1e6, 0, 3000, 1e-9, 0},      /* always the last active */
+        {1.5, 0.5, 3000, 1e9, 0},     /* always the oldest */
+        {1.1, 1, 1e5, 1000, 2},       /* nearly all open */
+    };
+    for (size_t k = 0; k < sizeof law / sizeof *law; k++) {
+        struct kv_workload_config c = fresh(law[k].turns_mean, law[k].extends_frac, law[k].window_s);
+        c.infer.gap_median_s = law[k].median_s;
+        c.infer.gap_sigma = law[k].sigma;
+        add_mixed();
+        assert_int_equal(read_into(request, &c, k), ROWS_MAX);
+        assert_true(check(ROWS_MAX, &c, k).later > ROWS_MAX / 100);
+    }
+}
+
+static void memory_is_that_of_the_window(void **unused)
+{
+    (void)unused;
+    const double turns_mean[] = {1, 2.72, 1e6};
+    for (int k = 0; k < 3; k++) {
+        struct kv_workload_config c = fresh(turns_mean[k], 0.5, 100);
+        read_into(request, &c, 1);
+        int64_t empty_bytes = used_bytes;
+        for (int64_t i = 0; i < ROWS_MAX; i++) add(i * NS, 1000, 10, "");
+        read_into(request, &c, 1);
+        assert_true(stats.sessions > ROWS_MAX / 110 || k == 2);
+        /* 101 sessions at most, as many gaps and 64, twice that by doubling, 48 bytes each */
+        assert_true(used_bytes - empty_bytes <= 2 * (2 * 101 + 64) * 48);
+    }
 }
 
 static void a_session_stays_open_for_the_window(void **unused)
@@ -300,7 +417,8 @@ static void named_sessions_api_rows_and_failed_rows_take_no_part(void **unused)
     assert_int_equal(stats.system_prompt_requests, 1);
     assert_non_null(strstr(stats.assumptions, "2 conversation rows without a session were drawn into 1 sessions"));
     assert_non_null(strstr(stats.assumptions, "1 - 1/1e+06"));
-    assert_non_null(strstr(stats.assumptions, "1e+06 s old, with chance 1 as a turn that extends"));
+    assert_non_null(strstr(stats.assumptions, "at most 1e+06 s old, that closest to a drawn gap (log-normal, median "
+                           "123 s, sigma 1.92, cut to that), with chance 1 as a turn that extends"));
     assert_int_equal(read_into(other, &off, 1), 7);
     for (int i = 0; i < 6; i++)   /* off, those rows are as they were */
         if (i != 1) assert_memory_equal(&request[i].prefix, &other[i].prefix, sizeof other[i].prefix);
@@ -325,6 +443,8 @@ static void the_longest_statement_fits(void **unused)
 {
     (void)unused;
     struct kv_workload_config c = fresh(123456.789, 0.123456, 123456789.5);
+    c.infer.gap_median_s = 123456.789;
+    c.infer.gap_sigma = 1.23456789;
     c.system_tokens = 1 << 24;
     c.system_prompts.count = 1000;
     c.system_prompts.tokens = 1 << 24;
@@ -352,7 +472,7 @@ static void check_trace(const char *format, const char *name, int64_t drawn, int
     c.reader_name = format;
     c.trace = path;
     int64_t count = read_into(request, &c, 1);
-    struct found f = check(count, &c, false);
+    struct found f = check(count, &c, 1);
     assert_int_equal(f.apart, apart);
     assert_int_equal(f.sessions + f.later, drawn);
     assert_true((double)drawn < 2.9 * (double)f.sessions && drawn > f.sessions);
@@ -375,7 +495,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(turns_and_extending_share_are_as_asked),
-        cmocka_unit_test(each_choice_is_the_last_active_that_fits),
+        cmocka_unit_test(gaps_on_a_dense_stream_follow_the_law),
+        cmocka_unit_test(each_choice_is_the_closest_that_fits),
+        cmocka_unit_test(the_order_holds_whatever_the_law),
+        cmocka_unit_test(memory_is_that_of_the_window),
         cmocka_unit_test(a_session_stays_open_for_the_window),
         cmocka_unit_test(a_turn_that_does_not_extend_keeps_the_system_tokens_only),
         cmocka_unit_test(the_draws_of_a_row_are_its_own),
