@@ -48,6 +48,9 @@ struct kv_compute_ops {
     bool (*open)(void *state, const void *params, const struct kv_compute_env *env, struct kv_err *err);
     /* Cost >= 1 unit. Without host overhead, which the engine adds. */
     struct kv_run (*price)(const void *state, const struct kv_batch *batch);
+    /* True when part of the batch lies outside what the model was measured for; NULL: the model is a formula. The
+     * same for all steps of a run. */
+    bool (*outside)(const void *state, const struct kv_batch *batch);
 };
 
 #endif

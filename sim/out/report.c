@@ -239,7 +239,7 @@ const char *kv_results_json(struct kv_results *r, struct kv_arena *arena)
     json_pair(&t, &first, "backlog_slope", json_real(arena, r->view.backlog_slope_per_s));
     json_pair(&t, &first, "waiting_mean", json_real(arena, r->view.waiting_mean));
     json_pair(&t, &first, "running_mean", json_real(arena, r->view.running_mean));
-    json_pair(&t, &first, "extrapolation_share", "0");
+    json_pair(&t, &first, "extrapolation_share", json_real(arena, r->end.extrapolation_share));
     add(&t, ", \"warnings\": [");
     for (size_t i = 0; i < r->warning.count; i++) {
         add(&t, i ? ", " : "");

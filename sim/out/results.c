@@ -217,8 +217,8 @@ static void write_quality(struct kv_results *r)
     kv_h5_real(f, "/quality/waiting_mean", "waiting requests in that window", "1", r->view.waiting_mean);
     kv_h5_real(f, "/quality/running_mean", "running requests in that window", "1", r->view.running_mean);
     kv_h5_real(f, "/quality/extrapolation_share",
-               "share of simulated GPU time priced outside the measured range of a calibration; 0: the compute model "
-               "is a formula, no calibration was used", "1", 0);
+               "share of simulated GPU time priced outside the measured range of a calibration; 0 too where the "
+               "compute model is a formula without one", "1", r->end.extrapolation_share);
     const char *warnings = "";
     for (size_t i = 0; i < r->warning.count; i++) {
         warnings = kv_arena_text(&r->arena, "%s%s\n", warnings, r->warning.at[i]);
@@ -289,6 +289,10 @@ static void collect_warnings(struct kv_results *r)
     if (r->view.saturation == KV_OVERLOADED) {
         kv_vec_push(&r->warning, kv_arena_text(&r->arena, "the queue grew by %.3g requests a second: latencies "
                                                "depend on how long the run was", r->view.backlog_slope_per_s));
+    }
+    if (r->end.extrapolation_share > 0) {
+        kv_vec_push(&r->warning, kv_arena_text(&r->arena, "%.2g %% of the GPU time was priced outside what the profile "
+                                               "measured", 100 * r->end.extrapolation_share));
     }
     if (!r->summary.measured) kv_vec_push(&r->warning, "no request arrived after the warm-up: nothing to sum up");
 }

@@ -12,6 +12,7 @@
 /* What a run leaves behind beside its records: plain data, so that tests need no simulator. */
 struct kv_run_end {
     kv_tick end_tk;
+    double extrapolation_share;      /* of the GPU time, priced outside the range of a calibration */
     struct kv_counters counters;
     struct kv_bins bins;
     const struct kv_workload_stats *workload;

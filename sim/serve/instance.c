@@ -137,7 +137,10 @@ static void end_step(struct kv_instance *n)
 {
     struct kv_counters *counters = &n->serve->counters;
     kv_batch_roll(n, n->run_steps - 1 - n->run_applied);
-    n->run_start += run_cost(n, n->run_steps);
+    kv_cost cost = run_cost(n, n->run_steps);
+    n->run_start += cost;
+    n->priced += cost;
+    if (n->run_outside) n->priced_outside += cost;
     kv_batch_end_step(n);
     for (const struct kv_heap_key *top; (top = kv_heap_top(&n->finishing)) && top->due < n->step;)
         finish(n, (uint32_t)top->order);
@@ -344,7 +347,9 @@ static void start_run(struct kv_instance *n, bool preempted)
 {
     struct kv_batch batch;
     kv_batch_summary(n, &batch);
-    n->run = n->serve->config->compute->price(n->compute, &batch);
+    const struct kv_compute_ops *compute = n->serve->config->compute;
+    n->run = compute->price(n->compute, &batch);
+    n->run_outside = compute->outside && compute->outside(n->compute, &batch);
     n->run.first += n->overhead;
     n->run_applied = 0;
     if (!n->busy) {

@@ -78,9 +78,11 @@ struct kv_instance {
     int32_t step_phase;            /* step mod block_tokens */
     int64_t run_applied, run_steps;   /* boundaries of the run applied; boundaries until the timer */
     struct kv_run run;             /* price, overhead included */
+    bool run_outside;              /* priced outside what the compute model was measured for */
     kv_tick origin_tk;             /* where it stopped being idle */
     kv_cost run_start;             /* exact time since origin_tk at which the run began */
     kv_tick busy_before_tk;        /* ended busy periods */
+    kv_cost priced, priced_outside;   /* of ended runs: all of them, and those priced outside */
     int64_t outstanding_tokens;    /* to be computed until all its requests have ended, as things stand */
 
     /* Memory of a failed look-up: while nothing was registered since, the first waiter is still blocked. */

@@ -263,6 +263,16 @@ kv_tick kv_sim_next_tk(const struct kv_sim *sim)
     return kv_engine_next_tk(sim->serve.engine);
 }
 
+double kv_sim_extrapolation_share(const struct kv_sim *sim)
+{
+    kv_cost priced = 0, outside = 0;
+    for (int32_t i = 0; i < sim->config->instance_count; i++) {
+        priced += sim->instance[i].priced;
+        outside += sim->instance[i].priced_outside;
+    }
+    return priced > 0 ? (double)outside / (double)priced : 0;
+}
+
 uint64_t kv_sim_events(const struct kv_sim *sim)
 {
     return kv_engine_fired(sim->serve.engine);

@@ -46,6 +46,8 @@ void kv_sim_read(struct kv_sim *sim, struct kv_sim_state *state);
  * semantics A.4). Leaves `counters` alone. */
 void kv_sim_peek(struct kv_sim *sim, int32_t instance, kv_tick at_tk, struct kv_sim_state *state);
 kv_tick kv_sim_next_tk(const struct kv_sim *sim);   /* KV_TICK_NEVER when nothing is pending */
+/* Share of the time of all ended runs that the compute model priced outside what it was measured for. */
+double kv_sim_extrapolation_share(const struct kv_sim *sim);
 
 /* After kv_sim_finish: the time series, NULL when none was asked for. */
 int32_t kv_sim_bin_count(const struct kv_sim *sim);
