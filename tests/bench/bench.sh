@@ -15,7 +15,6 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 median() { sort -g | awk '{ v[NR] = $1 } END { print (NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2) }'; }
-field() { grep -o "\"$1\": *[0-9.e+]*" "$2" | tail -1 | sed 's/.*: *//'; }   # the host figures come last
 
 # CPU seconds of a pipeline.
 cpu() { local TIMEFORMAT='%U %S'; { time bash -c "$1" >/dev/null 2>&1; } 2>&1 | awk '{ print $1 + $2 }'; }
@@ -29,11 +28,12 @@ instructions() {
 bench() {   # name trace requests goal
     local name=$1 trace=$2 requests=$3 goal=$4 run seconds peak base ratio="-" per_request="-" many
     for ((run = 0; run < RUNS; run++)); do
-        "$KVSIM" run "configs/bench/$name.yaml" --set "workload.trace=$trace" --json --progress none \
-            >"$work/$name.$run.json" 2>"$work/err" || { cat "$work/err"; exit 1; }
+        cpu "'$KVSIM' run 'configs/bench/$name.yaml' --set 'workload.trace=$trace' --progress none 2>'$work/err.$run'" \
+            >>"$work/$name.cpu"
+        grep -q ' MiB peak' "$work/err.$run" || { cat "$work/err.$run"; exit 1; }
     done
-    seconds=$(for ((run = 0; run < RUNS; run++)); do field cpu_s "$work/$name.$run.json"; done | median)
-    peak=$(for ((run = 0; run < RUNS; run++)); do field peak_memory_bytes "$work/$name.$run.json"; done | median)
+    seconds=$(median <"$work/$name.cpu")
+    peak=$(sed -n 's/.* \([0-9.]*\) MiB peak.*/\1/p' "$work"/err.* | median)
     base=$(for run in 1 2 3 4 5; do cpu "gzip -dc '$trace' | wc -l"; done | median)
     ratio=$(awk "BEGIN { if ($base > 0.02) printf \"%.1f\", $seconds / $base; else print \"-\" }")
     if [ "$CALLGRIND" = 1 ] && command -v valgrind >/dev/null; then
@@ -42,7 +42,7 @@ bench() {   # name trace requests goal
                         / (many - many / 3) ))
     fi
     awk "BEGIN { printf \"%-18s %9d %9.3f %-14s %8.0f %12.0f %10s %13s\n\", \"$name\", $requests, $seconds, \"$goal\",
-                 $peak / 1e6, $requests / $seconds, \"$ratio\", \"$per_request\" }"
+                 $peak * 1.048576, $requests / $seconds, \"$ratio\", \"$per_request\" }"
 }
 
 printf '%-18s %9s %9s %-14s %8s %12s %10s %13s\n' scenario requests 'CPU s' goal 'peak MB' 'requests/s' \
