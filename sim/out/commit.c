@@ -13,7 +13,8 @@ bool kv_results_commit(struct kv_results *r, struct kv_sim *sim, const struct kv
     struct kv_sim_state state;
     kv_sim_read(sim, &state);
     struct kv_run_end end = {
-        .end_tk = kv_sim_now(sim), .extrapolation_share = kv_sim_extrapolation_share(sim), .counters = state.counters, .workload = workload, .status = status,
+        .end_tk = kv_sim_now(sim), .extrapolation_share = kv_sim_extrapolation_share(sim),
+        .counters = state.counters, .workload = workload, .status = status,
         .bins = {sim, kv_sim_bin_count(sim), r->info.scenario->sim.instance_count, read_bin},
     };
     return kv_results_end(r, &end, err);
