@@ -12,8 +12,8 @@ B := build/$(FLAVOUR)
 PREFIX ?= /usr/local
 CC := gcc
 PKGS := gsl yaml-0.1 zlib hdf5 libcrypto
-# Not needed, but writes results several times faster than zlib where it is.
-ISAL := $(shell pkg-config --exists libisal 2>/dev/null && echo libisal)
+# Not needed, but several times faster than zlib where it is. The sanitizer build does without, so both are tested.
+ISAL := $(if $(filter san,$(FLAVOUR)),,$(shell pkg-config --exists libisal 2>/dev/null && echo libisal))
 PKG_FOUND := $(shell pkg-config --exists $(PKGS) 2>/dev/null && echo yes)
 CFLAGS_release := -O2
 CFLAGS_debug := -O0

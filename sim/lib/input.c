@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-#include <zlib.h>
+
+#include "sim/lib/inflate.h"
 
 #define RAW_BYTES ((size_t)64 << 10)
 #define CHUNK_BYTES ((size_t)256 << 10)
@@ -15,7 +16,7 @@
 #define EMPTY_MEMBERS_MAX 1000
 
 struct kv_gunzip {
-    z_stream z;
+    struct kv_inflate z;
     unsigned char raw[RAW_BYTES];
     bool between;               /* the last member is complete, none has begun */
     bool damaged;               /* found behind text that is still to be handed out */
@@ -91,7 +92,7 @@ bool kv_input_open(struct kv_input *in, const char *path, bool digest, struct kv
 void kv_input_close(struct kv_input *in)
 {
     if (in->gunzip) {
-        inflateEnd(&in->gunzip->z);
+        kv_inflate_close(&in->gunzip->z);
         kv_mem_give(in->gunzip, sizeof *in->gunzip);
     }
     if (in->sha) {
@@ -142,17 +143,17 @@ static int next_member(struct kv_input *in, struct kv_err *err)
 {
     struct kv_gunzip *g = in->gunzip;
     for (;;) {
-        while (g->z.avail_in && g->z.next_in[0] == 0) g->z.next_in++, g->z.avail_in--;
-        if (g->z.avail_in) break;
+        while (g->z.in_bytes && g->z.in[0] == 0) g->z.in++, g->z.in_bytes--;
+        if (g->z.in_bytes) break;
         int64_t got = read_file(in, g->raw, sizeof g->raw, err);
         if (got <= 0) return (int)got;
-        g->z.next_in = g->raw;
-        g->z.avail_in = (uInt)got;
+        g->z.in = g->raw;
+        g->z.in_bytes = (size_t)got;
     }
-    if (g->z.next_in[0] != 0x1f) return stop(in, err, "the gzip data is followed by something else");
+    if (g->z.in[0] != 0x1f) return stop(in, err, "the gzip data is followed by something else");
     if (g->member_bytes) g->empty_members = 0;
     else if (++g->empty_members > EMPTY_MEMBERS_MAX) return stop(in, err, "gzip members without content go on and on");
-    inflateReset(&g->z);
+    kv_inflate_next_member(&g->z);
     g->between = false;
     g->member_bytes = 0;
     return 1;
@@ -168,19 +169,19 @@ static int inflate_chunk(struct kv_input *in, struct kv_err *err)
             int more = next_member(in, err);
             if (more <= 0) return more;
         }
-        if (g->z.avail_in == 0) {
+        if (g->z.in_bytes == 0) {
             int64_t got = read_file(in, g->raw, sizeof g->raw, err);
             if (got < 0) return -1;
             if (got == 0) return stop(in, err, "the gzip data ends in the middle: the file is truncated");
-            g->z.next_in = g->raw;
-            g->z.avail_in = (uInt)got;
+            g->z.in = g->raw;
+            g->z.in_bytes = (size_t)got;
         }
-        g->z.next_out = (unsigned char *)in->text + in->end;
-        g->z.avail_out = (uInt)CHUNK_BYTES;
-        int result = inflate(&g->z, Z_NO_FLUSH);
-        size_t made = CHUNK_BYTES - g->z.avail_out;
-        if (result == Z_STREAM_END) g->between = true;
-        else if (result != Z_OK && result != Z_BUF_ERROR) g->damaged = true;
+        g->z.out = (unsigned char *)in->text + in->end;
+        g->z.out_room = CHUNK_BYTES;
+        enum kv_inflate_result result = kv_inflate_step(&g->z);
+        size_t made = CHUNK_BYTES - g->z.out_room;
+        if (result == KV_INFLATE_END) g->between = true;
+        else if (result == KV_INFLATE_DAMAGED) g->damaged = true;
         in->end += made;
         g->member_bytes += made;
         if (made) return 1;
@@ -204,10 +205,10 @@ static int first_chunk(struct kv_input *in, struct kv_err *err)
         return count > 0;
     }
     struct kv_gunzip *g = in->gunzip = kv_mem_take(sizeof *g);
-    if (inflateInit2(&g->z, 15 + 16) != Z_OK) return stop(in, err, "zlib cannot be started");
+    if (!kv_inflate_open(&g->z)) return stop(in, err, "decompression cannot be started: out of memory");
     memcpy(g->raw, raw, count);
-    g->z.next_in = g->raw;
-    g->z.avail_in = (uInt)count;
+    g->z.in = g->raw;
+    g->z.in_bytes = count;
     return inflate_chunk(in, err);
 }
 

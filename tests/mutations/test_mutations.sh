@@ -15,6 +15,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 pkgs="gsl yaml-0.1 zlib hdf5 libcrypto"
+! pkg-config --exists libisal || pkgs="$pkgs libisal"
 cflags="-std=c17 -D_POSIX_C_SOURCE=200809L -O1 -ffp-contract=off -I. -I$build $(pkg-config --cflags $pkgs)"
 libs="-lcmocka $(pkg-config --libs $pkgs) -lhdf5_hl -lm"
 [ "${FLAVOUR:-release}" != san ] || cflags="$cflags -fsanitize=address,undefined -fno-sanitize-recover=all"
