@@ -109,11 +109,15 @@ tidy: $(call obj,$(CLI_SRC) $(LIB_SRC) $(TEST_LIB_SRC)) $(addsuffix .o,$(TEST_BI
 	@tests/tidy/tidy.sh $(B)
 bench: kvsim                ## CPU time, memory and instruction counts of configs/bench
 	@tests/bench/bench.sh
+.PHONY: fidelity
+fidelity: kvsim             ## compare with real vLLM runs (needs ../shared); fails while a figure is past its bar
+	@tests/fidelity/fidelity.sh
 install: kvsim              ## install under PREFIX (/usr/local)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 kvsim $(DESTDIR)$(PREFIX)/bin
 	./kvsim man > $(DESTDIR)$(PREFIX)/share/man/man1/kvsim.1
-	for f in models/data/*.yaml models/gpus/*.yaml configs/*.yaml traces/sample/* analysis/*.py; do \
+	for f in models/data/*.yaml models/gpus/*.yaml models/profiles/*/* configs/*.yaml traces/sample/* \
+	    analysis/*.py; do \
 	    install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/kvsim/$$f || exit 1; done
 clean:                      ## remove what make built
 	rm -rf build kvsim results.h5 results.svg

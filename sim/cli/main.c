@@ -20,6 +20,8 @@ static const struct kv_command *const commands[] = {
     &kv_command_trace_convert,
     &kv_command_trace_gen,
     &kv_command_trace_head,
+    &kv_command_calib_import,
+    &kv_command_calib_info,
     &kv_command_version,
     &kv_command_help,
     &kv_command_man,

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Models and GPUs as data files: models/data/NAME.yaml and models/gpus/NAME.yaml, flat maps whose keys are the fields
  * of struct kv_model_shape and struct kv_gpu_spec with typed units, plus `source` and `aliases`.
- *
- * The folder `models` is looked for in $KVSIM_DATA, else in the folder of the program and those above it, each also as
- * `share/kvsim` (installed: PREFIX/bin/kvsim and PREFIX/share/kvsim). */
+ * They are found by sim/conf/data.h. */
 #ifndef KV_SCENARIO_SHAPES_H
 #define KV_SCENARIO_SHAPES_H
 
+#include "sim/conf/data.h"
 #include "sim/conf/diag.h"
 #include "sim/iface/model.h"
 
@@ -21,8 +20,5 @@ struct kv_shape_entry { const char *name, *path, *source, *aliases /* "a, b"; ""
 /* All that ship, by name. Returns how many; notes problems. */
 int32_t kv_model_list(struct kv_arena *arena, const struct kv_shape_entry **entries, struct kv_diag *diag);
 int32_t kv_gpu_list(struct kv_arena *arena, const struct kv_shape_entry **entries, struct kv_diag *diag);
-
-/* The data folder that holds `models`; NULL when none is found. */
-const char *kv_data_folder(struct kv_arena *arena);
 
 #endif

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kvsim calib: profiles of GPUs, from other people's measurements. */
+#include <stdio.h>
+#include <string.h>
+
+#include "sim/cli/calib.h"
+#include "sim/cli/cli.h"
+#include "sim/conf/bind.h"
+#include "sim/scenario/shapes.h"
+
+/* ---- what both print ---- */
+
+static void print_profile(const struct kv_profile *p)
+{
+    const struct kv_profile_errors *e = &p->holdout;
+    const struct {
+        const char *name;
+        const struct kv_knots *knots;
+        const char *rows, *columns;
+        double error;
+    } line[] = {
+        {"dense", &p->layer, "tokens of a step", NULL, e->dense},
+        {"head", &p->head, "sequences", NULL, e->head},
+        {"prefill", &p->prefill, "new tokens", "cached", e->prefill},
+        {"decode", &p->decode, "sequences", "KV tokens", e->decode},
+        {"mixed", &p->mixed, "sequences", "KV tokens", e->mixed},
+        {"shares", &p->longest_decode, "sequences", NULL, e->shares},
+    };
+    kv_print("%s on %s, tp %lld, %s; %s, %s\n", p->model, p->gpu, (long long)p->tp, p->dtype, p->engine, p->mode);
+    kv_print("measured %s; %s, %s, licence %s\n\n", p->measured, p->source, p->commit, p->licence);
+    kv_print("%-8s %7s %11s  %s\n", "table", "knots", "hold-out", "measured up to");
+    for (size_t i = 0; i < sizeof line / sizeof *line; i++) {
+        const struct kv_knots *k = line[i].knots;
+        kv_print("%-8s %7d %9.2f %%  %lld %s", line[i].name, k->rows * k->columns, 100 * line[i].error,
+                 (long long)k->x[k->rows - 1], line[i].rows);
+        if (k->y) kv_print(", %lld %s", (long long)k->y[k->columns - 1], line[i].columns);
+        kv_print("\n");
+    }
+    kv_print("\nhold-out: mean |error| over %.0f %% of the measured points, left out of a fit\n",
+             (double)p->holdout_permille / 10);
+}
+
+/* ---- import ---- */
+
+static const char *flag_text(const struct kv_args *args, const char *flag, const char *preset)
+{
+    const struct kv_flag_value *value = kv_args_get(args, flag);
+    return value ? value->text : preset;
+}
+
+/* A text of meta.yaml, which lies above the folder of the tables; NULL when there is none. */
+static const char *meta_text(struct kv_yaml *meta, const char *key)
+{
+    const struct kv_yaml *node = meta ? kv_yaml_get(meta, key) : NULL;
+    return node && node->kind == KV_YAML_SCALAR && *node->text ? node->text : NULL;
+}
+
+/* What was measured: flags before meta.yaml. */
+static bool describe(struct kv_args *args, struct kv_profile *p, struct kv_model_shape *model, struct kv_diag *diag)
+{
+    struct kv_arena *arena = &args->arena;
+    const char *folder = args->arg[1], *path = kv_arena_text(arena, "%s/../meta.yaml", folder), *text;
+    size_t length;
+    struct kv_yaml *meta = kv_yaml_read(arena, path, &text, &length, diag)
+                           ? kv_yaml_parse(arena, path, text, length, diag) : NULL;
+    const char *gpu = flag_text(args, "gpu", meta_text(meta, "hardware"));
+    const char *name = flag_text(args, "model", meta_text(meta, "model"));
+    const struct kv_pos at = {.file = path};
+    if (!meta) return false;
+    if (!gpu || !name)
+        return kv_diag_add(diag, KV_ERROR, at, NULL, "neither the file nor a flag says the %s", gpu ? "model" : "GPU");
+    struct kv_gpu_spec spec;
+    if (!kv_gpu_load(arena, gpu, "", at, &spec, diag) || !kv_model_load(arena, name, "", at, model, diag)) return false;
+    const struct kv_flag_value *tp = kv_args_get(args, "tp");
+    const char *vllm = meta_text(meta, "vllm_version"), *when = meta_text(meta, "profiled_at");
+    *p = (struct kv_profile){
+        .gpu = spec.name, .model = model->name, .dtype = "bf16", .tp = tp ? tp->number : 1,
+        .engine = kv_arena_text(arena, "vLLM %s", vllm ? vllm : "of unknown version"),
+        .mode = "kernels of one layer, eager mode, dummy weights",
+        .measured = when ? kv_arena_text(arena, "%.10s", when) : "at an unknown date",
+        .source = flag_text(args, "source", "unknown"), .commit = flag_text(args, "commit", "unknown"),
+        .licence = flag_text(args, "licence", "unknown"),
+    };
+    return true;
+}
+
+static int import(struct kv_args *args)
+{
+    struct kv_err err = {0};
+    struct kv_diag diag = {0};
+    struct kv_profile profile;
+    struct kv_model_shape model;
+    const char *out = flag_text(args, "output", NULL);
+    const struct kv_flag_value *seed = kv_args_get(args, "seed");
+    struct kv_holdout holdout = {200, seed ? (uint64_t)seed->number : 1};
+    if (strcmp(args->arg[0], "vllm-layers") != 0)
+        return kv_fail(&err, KV_EUSAGE, "calib import", "'%s' is not a form that can be imported; vllm-layers is",
+                       args->arg[0]), kv_cli_fail(&err);
+    if (!out) return kv_fail(&err, KV_EUSAGE, "calib import", "-o PROFILE is missing"), kv_cli_fail(&err);
+    bool described = describe(args, &profile, &model, &diag);
+    if (!described) kv_cli_fail_diag(&diag, KV_ECONFIG, false);
+    kv_diag_close(&diag);
+    if (!described) return KV_ECONFIG;
+    if (profile.tp > 1)
+        return kv_fail(&err, KV_ECALIB, args->arg[1], "tp %lld: these tables have no communication between GPUs, so "
+                       "only tp 1 makes a profile", (long long)profile.tp), kv_cli_fail(&err);
+    if (!kv_calib_vllm_layers(&args->arena, args->arg[1], &model, &holdout, &profile, &err)) return kv_cli_fail(&err);
+    profile.holdout_permille = holdout.permille;
+    profile.holdout_seed = (int64_t)holdout.seed;
+    if (!kv_profile_write(&args->arena, out, &profile, &err)) return kv_cli_fail(&err);
+    print_profile(&profile);
+    return KV_OK;
+}
+
+static const struct kv_flag import_flags[] = {
+    { "output", 'o', KV_FLAG_TEXT, "PROFILE", "folder to write" },
+    { "gpu", 0, KV_FLAG_TEXT, "NAME", "name of the GPU; default: as meta.yaml says" },
+    { "model", 0, KV_FLAG_TEXT, "NAME", "name of the model; default: as meta.yaml says" },
+    { "tp", 0, KV_FLAG_COUNT, "N", "tensor-parallel GPUs of the tables (1)" },
+    { "source", 0, KV_FLAG_TEXT, "TEXT", "where the tables come from, for profile.yaml" },
+    { "commit", 0, KV_FLAG_TEXT, "TEXT", "their version" },
+    { "licence", 0, KV_FLAG_TEXT, "TEXT", "their licence" },
+    { "seed", 0, KV_FLAG_COUNT, "N", "which points are held out (1)" },
+    { NULL, 0, KV_FLAG_SWITCH, NULL, NULL },
+};
+
+const struct kv_command kv_command_calib_import = {
+    .name = "calib import", .usage = "vllm-layers DIR -o PROFILE",
+    .help = "make a GPU profile from other people's measurements",
+    .details =
+        "vllm-layers: DIR holds dense, per_sequence, attention, skew and (mixtures of experts) moe tables as\n"
+        "LLMServingSim's profiler takes them inside vLLM, plain or gzip; meta.yaml lies above it. The fit is made\n"
+        "without a fifth of the points, scored on them, and made again with all.\n",
+    .flags = import_flags, .arg_min = 2, .arg_max = 2, .run = import,
+};
+
+/* ---- info ---- */
+
+static int info(struct kv_args *args)
+{
+    struct kv_err err = {0};
+    struct kv_profile profile;
+    const char *name = args->arg[0], *data = kv_data_folder(&args->arena);
+    const char *folder = strchr(name, '/') ? name
+                         : kv_arena_text(&args->arena, "%s/models/profiles/%s", data ? data : ".", name);
+    if (!kv_profile_read(&args->arena, folder, &profile, &err)) return kv_cli_fail(&err);
+    print_profile(&profile);
+    return KV_OK;
+}
+
+const struct kv_command kv_command_calib_info = {
+    .name = "calib info", .usage = "PROFILE",
+    .help = "what a GPU profile was measured on, how far it reaches and how well it fits",
+    .details = "PROFILE: a folder of models/profiles, or a path with a slash.\n",
+    .arg_min = 1, .arg_max = 1, .run = info,
+};

@@ -1,0 +1,56 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Runs configs/fidelity/*.yaml and compares them request by request with the real vLLM runs they stand for, as
+# groundtruth/README.md says (arrival anchor), beside LLMServingSim's errors on the same runs. Exit code 0 only when
+# every figure is within its bar: 3 %, 5 % for the median TTFT. No parameter of the configurations comes from a run.
+#   tests/fidelity/fidelity.sh       KVSIM, KVSIM_SHARED, PYTHON from the environment
+set -u
+cd "$(dirname "$0")/../.."
+export LC_ALL=C
+KVSIM=${KVSIM:-./kvsim} PYTHON=${PYTHON:-python3}
+truth=${KVSIM_SHARED:-../shared}/groundtruth
+[ -d "$truth" ] || { echo "SKIP: $truth is absent"; exit 77; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=0
+for config in configs/fidelity/*.yaml; do
+    case $(basename "$config" .yaml) in
+        rtx-pro-6000_llama-3.1-8b) run=RTXPRO6000/Llama-3.1-8B trace=sharegpt-llama-3.1-8b-300 ;;
+        *) echo "FAIL: $config: this script does not know its run"; failed=1; continue ;;
+    esac
+    "$KVSIM" run "$config" --set workload.trace="$truth/e2e/workloads/$trace.jsonl.gz" -o "$work/r.h5" --force \
+        >/dev/null 2>"$work/err" && "$KVSIM" export "$work/r.h5" csv requests >"$work/r.csv" 2>>"$work/err" ||
+        { cat "$work/err"; failed=1; continue; }
+    "$PYTHON" "$truth/compare_requests.py" --real "$truth/e2e/vllm-0.19/$run/requests.jsonl" --sim "$work/r.csv" \
+        --anchor arrival --json "$work/kvsim.json" >/dev/null || { failed=1; continue; }
+    "$PYTHON" "$truth/compare_requests.py" --real "$truth/e2e/vllm-0.19/$run/requests.jsonl" --anchor arrival \
+        --sim "$truth/e2e/vllm-0.19/$run/llmservingsim_sim.csv" --sim-format llmservingsim --json "$work/other.json" \
+        >/dev/null || { failed=1; continue; }
+    echo "$run: errors in %, arrival anchor"
+    tail -1 "$work/err"
+    "$PYTHON" - "$work/kvsim.json" "$work/other.json" <<'EOF' || failed=1
+import json, sys
+ours, theirs = (json.load(open(path)) for path in sys.argv[1:3])
+print("%-22s %12s %12s %8s %14s %6s" % ("figure", "measured", "kvsim", "error", "LLMServingSim", "bar"))
+bad = 0
+def line(name, real, sim, error, other, bar):
+    global bad
+    verdict = "" if abs(error) <= bar else "  past it"
+    bad += bool(verdict)
+    print("%-22s %12.1f %12.1f %+8.2f %+14.2f %6.0f%s" % (name, real, sim, error, other, bar, verdict))
+for m in ("ttft", "tpot", "e2e"):
+    for stat in ("mean", "p50", "p90", "p99"):
+        a, b = ours[m][stat], theirs[m][stat]
+        bar = 5 if (m, stat) == ("ttft", "p50") else 3
+        line("%s %s, ms" % (m, stat), a["real_s"] * 1e3, a["sim_s"] * 1e3, a["err_pct"], b["err_pct"], bar)
+for m in ("ttft", "tpot", "e2e"):
+    print("%-22s %12s %12s %+8.2f %+14.2f %6d%s" % (m + " WAPE", "", "", ours[m]["wape"], theirs[m]["wape"], 3,
+                                                    "" if ours[m]["wape"] <= 3 else "  past it"))
+    bad += ours[m]["wape"] > 3
+a, b = ours["throughput"], theirs["throughput"]
+line("output tokens/s", a["real_out_tok_s"], a["sim_out_tok_s"], a["err_pct"], b["err_pct"], 3)
+print("%d figures past their bar" % bad if bad else "all figures within their bars")
+sys.exit(1 if bad else 0)
+EOF
+done
+exit $failed
