@@ -111,7 +111,7 @@ bench: kvsim                ## CPU time, memory and instruction counts of config
 	@tests/bench/bench.sh
 .PHONY: fidelity
 fidelity: kvsim             ## compare with real vLLM runs (needs ../shared); fails while a figure is past its bar
-	@tests/fidelity/fidelity.sh
+	@tests/fidelity/fidelity.sh || [ $$? = 77 ]
 install: kvsim              ## install under PREFIX (/usr/local)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 kvsim $(DESTDIR)$(PREFIX)/bin

@@ -3,7 +3,8 @@
  *
  * The first columns are the axes, the others values: `NAME_us` a time in microseconds (exact to the ns),
  * `NAME_permille` a share in thousandths. Rows are sorted by the axes, without gaps in the grid. Inside the knots
- * values are interpolated linearly; below the first knot of an axis they stay, past the last they are the reader's affair. */
+ * values are interpolated linearly; below the first knot of an axis they stay, past the last they are the reader's
+ * affair. */
 #ifndef KV_LIB_KNOTS_H
 #define KV_LIB_KNOTS_H
 
