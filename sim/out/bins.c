@@ -13,8 +13,8 @@ const char *const kv_saturation_names[KV_SATURATION_COUNT] = {"STABLE", "BACKLOG
     X(int64_t, KV_I64, time, b->start_tk, "s", true, "start of the bin") \
     X(int64_t, KV_I64, time_end, b->end_tk, "s", true, "end of the bin") \
     X(int64_t, KV_I64, samples, b->samples, "1", false, "readings behind the gauges of the bin") \
-    X(double, KV_F64, waiting, gauge(b, b->waiting), "1", false, "waiting requests, mean") \
-    X(double, KV_F64, running, gauge(b, b->running), "1", false, "running requests, mean") \
+    X(double, KV_F64, queue_depth, gauge(b, b->waiting), "1", false, "waiting requests, mean") \
+    X(double, KV_F64, running_seqs, gauge(b, b->running), "1", false, "running requests, mean") \
     X(double, KV_F64, active_blocks, gauge(b, b->active_blocks), "1", false, "KV blocks in use, mean") \
     X(double, KV_F64, inactive_blocks, gauge(b, b->inactive_blocks), "1", false, "cached, evictable KV blocks, mean") \
     X(double, KV_F64, free_blocks, gauge(b, b->free_blocks), "1", false, "free KV blocks, mean") \
@@ -23,6 +23,7 @@ const char *const kv_saturation_names[KV_SATURATION_COUNT] = {"STABLE", "BACKLOG
     X(int64_t, KV_I64, rejected, b->grown.rejected, "1", false, "requests rejected") \
     X(int64_t, KV_I64, failed, b->grown.failed, "1", false, "failed rows of the trace") \
     X(int64_t, KV_I64, steps, b->grown.steps, "1", false, "engine steps") \
+    X(double, KV_F64, batch_tokens, batch_tokens(b), "token", false, "tokens computed in a step, mean") \
     X(int64_t, KV_I64, prefill_tokens, b->grown.prefill_tokens, "token", false, "prompt tokens computed") \
     X(int64_t, KV_I64, decode_tokens, b->grown.decode_tokens, "token", false, "tokens computed one by one") \
     X(double, KV_F64, prefill_tokens_per_s, rate(b, b->grown.prefill_tokens), "token/s", false, \
@@ -30,19 +31,17 @@ const char *const kv_saturation_names[KV_SATURATION_COUNT] = {"STABLE", "BACKLOG
     X(double, KV_F64, decode_tokens_per_s, rate(b, b->grown.decode_tokens), "token/s", false, \
       "tokens computed one by one a second") \
     X(int64_t, KV_I64, prompt_tokens, b->grown.prompt_tokens, "token", false, "prompt tokens of admitted requests") \
-    X(int64_t, KV_I64, hit_tokens, b->grown.hit_tokens, "token", false, "of these, found in the cache") \
     X(int64_t, KV_I64, recomputed_tokens, b->grown.recomputed_tokens, "token", false, \
       "tokens computed again after preemptions") \
     X(int64_t, KV_I64, preemptions, b->grown.preemptions, "1", false, "preemptions") \
     X(int64_t, KV_I64, blocks_allocated, b->grown.blocks_allocated, "1", false, "KV blocks taken") \
-    X(int64_t, KV_I64, blocks_freed, b->grown.blocks_freed, "1", false, "KV blocks that lost their last reference") \
-    X(int64_t, KV_I64, blocks_evicted, b->grown.blocks_evicted, "1", false, "cached KV blocks evicted")
+    X(int64_t, KV_I64, blocks_freed, b->grown.blocks_freed, "1", false, "KV blocks that lost their last reference")
 
 enum column {
 #define X(ctype, ftype, name, value, units, ticks, meaning) COLUMN_##name,
     COLUMNS(X)
 #undef X
-    COLUMN_gpu_util, COLUMN_COUNT
+    COLUMN_gpu_util, COLUMN_tier_occupancy, COLUMN_tier_hits_tokens, COLUMN_tier_evictions, COLUMN_COUNT
 };
 
 static double gauge(const struct kv_bin *b, double sum)
@@ -55,16 +54,44 @@ static double rate(const struct kv_bin *b, int64_t grown)
     return b->end_tk > b->start_tk ? (double)grown / kv_tick_to_s(b->end_tk - b->start_tk) : (double)NAN;
 }
 
+/* A bin without steps has no batch. */
+static double batch_tokens(const struct kv_bin *b)
+{
+    double tokens = (double)(b->grown.prefill_tokens + b->grown.decode_tokens);
+    return b->grown.steps ? tokens / (double)b->grown.steps : (double)NAN;
+}
+
+static double occupancy(const struct kv_bin *b)
+{
+    double held = b->active_blocks + b->inactive_blocks, blocks = held + b->free_blocks;
+    return blocks > 0 ? held / blocks : (double)NAN;
+}
+
 /* ---- writing ---- */
 
 struct writer {
     const struct kv_bins *bins;
+    int32_t tier_count;
     struct kv_h5_column *column[COLUMN_COUNT];
     char *at[COLUMN_COUNT];
     size_t row_bytes[COLUMN_COUNT];
     int32_t chunk_rows;
     kv_tick *busy_tk;    /* of each instance at the end of the bin before */
 };
+
+/* The bins know the first tier alone: only it has a pool of its own so far. */
+static void put_tiers(struct writer *w, const struct kv_bin *b, int32_t row)
+{
+    ptrdiff_t at = (ptrdiff_t)row * w->tier_count;
+    double *share = (double *)(void *)w->at[COLUMN_tier_occupancy] + at;
+    int64_t *hits_tokens = (int64_t *)(void *)w->at[COLUMN_tier_hits_tokens] + at;
+    int64_t *evictions = (int64_t *)(void *)w->at[COLUMN_tier_evictions] + at;
+    for (int32_t i = 0; i < w->tier_count; i++) {
+        share[i] = i ? (double)NAN : occupancy(b);
+        hits_tokens[i] = i ? 0 : b->grown.hit_tokens;
+        evictions[i] = i ? 0 : b->grown.blocks_evicted;
+    }
+}
 
 static void put_bin(struct writer *w, const struct kv_bin *b, int32_t row)
 {
@@ -77,6 +104,7 @@ static void put_bin(struct writer *w, const struct kv_bin *b, int32_t row)
         util[i] = span_tk > 0 ? (double)(b->busy_tk[i] - w->busy_tk[i]) / span_tk : (double)NAN;
         w->busy_tk[i] = b->busy_tk[i];
     }
+    put_tiers(w, b, row);
 }
 
 static void write_bins(struct writer *w)
@@ -107,7 +135,7 @@ static void write_instances(struct kv_h5 *f, int32_t count)
     kv_h5_scale(f, spec.path, "instance");
 }
 
-void kv_bins_write(struct kv_h5 *f, const struct kv_bins *bins)
+void kv_bins_write(struct kv_h5 *f, const struct kv_bins *bins, const char *const *tier, int32_t tier_count)
 {
     if (!bins->count) return;
     kv_h5_group(f, "/timeseries");
@@ -120,17 +148,26 @@ void kv_bins_write(struct kv_h5 *f, const struct kv_bins *bins)
 #undef X
         {.path = "/timeseries/gpu_util", .long_name = "share of the bin that an instance was busy", .units = "1",
          .type = KV_F64, .fills = true, .width = bins->instance_count, .chunk_rows = chunk_rows},
+        {.path = "/timeseries/tier_occupancy", .long_name = "blocks of the tier in use or cached, of all, mean",
+         .units = "1", .type = KV_F64, .fills = true, .width = tier_count, .chunk_rows = chunk_rows},
+        {.path = "/timeseries/tier_hits_tokens", .long_name = "prompt tokens of admitted requests found in the tier",
+         .units = "token", .type = KV_I64, .width = tier_count, .chunk_rows = chunk_rows},
+        {.path = "/timeseries/tier_evictions", .long_name = "cached KV blocks evicted from the tier", .units = "1",
+         .type = KV_I64, .width = tier_count, .chunk_rows = chunk_rows},
     };
-    struct writer w = {.bins = bins, .chunk_rows = chunk_rows};
+    struct writer w = {.bins = bins, .tier_count = tier_count, .chunk_rows = chunk_rows};
     for (int32_t i = 0; i < COLUMN_COUNT; i++) {
         w.column[i] = kv_h5_column_open(f, &spec[i]);
         w.row_bytes[i] = kv_h5_type_bytes(spec[i].type) * (size_t)(spec[i].width ? spec[i].width : 1);
         w.at[i] = kv_mem_take(w.row_bytes[i] * (size_t)chunk_rows);
     }
     write_instances(f, bins->instance_count);
+    kv_h5_texts(f, "/timeseries/tier", "tiers, from the fastest", tier, tier_count);
+    kv_h5_scale(f, "/timeseries/tier", "tier");
     kv_h5_scale(f, "/timeseries/time", "time");
     for (int32_t i = COLUMN_time + 1; i < COLUMN_COUNT; i++) kv_h5_attach(f, spec[i].path, "/timeseries/time", 0);
     kv_h5_attach(f, "/timeseries/gpu_util", "/timeseries/instance", 1);
+    for (int32_t i = COLUMN_tier_occupancy; i < COLUMN_COUNT; i++) kv_h5_attach(f, spec[i].path, "/timeseries/tier", 1);
 
     w.busy_tk = kv_mem_take((size_t)bins->instance_count * sizeof *w.busy_tk);
     write_bins(&w);

@@ -32,6 +32,7 @@ struct kv_bins_view {
 /* Window in ticks: [from_tk, to_tk]. */
 struct kv_bins_view kv_bins_look(const struct kv_bins *bins, kv_tick from_tk, kv_tick to_tk);
 
-void kv_bins_write(struct kv_h5 *f, const struct kv_bins *bins);
+/* `tier`: names of the tiers, from the fastest; at least one. */
+void kv_bins_write(struct kv_h5 *f, const struct kv_bins *bins, const char *const *tier, int32_t tier_count);
 
 #endif

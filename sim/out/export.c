@@ -249,6 +249,12 @@ static void put_cell(struct sheet *s, const struct column *c, int64_t at)
     else cell_int(s, c->ints[at]);
 }
 
+/* Names of the second dimension of wide columns: no columns of their own, even where their lengths agree. */
+static bool is_scale(const char *name)
+{
+    return !strcmp(name, "instance") || !strcmp(name, "tier");
+}
+
 /* All datasets of a group that have as many rows as `scale`; a wide one becomes NAME_0, NAME_1, .. */
 static bool export_group(struct kv_h5in *in, const char *group, const char *scale, struct sheet *s, struct kv_err *err)
 {
@@ -261,7 +267,7 @@ static bool export_group(struct kv_h5in *in, const char *group, const char *scal
     for (int32_t i = 0; i < count; i++) {
         struct column *c = &column[used];
         if (!read_column(in, kv_arena_text(&s->arena, "%s/%s", group, name[i]), c, s, err)) return false;
-        if (c->in.rows != first.in.rows || (!strcmp(name[i], "instance") && strcmp(scale, "instance"))) {
+        if (c->in.rows != first.in.rows || (is_scale(name[i]) && strcmp(name[i], scale))) {
             *c = (struct column){.ints = NULL};
             continue;
         }

@@ -105,13 +105,28 @@ static bool read_axis(struct plotter *p, struct axis *a)
     return true;
 }
 
+/* One value a bin; a column of many tiers counts as their sum. */
+static double *read_series(struct plotter *p, const char *path)
+{
+    struct kv_h5in_column c;
+    int64_t rows;
+    if (!kv_h5in_column_open(p->in, path, &c, p->err)) return NULL;
+    kv_h5in_column_close(&c);
+    double *value = kv_h5in_reals(p->in, path, &rows, &p->arena, p->err);
+    for (int64_t b = 0; value && b < rows; b++) {
+        double sum = 0;
+        for (int32_t i = 0; i < c.width; i++) sum += value[b * c.width + i];
+        value[b] = sum;
+    }
+    return value;
+}
+
 /* A gauge (mean over the time of the group) or a count (per second); `minus` is taken from it when given. */
 static bool add_curve(struct plotter *p, const struct axis *a, struct kv_panel *panel, const char *name,
                       const char *path, const char *minus, bool per_second)
 {
-    int64_t rows;
-    const double *value = kv_h5in_reals(p->in, path, &rows, &p->arena, p->err), *less = NULL;
-    if (!value || (minus && !(less = kv_h5in_reals(p->in, minus, &rows, &p->arena, p->err)))) return false;
+    const double *value = read_series(p, path), *less = NULL;
+    if (!value || (minus && !(less = read_series(p, minus)))) return false;
     double *y = kv_arena_take(&p->arena, ((size_t)a->points + 1) * sizeof *y);
     for (int64_t i = 0; i < a->points; i++) {
         double sum = 0, time_s = 0;
@@ -145,10 +160,10 @@ static bool add_time_panels(struct plotter *p, struct kv_page *page)
     blocks->y_name = "blocks";
     blocks->stacked = true;
     if (!a.points) return true;
-    return add_curve(p, &a, queue, "waiting", "/timeseries/waiting", NULL, false)
-           && add_curve(p, &a, queue, "running", "/timeseries/running", NULL, false)
-           && add_curve(p, &a, tokens, "computed", "/timeseries/prompt_tokens", "/timeseries/hit_tokens", true)
-           && add_curve(p, &a, tokens, "from cache", "/timeseries/hit_tokens", NULL, true)
+    return add_curve(p, &a, queue, "waiting", "/timeseries/queue_depth", NULL, false)
+           && add_curve(p, &a, queue, "running", "/timeseries/running_seqs", NULL, false)
+           && add_curve(p, &a, tokens, "computed", "/timeseries/prompt_tokens", "/timeseries/tier_hits_tokens", true)
+           && add_curve(p, &a, tokens, "from cache", "/timeseries/tier_hits_tokens", NULL, true)
            && add_curve(p, &a, blocks, "active", "/timeseries/active_blocks", NULL, false)
            && add_curve(p, &a, blocks, "cached", "/timeseries/inactive_blocks", NULL, false)
            && add_curve(p, &a, blocks, "free", "/timeseries/free_blocks", NULL, false);

@@ -17,6 +17,7 @@
     X(int64_t, KV_I64, arrival, r->arrival_tk, "s", INSTANT, NULL, "arrival since the first arrival kept") \
     X(int64_t, KV_I64, first_sched, r->first_sched_tk, "s", INSTANT, NULL, "first step that the request is part of") \
     X(int64_t, KV_I64, first_token, r->first_token_tk, "s", INSTANT, NULL, "first output token") \
+    X(int64_t, KV_I64, last_token, r->finish_tk, "s", INSTANT, NULL, "last output token, which completes the request") \
     X(int64_t, KV_I64, finish, r->finish_tk, "s", INSTANT, NULL, "last output token and completion") \
     X(uint8_t, KV_U8, status, r->status, "1", PLAIN, STATUS_FLAGS, "how the request ended") \
     X(uint16_t, KV_U16, slo_class, r->slo_class, "1", PLAIN, q->slo_flags, "service level class") \
@@ -27,6 +28,8 @@
     X(int32_t, KV_I32, output_tokens, r->output_tokens, "token", PLAIN, NULL, "output tokens asked for") \
     X(int32_t, KV_I32, generated_tokens, r->generated_tokens, "token", PLAIN, NULL, "output tokens generated") \
     X(int32_t, KV_I32, preemptions, r->preemptions, "1", PLAIN, NULL, "times it was preempted") \
+    X(int32_t, KV_I32, restarts, r->preemptions, "1", PLAIN, NULL, \
+      "times it lost its KV to a preemption and has to compute it again") \
     X(int64_t, KV_I64, recomputed_tokens, r->recomputed_tokens, "token", PLAIN, NULL, \
       "tokens computed again after preemptions; neither hits nor misses") \
     X(int64_t, KV_I64, t_queue, r->queue_tk, "s", TICKS, NULL, "arrival to first step") \

@@ -226,26 +226,35 @@ static void write_quality(struct kv_results *r)
     kv_h5_text(f, "/quality/warnings", "warnings, one a line", warnings);
 }
 
+/* The last part of a path, by which an object is linked into the group of a plot. */
+static const char *link_into(struct kv_results *r, const char *group, const char *path)
+{
+    const char *base = strrchr(path, '/') + 1;
+    kv_h5_link(r->h5, path, kv_arena_text(&r->arena, "%s/%s", group, base));
+    return base;
+}
+
 /* A NeXus plot: no data of its own, only links. `member` ends with NULL: the signal, then what is drawn with it. The
- * axis must be the dimension scale of all of them, or netCDF readers do not find their dimension in the group. */
-static void write_plot(struct kv_results *r, const char *name, const char *title, const char *axes_path,
-                       const char *const *member)
+ * axes (`across_path`: of the second dimension, NULL for signals of one) must be the dimension scales of all of them,
+ * or netCDF readers do not find their dimensions in the group. */
+static void write_plot(struct kv_results *r, const char *name, const char *title, const char *axis_path,
+                       const char *across_path, const char *const *member)
 {
     struct kv_h5 *f = r->h5;
-    const char *group = kv_arena_text(&r->arena, "/plots/%s", name), *axes = strrchr(axes_path, '/') + 1;
-    const char *others[8];
+    const char *group = kv_arena_text(&r->arena, "/plots/%s", name), *axes[2], *others[8];
     int32_t count = 0;
     kv_h5_group(f, group);
-    kv_h5_link(f, axes_path, kv_arena_text(&r->arena, "%s/%s", group, axes));
+    axes[0] = link_into(r, group, axis_path);
+    if (across_path) axes[1] = link_into(r, group, across_path);
     for (int32_t i = 0; member[i]; i++) {
-        const char *base = strrchr(member[i], '/') + 1;
-        kv_h5_link(f, member[i], kv_arena_text(&r->arena, "%s/%s", group, base));
+        const char *base = link_into(r, group, member[i]);
         if (i) others[count++] = base;
     }
     kv_h5_attribute_text(f, group, "NX_class", "NXdata");
     kv_h5_attribute_text(f, group, "title", title);
     kv_h5_attribute_text(f, group, "signal", strrchr(member[0], '/') + 1);
-    kv_h5_attribute_text(f, group, "axes", axes);
+    if (across_path) kv_h5_attribute_texts(f, group, "axes", axes, 2);
+    else kv_h5_attribute_text(f, group, "axes", axes[0]);
     if (count) kv_h5_attribute_texts(f, group, "auxiliary_signals", others, count);
 }
 
@@ -256,18 +265,19 @@ static void write_plots(struct kv_results *r)
     kv_h5_attribute_text(r->h5, "/plots", "NX_class", "NXentry");
     if (r->end.bins.count || r->requests) kv_h5_attribute_text(r->h5, "/plots", "default", first);
     if (r->end.bins.count) {
-        write_plot(r, "queues", "Waiting and running requests", "/timeseries/time",
-                   (const char *const[]){"/timeseries/waiting", "/timeseries/running", NULL});
-        write_plot(r, "kv_blocks", "KV blocks in use, cached and free", "/timeseries/time",
+        write_plot(r, "queues", "Waiting and running requests", "/timeseries/time", NULL,
+                   (const char *const[]){"/timeseries/queue_depth", "/timeseries/running_seqs", NULL});
+        write_plot(r, "kv_blocks", "KV blocks in use, cached and free", "/timeseries/time", NULL,
                    (const char *const[]){"/timeseries/active_blocks", "/timeseries/inactive_blocks",
                                          "/timeseries/free_blocks", NULL});
-        write_plot(r, "tokens", "Tokens computed a second", "/timeseries/time",
+        write_plot(r, "tokens", "Tokens computed a second", "/timeseries/time", NULL,
                    (const char *const[]){"/timeseries/prefill_tokens_per_s", "/timeseries/decode_tokens_per_s", NULL});
-        write_plot(r, "cache", "Prompt tokens and those found in the cache", "/timeseries/time",
-                   (const char *const[]){"/timeseries/prompt_tokens", "/timeseries/hit_tokens", NULL});
+        /* One signal: NeXus wants all signals of a plot in one shape, and only this one has a row of tiers. */
+        write_plot(r, "cache", "Prompt tokens found in each tier", "/timeseries/time", "/timeseries/tier",
+                   (const char *const[]){"/timeseries/tier_hits_tokens", NULL});
     }
     if (r->requests) {
-        write_plot(r, "request_queue", "Time in the queue by request", "/requests/request",
+        write_plot(r, "request_queue", "Time in the queue by request", "/requests/request", NULL,
                    (const char *const[]){"/requests/t_queue", NULL});
     }
 }
@@ -307,7 +317,7 @@ bool kv_results_end(struct kv_results *r, const struct kv_run_end *end, struct k
     collect_warnings(r);
     if (!r->h5) return true;
     if (r->requests) r->rows = kv_requests_end(r->requests);
-    kv_bins_write(r->h5, &end->bins);
+    kv_bins_write(r->h5, &end->bins, r->info.source_names, r->info.source_count - 1);
     write_tiers(r);
     write_summary(r);
     write_quality(r);

@@ -19,7 +19,13 @@ with h5py.File(path, "r") as file:
         assert name == "source" or "units" in dataset.attrs, name
         assert "long_name" in dataset.attrs, name
     for group in file["plots"].values():
-        assert group[group.attrs["signal"]].shape[0] == group[group.attrs["axes"]].shape[0]
+        signal, axes = group[group.attrs["signal"]], np.atleast_1d(group.attrs["axes"])
+        assert signal.shape == tuple(len(group[name]) for name in axes), group.name
+        assert all(group[name].shape == signal.shape for name in group.attrs.get("auxiliary_signals", ())), group.name
+    series = {name: dataset[...] for name, dataset in file["timeseries"].items()}
+    tiers = file["tiers/tier"].asstr()[...]
+    assert list(file["timeseries/tier"].asstr()[...]) == list(tiers)
+    evicted = file["tiers/blocks_evicted"][...]
 
 # Rows stand in order of requests; sums of sources and of stages, in integers.
 finished, scheduled = raw["status"] == 0, raw["first_sched"] >= 0
@@ -27,7 +33,8 @@ assert (raw["request"] == np.arange(len(frame))).all() and finished.any()
 assert (raw["prompt_tokens_by_source"].sum(axis=1) == raw["prompt_tokens"])[scheduled].all()
 stages = sum(raw["t_" + stage] for stage in ("queue", "fetch_stall", "prefill", "decode", "preempt"))
 assert (stages == raw["finish"] - raw["arrival"])[finished].all()
-assert (raw["finish"] == -1)[~finished].all()
+assert (raw["finish"] == -1)[~finished].all() and (raw["last_token"] == raw["finish"]).all()
+assert (raw["restarts"] == raw["preemptions"]).all()   # a preempted request computes its KV again
 
 # The summary against numpy, over finished requests that arrived after the warm-up.
 shown = frame[(frame.arrival >= meta["warmup_s"]) & (frame.status == "finished")]
@@ -54,7 +61,19 @@ if len(judged):
 
 # The bins against the requests.
 assert bins.injected.sum() == len(frame) and bins.finished.sum() == finished.sum()
-assert bins.hit_tokens.sum() == raw["prompt_tokens_by_source"][:, :-1].sum()
+assert (series["tier_hits_tokens"].sum(axis=0) == raw["prompt_tokens_by_source"][:, :-1].sum(axis=0)).all()
+assert (series["tier_evictions"].sum(axis=0) == evicted).all()
+for name in ("tier_occupancy", "tier_hits_tokens", "tier_evictions"):
+    assert series[name].shape == (len(bins), len(tiers)), name
+    assert "%s.%s" % (name, tiers[0]) in bins, name
+# Of the fastest tier, whose blocks are also told by what they hold.
+held, read = bins.active_blocks + bins.inactive_blocks, series["samples"] > 0
+assert np.allclose(series["tier_occupancy"][read, 0], (held / (held + bins.free_blocks))[read])
+assert (np.isnan(series["tier_occupancy"][:, 0]) == ~read).all() and np.nanmax(series["tier_occupancy"]) <= 1 + 1e-12
+stepped = series["steps"] > 0
+assert np.allclose((series["batch_tokens"] * series["steps"])[stepped],
+                   (series["prefill_tokens"] + series["decode_tokens"])[stepped])
+assert (np.isnan(series["batch_tokens"]) == ~stepped).all()
 assert ((bins.filter(like="gpu_util") >= 0) & (bins.filter(like="gpu_util") <= 1 + 1e-9)).all().all()
 
 assert kvsim_io.content_sha256(path) == meta["content_sha256"]

@@ -18,7 +18,10 @@ assert requests.arrival.dtype.kind == "f" and float(requests.arrival[0]) == 0.0
 unfinished = requests.status.values != 0
 assert np.isnan(requests.finish.values[unfinished]).all() and not np.isnan(requests.finish.values[~unfinished]).any()
 bins = xr.open_dataset(path, engine=engine, group="timeseries")
-assert bins.gpu_util.dims == ("time", "instance") and bins.waiting.dims == ("time",)
-for group in ("summary", "tiers", "quality", "meta", "plots/queues"):
+assert bins.gpu_util.dims == ("time", "instance") and bins.queue_depth.dims == ("time",)
+for name in ("tier_occupancy", "tier_hits_tokens", "tier_evictions"):
+    assert bins[name].dims == ("time", "tier"), name
+    assert bins[name].sel(tier="hbm").shape == (bins.sizes["time"],), name
+for group in ("summary", "tiers", "quality", "meta", "plots/queues", "plots/cache"):
     xr.open_dataset(path, engine=engine, group=group).load()
 print("xarray with %s: %s" % (engine, dict(requests.sizes)))

@@ -117,10 +117,11 @@ static inline void fake_bin(void *state, int32_t index, struct kv_bin *bin)
     *bin = (struct kv_bin){
         .start_tk = index * FAKE_S, .end_tk = (index + 1) * FAKE_S, .samples = 2,
         .grown = {.injected = 4, .finished = 4, .steps = 100, .prefill_tokens = 1000 + index, .decode_tokens = 500,
-                  .hit_tokens = 300, .prompt_tokens = 1300 + index},
+                  .hit_tokens = 300 + index % 7, .prompt_tokens = 1300 + index, .blocks_evicted = index % 3},
         .waiting = 2.0 * (index % 5), .running = 2 * 8, .active_blocks = 2 * 600, .inactive_blocks = 2 * 300,
         .free_blocks = 2 * 100, .busy_tk = f->busy_tk,
     };
+    if (index % 10 == 9) bin->grown.steps = bin->grown.prefill_tokens = bin->grown.decode_tokens = 0;
 }
 
 static inline struct kv_run_end fake_end(struct fake *f)

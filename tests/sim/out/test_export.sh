@@ -33,6 +33,14 @@ head -1 "$work/requests.csv" | grep -q '^request_id,arrival_s,ttft_s,tpot_s,e2e_
 awk -F, 'NR > 1 { if (NF != columns) bad++; if ($9 == "failed" && ($3 $5 != "")) bad++
                   if ($9 == "finished" && $5 + 0 <= 0) bad++ } NR == 1 { columns = NF } END { exit bad > 0 }' \
     "$work/requests.csv" || fail "cells of requests"
+head -1 "$work/timeseries.csv" | tr , '\n' >"$work/columns"
+for column in queue_depth running_seqs batch_tokens tier_occupancy tier_hits_tokens tier_evictions; do
+    grep -qx "$column" "$work/columns" || fail "no $column in timeseries"
+done
+"$KVSIM" run configs/quickstart.yaml -o "$work/bin.h5" --quiet --set output.timeseries=1000000s || fail "run, one bin"
+"$KVSIM" export "$work/bin.h5" csv timeseries >"$work/bin.csv" || fail "csv of one bin"
+[ "$(wc -l <"$work/bin.csv")" = 2 ] || fail "a run in one bin has $(($(wc -l <"$work/bin.csv") - 1))"
+head -1 "$work/bin.csv" | cmp -s - <(head -1 "$work/timeseries.csv") || fail "one bin, and other columns"
 
 # Picture and its numbers.
 "$KVSIM" plot "$run" overview -o "$work/p.svg" || fail "plot"
@@ -40,6 +48,7 @@ grep -q '</svg>' "$work/p.svg" && ! grep -q 'nan\|inf' "$work/p.svg" || fail "th
 grep -q 'N = ' "$work/p.svg" && grep -q 'trace sha256 [0-9a-f]\{64\}' "$work/p.svg" || fail "no footer"
 ! grep -q 'http[^"]*"' <(grep -v xmlns "$work/p.svg") || fail "the picture needs the network"
 "$KVSIM" plot "$run" --csv | grep -q '^Latency,TTFT,' || fail "plot --csv"
+"$KVSIM" plot "$run" --csv | grep -q '^Prompt tokens by source,from cache,' || fail "plot --csv, hits"
 "$KVSIM" plot list | grep -q '^overview' || fail "plot list"
 
 # What is refused, and with what words.

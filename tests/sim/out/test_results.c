@@ -71,6 +71,19 @@ static double read_real(const char *path, const char *name)
     return value;
 }
 
+static double *read_reals(const char *path, const char *name, int64_t *count)
+{
+    hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT), set = H5Dopen2(file, name, H5P_DEFAULT);
+    hid_t space = H5Dget_space(set);
+    *count = H5Sget_simple_extent_npoints(space);
+    double *value = calloc((size_t)*count + 1, sizeof *value);
+    assert_true(H5Dread(set, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, value) >= 0);
+    H5Sclose(space);
+    H5Dclose(set);
+    H5Fclose(file);
+    return value;
+}
+
 static void assert_column(const struct fake *f, const char *path, const char *name,
                           int64_t (*value)(const struct kv_record *r))
 {
@@ -92,6 +105,7 @@ static int64_t instance_of(const struct kv_record *r) { return r->instance; }
 static int64_t session_of(const struct kv_record *r) { return r->session; }
 static int64_t prompt_of(const struct kv_record *r) { return r->prompt_tokens; }
 static int64_t prefill_of(const struct kv_record *r) { return r->prefill_tk; }
+static int64_t preemptions_of(const struct kv_record *r) { return r->preemptions; }
 static int64_t recomputed_of(const struct kv_record *r) { return r->recomputed_tokens; }
 
 static bool same_bytes(const char *a, const char *b)
@@ -122,6 +136,7 @@ static void every_record_stands_in_the_row_of_its_request(void **state)
     static const struct { const char *name; int64_t (*value)(const struct kv_record *r); } column[] = {
         {"/requests/request", request_of}, {"/requests/arrival", arrival_of},
         {"/requests/first_token", first_token_of}, {"/requests/finish", finish_of},
+        {"/requests/last_token", finish_of}, {"/requests/restarts", preemptions_of},
         {"/requests/status", status_of}, {"/requests/instance", instance_of}, {"/requests/session", session_of},
         {"/requests/prompt_tokens", prompt_of}, {"/requests/t_prefill", prefill_of},
         {"/requests/recomputed_tokens", recomputed_of},
@@ -138,6 +153,43 @@ static void every_record_stands_in_the_row_of_its_request(void **state)
         assert_int_equal(source[2 * i + 1], record.prompt_tokens_by_source[1]);
     }
     free(source);
+}
+
+/* The fake's own numbers, not the code's: 900 of 1,000 blocks hold something; every tenth bin has no steps. */
+static void bins_tell_queue_batch_and_tiers(void **state)
+{
+    (void)state;
+    struct fake f;
+    struct kv_err err = {0};
+    int64_t count, hit_count, evicted_count;
+    fake_open(&f, 100);
+    f.info.source_names = (const char *const[]){"hbm", "dram", "compute"};   /* a second tier without a pool */
+    f.info.source_count = 3;
+    kv_results_close(fake_run(&f, path_a, KV_CODEC_FASTEST, &err));
+    double *queue = read_reals(path_a, "/timeseries/queue_depth", &count);
+    double *running = read_reals(path_a, "/timeseries/running_seqs", &count);
+    double *batch = read_reals(path_a, "/timeseries/batch_tokens", &count);
+    assert_int_equal(count, f.bins);
+    double *held = read_reals(path_a, "/timeseries/tier_occupancy", &count);
+    int64_t *hits = read_int64(path_a, "/timeseries/tier_hits_tokens", &hit_count);
+    int64_t *evicted = read_int64(path_a, "/timeseries/tier_evictions", &evicted_count);
+    assert_true(count == 2 * f.bins && hit_count == count && evicted_count == count);
+    for (int32_t i = 0; i < f.bins; i++) {
+        assert_near(queue[i], i % 5, 1e-12);
+        assert_near(running[i], 8, 1e-12);
+        if (i % 10 == 9) assert_true(isnan(batch[i]));
+        else assert_near(batch[i], (1500 + i) / 100.0, 1e-12);
+        assert_near(held[2 * i], 0.9, 1e-12);
+        assert_true(isnan(held[2 * i + 1]));
+        assert_true(hits[2 * i] == 300 + i % 7 && hits[2 * i + 1] == 0);
+        assert_true(evicted[2 * i] == i % 3 && evicted[2 * i + 1] == 0);
+    }
+    free(queue);
+    free(running);
+    free(batch);
+    free(held);
+    free(hits);
+    free(evicted);
 }
 
 static void two_runs_give_the_same_bytes(void **state)
@@ -416,6 +468,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_record_stands_in_the_row_of_its_request),
+        cmocka_unit_test(bins_tell_queue_batch_and_tiers),
         cmocka_unit_test(two_runs_give_the_same_bytes),
         cmocka_unit_test(the_digest_does_not_depend_on_order_or_deflate),
         cmocka_unit_test(a_request_that_never_arrived_has_a_row_without_instants),
