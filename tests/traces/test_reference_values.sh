@@ -62,6 +62,13 @@ for run in "sharegpt-llama-3.1-8b-300 19520 257239" "sharegpt-qwen3-300 20448 25
     "$kvsim" trace info "$shared/groundtruth/e2e/workloads/$1.jsonl.gz" --set block_tokens=16 --set partial=floor >"$work/info"
     found=$(awk '$1 == "infinite" { hits = $3 } $1 == "input" { sum = $NF } END { print hits, sum }' "$work/info")
     [ "$found" = "$2 $3" ] || fail "$1: found '$found', expected '$2 $3'"
+    # A serving run with memory to spare admits the same hits.
+    "$kvsim" run configs/smallest.yaml --set "workload={trace: $shared/groundtruth/e2e/workloads/$1.jsonl.gz, \
+        format: {kind: blocks, block_tokens: 16, partial: floor}, prefix: trace}" \
+        --set 'tiers=[{name: hbm, kind: hbm, num_gpu_blocks: 1000000}]' --json --progress none >"$work/json" 2>/dev/null
+    served=$(grep -o '"prompt_tokens[a-z_.]*": [0-9]*' "$work/json" | tr -d '",' | tr '\n' ' ')
+    [ "$served" = "prompt_tokens: $3 prompt_tokens_by_source.hbm: $2 prompt_tokens_by_source.compute: $(($3 - $2)) " ] \
+        || fail "$1: served '$served'"
 done
 
 # The same trace, plain: the same words but for its name.
