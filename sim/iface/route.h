@@ -12,7 +12,7 @@ struct kv_route_view {
     void *cluster;
     int32_t instance_count;
     int64_t (*load_requests)(void *cluster, int32_t instance);        /* waiting + running */
-    int64_t (*load_tokens)(void *cluster, int32_t instance);          /* outstanding prompt and generated tokens */
+    int64_t (*load_tokens)(void *cluster, int32_t instance);          /* still to be computed, of waiting + running */
     int32_t (*match_blocks)(void *cluster, int32_t instance);         /* cached leading blocks of this request */
 };
 

@@ -35,7 +35,7 @@ struct instance {
 };
 
 enum sched { FCFS, PRIORITY, SJF };
-enum route { ROUND_ROBIN, LEAST_LOADED, PREFIX };
+enum route { ROUND_ROBIN, LEAST_LOADED, LEAST_TOKENS, PREFIX };
 
 /* Something at `tick` in the class of arrivals: a request comes, or is through the front end. */
 struct pending { kv_tick tick; int64_t job; bool through; };
@@ -424,9 +424,28 @@ static void boundary(struct oracle *o, struct instance *n)
 
 /* --- Arrival (rules 5 to 9) --- */
 
-static int64_t load(const struct instance *n)
+static int64_t load_requests(const struct instance *n)
 {
     return (int64_t)(n->running.count + n->waiting.count + n->preempted.count);
+}
+
+/* Tokens whose KV is still to be computed before all its requests have ended (the last token's never is). */
+static int64_t load_tokens(const struct oracle *o, const struct instance *n)
+{
+    int64_t tokens = 0;
+    const struct { const int64_t *at; size_t count; } lists[] = {
+        {n->running.at, n->running.count}, {n->waiting.at, n->waiting.count}, {n->preempted.at, n->preempted.count}};
+    for (int l = 0; l < 3; l++)
+        for (size_t i = 0; i < lists[l].count; i++) {
+            const struct job *j = &o->jobs[lists[l].at[i]];
+            tokens += j->request->input_tokens + j->request->output_tokens - 1 - j->computed;
+        }
+    return tokens;
+}
+
+static int64_t load(const struct oracle *o, const struct instance *n)
+{
+    return o->route == LEAST_TOKENS ? load_tokens(o, n) : load_requests(n);
 }
 
 static int32_t pick_instance(const struct oracle *o, const struct job *j)
@@ -436,7 +455,7 @@ static int32_t pick_instance(const struct oracle *o, const struct job *j)
     int64_t best_hit = -1;
     for (int32_t i = 0; i < o->config->instance_count; i++) {
         int64_t hit = o->route == PREFIX ? look_up(o, &o->instances[i], j) : 0;
-        if (hit < best_hit || (hit == best_hit && load(&o->instances[i]) >= load(&o->instances[best]))) continue;
+        if (hit < best_hit || (hit == best_hit && load(o, &o->instances[i]) >= load(o, &o->instances[best]))) continue;
         best = i;
         best_hit = hit;
     }
@@ -573,7 +592,7 @@ static void run(struct oracle *o)
 static bool know_policies(struct oracle *o, struct kv_err *err)
 {
     static const char *const sched[] = {"fcfs", "priority", "sjf"};
-    static const char *const route[] = {"round_robin", "least_loaded", "prefix"};
+    static const char *const route[] = {"round_robin", "least_loaded", "least_tokens", "prefix"};
     static const char *const evict[] = {"lru", "fifo"};
     int found = 0;
     int32_t count;

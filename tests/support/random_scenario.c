@@ -223,7 +223,7 @@ static void draw_cluster(struct kv_random_scenario *s, struct plan *p)
 {
     struct dice *d = &p->dice;
     static const char *const sched[] = {"fcfs", "priority", "sjf"};
-    static const char *const route[] = {"round_robin", "least_loaded", "prefix"};
+    static const char *const route[] = {"round_robin", "least_loaded", "least_tokens", "prefix"};
     static const char *const evict[] = {"lru", "fifo"};
     s->config.seed = throw(d);
     s->config.instance_count = (int32_t)PICK(d, 1, 1, 1, 2, 2, 3, 5, 8, 16, 64);

@@ -116,6 +116,21 @@ static void least_loaded_takes_the_first_of_the_fewest_requests(void **unused)
     }
 }
 
+static void least_tokens_takes_the_first_of_the_fewest_tokens(void **unused)
+{
+    (void)unused;
+    uint64_t seed = 5;
+    for (int32_t run = 0; run < 5000; run++) {
+        struct cluster c = {0};
+        randomise(&c, &seed);
+        for (int32_t i = 0; i < c.count; i++) c.tokens[i] %= 5;
+        int32_t best = 0;
+        for (int32_t i = c.count - 1; i >= 0; i--)
+            if (c.tokens[i] <= c.tokens[best]) best = i;
+        assert_int_equal(pick("least_tokens", NULL, &c), best);
+    }
+}
+
 static void prefix_takes_the_longest_match_then_the_least_load_then_the_lowest_id(void **unused)
 {
     (void)unused;
@@ -139,6 +154,7 @@ int main(void)
         cmocka_unit_test(every_router_names_an_instance_for_both_phases),
         cmocka_unit_test(round_robin_takes_each_in_turn),
         cmocka_unit_test(least_loaded_takes_the_first_of_the_fewest_requests),
+        cmocka_unit_test(least_tokens_takes_the_first_of_the_fewest_tokens),
         cmocka_unit_test(prefix_takes_the_longest_match_then_the_least_load_then_the_lowest_id),
     };
     return cmocka_run_group_tests_name("policies/route", tests, NULL, NULL);
