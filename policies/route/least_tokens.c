@@ -7,15 +7,7 @@ static struct kv_route pick(void *state, const void *params, const struct kv_rou
                             const struct kv_request *request)
 {
     (void)state; (void)params; (void)request;
-    int32_t best = 0;
-    int64_t best_load = view->load_tokens(view->cluster, 0);
-    for (int32_t i = 1; i < view->instance_count && best_load > 0; i++) {
-        int64_t load = view->load_tokens(view->cluster, i);
-        if (load < best_load) {
-            best = i;
-            best_load = load;
-        }
-    }
+    int32_t best = kv_route_least(view, view->load_tokens);
     return (struct kv_route){best, best};
 }
 

@@ -19,6 +19,20 @@ struct kv_route_view {
 /* prefill == decode unless the cluster is disaggregated. */
 struct kv_route { int32_t prefill, decode; };
 
+/* The instance with the least of one of the view's loads; ties go to the lowest id. */
+static inline int32_t kv_route_least(const struct kv_route_view *view, int64_t (*load)(void *cluster, int32_t instance))
+{
+    int32_t best = 0;
+    int64_t best_load = load(view->cluster, 0);
+    for (int32_t i = 1; i < view->instance_count && best_load > 0; i++) {
+        int64_t other = load(view->cluster, i);
+        if (other >= best_load) continue;
+        best = i;
+        best_load = other;
+    }
+    return best;
+}
+
 struct kv_route_ops {
     struct kv_plugin_info info;
     size_t state_bytes;   /* given zeroed; lives for the run */
