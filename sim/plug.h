@@ -4,14 +4,19 @@
 #ifndef KV_PLUG_H
 #define KV_PLUG_H
 
+#include "sim/iface/admit.h"
 #include "sim/iface/compute.h"
 #include "sim/iface/evict.h"
+#include "sim/iface/fetch.h"
+#include "sim/iface/link.h"
 #include "sim/iface/reader.h"
 #include "sim/iface/route.h"
 #include "sim/iface/sched.h"
+#include "sim/iface/store.h"
 
 /* One line a family: YAML key = folder = ops type. */
-#define KV_FAMILIES(X) X(compute) X(evict) X(reader) X(route) X(sched)
+#define KV_FAMILIES(X) \
+    X(admit) X(compute) X(evict) X(fetch) X(link) X(reader) X(route) X(sched) X(store)
 
 enum kv_family {
 #define KV_FAMILY_ENUM(name) KV_FAMILY_##name,

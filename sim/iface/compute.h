@@ -48,9 +48,27 @@ struct kv_compute_ops {
     bool (*open)(void *state, const void *params, const struct kv_compute_env *env, struct kv_err *err);
     /* Cost >= 1 unit. Without host overhead, which the engine adds. */
     struct kv_run (*price)(const void *state, const struct kv_batch *batch);
+    /* How `price(batch).first` (steps = 1) is spent: `layers` costs in layer order, and what comes before the first
+     * and after the last; all >= 0 and the sum is exactly the price. NULL: equal layers, nothing before, the remainder
+     * of the division after (kv_compute_layers). */
+    void (*layers)(const void *state, const struct kv_batch *batch, kv_cost *layer, kv_cost *before, kv_cost *after);
     /* True when part of the batch lies outside what the model was measured for; NULL: the model is a formula. The
      * same for all steps of a run. */
     bool (*outside)(const void *state, const struct kv_batch *batch);
 };
+
+/* The price of a step layer by layer; `count` = layers of the model, >= 1. */
+static inline void kv_compute_layers(const struct kv_compute_ops *ops, const void *state, const struct kv_batch *batch,
+                                     kv_cost *layer, int32_t count, kv_cost *before, kv_cost *after)
+{
+    if (ops->layers) {
+        ops->layers(state, batch, layer, before, after);
+        return;
+    }
+    kv_cost price = ops->price(state, batch).first, each = price / count;
+    for (int32_t l = 0; l < count; l++) layer[l] = each;
+    *before = 0;
+    *after = price - each * count;
+}
 
 #endif

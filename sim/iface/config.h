@@ -4,11 +4,16 @@
 #ifndef KV_IFACE_CONFIG_H
 #define KV_IFACE_CONFIG_H
 
+#include "sim/iface/admit.h"
 #include "sim/iface/compute.h"
 #include "sim/iface/evict.h"
+#include "sim/iface/fetch.h"
+#include "sim/iface/link.h"
 #include "sim/iface/reader.h"
+#include "sim/iface/record.h"
 #include "sim/iface/route.h"
 #include "sim/iface/sched.h"
+#include "sim/iface/store.h"
 
 /* vLLM's names where vLLM has the knob. */
 struct kv_engine_config {
@@ -69,6 +74,68 @@ struct kv_output_config {
     double timeseries_s;       /* > 0: fixed step; 0: auto (at most 4,096 bins); < 0: none */
 };
 
+/* Who shares one pool of a tier, or one link. */
+enum kv_scope { KV_SCOPE_GPU /* one instance */, KV_SCOPE_NODE, KV_SCOPE_RACK, KV_SCOPE_CLUSTER };
+enum kv_write { KV_WRITE_NONE, KV_WRITE_THROUGH, KV_WRITE_BACK, KV_WRITE_ON_EVICT };
+
+#define KV_CHUNKS_UNLIMITED INT64_MAX
+#define KV_TIER_LINKS_MAX 3
+/* A tier below HBM (docs/tiers.md). */
+struct kv_tier_config {
+    const char *name;
+    const struct kv_store_ops *store;
+    const void *store_params;
+    int64_t scope;                         /* enum kv_scope */
+    int64_t capacity_chunks;               /* of one pool; KV_CHUNKS_UNLIMITED */
+    int64_t chunk_tokens;                  /* a multiple of engine.block_tokens */
+    int64_t layout;                        /* enum kv_layout */
+    int64_t write;                         /* enum kv_write */
+    bool write_decode;                     /* generated tokens are written too */
+    bool write_blocking;                   /* pending writes are never dropped under pressure */
+    uint32_t fill;                         /* bit t: a fetch from here also fills tier t, 1 <= t < this tier's index */
+    const struct kv_evict_ops *evict;
+    const void *evict_params;
+    const struct kv_admit_ops *admit;
+    const void *admit_params;
+    int32_t link[KV_TIER_LINKS_MAX];       /* indices into links: crossed besides the ways of its kind; -1: none */
+};
+
+/* A link of the scenario's `network.links`. */
+struct kv_link_config {
+    const char *name;
+    const struct kv_link_ops *ops;
+    const void *params;
+    int64_t scope;                         /* enum kv_scope: one link for each of these */
+    bool duplex;                           /* two directions that do not disturb each other; false: one for both */
+};
+
+struct kv_network_config {
+    int32_t gpus_per_node, nodes_per_rack; /* instance i stands on node i / max(1, gpus_per_node / tp) */
+    double pcie_Bps, nic_Bps, gateway_Bps; /* one way; < 0: unlimited */
+    int32_t gateways;                      /* >= 1 */
+    double efficiency;                     /* of nic, gateways and links: share of the rate that is payload */
+    int32_t fabric;                        /* index into links of the one that whatever leaves a node crosses; -1: none */
+    const struct kv_link_config *links;
+    int32_t link_count;
+};
+
+struct kv_fetch_config {
+    int64_t mode;                          /* enum kv_delivery */
+    int64_t release_after_layers;          /* layerwise: layers that must be there before the request may join a step */
+    int64_t lookahead_layers;              /* layerwise: 0 = unlimited */
+    int32_t concurrency;                   /* chunkwise: accesses at a time, for each request and tier */
+    const struct kv_fetch_ops *policy;
+    const void *params;
+};
+
+/* Prefill and decode on different instances (docs/tiers.md, "Hand-over"). */
+enum kv_push { KV_PUSH_BULK, KV_PUSH_LAYERWISE };
+enum kv_reserve { KV_RESERVE_ON_ARRIVAL, KV_RESERVE_AT_ROUTE };
+struct kv_handover_config {
+    int32_t prefill_instances;             /* instances 0 .. n-1 prefill, the others decode; 0: all do both */
+    int64_t push, reserve;                 /* layerwise push needs KV_RESERVE_AT_ROUTE */
+};
+
 struct kv_sim_config {
     uint64_t seed;
     int32_t instance_count, tp;
@@ -83,6 +150,14 @@ struct kv_sim_config {
     const void *sched_params;
     const struct kv_route_ops *route;
     const void *route_params;
+    struct kv_tier_config tier[KV_TIERS_MAX];   /* [0]: only its name; [1 .. tier_count - 1]: below HBM */
+    int32_t tier_count;        /* 1: HBM alone (0 means the same) */
+    struct kv_network_config network;
+    struct kv_fetch_config fetch;
+    struct kv_handover_config handover;
+    /* KV bytes of one token in each layer, as one of tp GPUs reads it; NULL: all layers alike (kv_bytes_per_token_per_
+     * layer_per_gpu of compute_env.model). `layers` entries of the model. */
+    const int64_t *read_layer_bytes;
     struct kv_replay_config replay;
     double timeseries_s;       /* as in kv_output_config */
     kv_tick time_limit_tk;     /* simulated; KV_TICK_NEVER = none */

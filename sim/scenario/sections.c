@@ -43,11 +43,15 @@ const char *kv_section_of_key(const char *key)
 const char *kv_family_noun(enum kv_family family)
 {
     switch (family) {
+    case KV_FAMILY_admit: return "admission policy";
     case KV_FAMILY_compute: return "compute model";
     case KV_FAMILY_evict: return "eviction policy";
+    case KV_FAMILY_fetch: return "fetch policy";
+    case KV_FAMILY_link: return "link model";
     case KV_FAMILY_reader: return "trace format";
     case KV_FAMILY_route: return "routing policy";
     case KV_FAMILY_sched: return "scheduling policy";
+    case KV_FAMILY_store: return "store model";
     case KV_FAMILY_COUNT: break;
     }
     return "plug-in";

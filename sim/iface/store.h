@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Contract of models/store: the device or service behind a lower tier. It says how long an access waits before its
+ * first byte, how fast one access may go, and what all accesses together may not pass; the bytes themselves flow over
+ * the network (sim/serve/net.h). `kind` of a tier in the scenario names the plug-in. */
+#ifndef KV_IFACE_STORE_H
+#define KV_IFACE_STORE_H
+
+#include <stdbool.h>
+
+#include "sim/base/err.h"
+#include "sim/base/rate.h"
+#include "sim/conf/param.h"
+
+/* How an access delivers its chunks: all in one stream, one chunk, or all in one stream in the order of layers. */
+enum kv_delivery { KV_DELIVERY_BULK, KV_DELIVERY_CHUNKWISE, KV_DELIVERY_LAYERWISE };
+enum kv_layout { KV_LAYOUT_LAYER_MAJOR, KV_LAYOUT_BLOCK_MAJOR, KV_LAYOUT_PER_LAYER };
+
+/* What a store may look at when it opens; outlives it. */
+struct kv_store_env {
+    int64_t layers;
+    int64_t chunk_tokens, block_tokens;    /* chunk_tokens is a multiple of block_tokens */
+    int64_t chunk_bytes;                   /* one stored copy of a chunk, all layers */
+    int64_t layout;                        /* enum kv_layout */
+    int32_t concurrency;                   /* of a chunkwise fetch: accesses that it keeps under way */
+    uint64_t seed;
+};
+
+struct kv_access {
+    bool write;
+    enum kv_delivery delivery;
+    int64_t chunks;                        /* >= 1 */
+    uint64_t number;                       /* of the access at this store, from 0: index of random draws */
+};
+
+struct kv_access_plan {
+    kv_tick delay_tk;      /* from its turn to the first byte entering the path; >= 0 */
+    kv_rate limit;         /* of the whole access (all tensor-parallel parts); KV_RATE_UNLIMITED: none */
+    kv_tick ack_tk;        /* writes: from the last byte to the acknowledgement; >= 0 */
+};
+
+struct kv_store_ops {
+    struct kv_plugin_info info;
+    bool network;                          /* reached over NIC and fabric; else inside the node */
+    bool gateways;                         /* behind the object gateways (network.gateway) */
+    bool fills;                            /* a host tier on the path of fetches from below: filled by default */
+    int64_t preset_chunk_tokens;           /* 0: block_tokens */
+    size_t state_bytes;                    /* given zeroed to open */
+    bool (*open)(void *state, const void *params, const struct kv_store_env *env, struct kv_err *err);
+    void (*close)(void *state);            /* NULL: nothing to do */
+    /* Pure: the same access always gets the same plan. */
+    struct kv_access_plan (*plan)(const void *state, const struct kv_access *access);
+    /* What all accesses of one domain share, reads and writes together; KV_RATE_UNLIMITED: nothing. */
+    kv_rate (*device_rate)(const void *state);
+    /* Accesses under way at a time in one domain, others wait in order of coming; 0: any number. */
+    int64_t (*concurrency_limit)(const void *state);
+};
+
+#endif
