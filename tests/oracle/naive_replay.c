@@ -4,8 +4,6 @@
 #include <gsl/gsl_randist.h>
 #include <math.h>
 
-#include "sim/base/map.h"
-
 static kv_tick delay_tk(const struct naive_replay *r, const struct kv_delay *d, const char *stream, int64_t index)
 {
     struct kv_rng rng;
@@ -23,54 +21,123 @@ static void expect(struct naive_replay *r, kv_tick tick, int64_t job, bool throu
     kv_vec_push(&r->pending, ((struct naive_pending){tick, job, through}));
 }
 
+static bool together(const struct naive_replay *r)
+{
+    const struct kv_replay_config *c = &r->config->replay;
+    return c->mode == KV_REPLAY_SESSION || (c->mode == KV_REPLAY_CLOSED && c->clients_take == KV_TAKE_SESSION);
+}
+
+/* --- Rules 25 and 25a, by looking at all rows each time --- */
+
+static bool same_session(const struct naive_replay *r, int64_t a, int64_t b)
+{
+    return a == b || (r->requests[a].session != 0 && r->requests[a].session == r->requests[b].session);
+}
+
+static bool first_of_session(const struct naive_replay *r, int64_t row)
+{
+    for (int64_t i = 0; i < row; i++)
+        if (same_session(r, i, row)) return false;
+    return true;
+}
+
+/* 0: the main line. */
+static int64_t line_of(const struct naive_replay *r, int64_t row)
+{
+    return first_of_session(r, row) ? 0 : r->requests[row].branch;
+}
+
+/* The last row before `row` that belongs to line `line` of its session, -1. */
+static int64_t last_before(const struct naive_replay *r, int64_t row, int64_t line)
+{
+    for (int64_t i = row - 1; i >= 0; i--)
+        if (same_session(r, i, row) && line_of(r, i) == line) return i;
+    return -1;
+}
+
+/* Whom `row` follows; -1: a first turn. */
+static int64_t leader(const struct naive_replay *r, int64_t row)
+{
+    int64_t before = last_before(r, row, line_of(r, row));
+    return before >= 0 ? before : last_before(r, row, 0);
+}
+
+/* Tick at which `row`, which follows somebody, arrives; -1 while somebody it waits for has not ended. */
+static kv_tick due_tick(const struct naive_replay *r, int64_t row)
+{
+    const struct kv_request *q = &r->requests[row];
+    int64_t before = leader(r, row);
+    if (r->ended[before] < 0) return -1;
+    int64_t think_ns = q->arrival_ns - r->requests[before].arrival_ns;
+    if (r->requests[before].elapsed_ns >= 0) {
+        think_ns -= r->requests[before].elapsed_ns;
+        if (think_ns < 0) think_ns = 0;
+    }
+    if (q->think_ns >= 0) think_ns = q->think_ns;
+    kv_tick due = (r->ended[before] / KV_TICKS_PER_NS + 1 + think_ns) * KV_TICKS_PER_NS;
+    if (line_of(r, row) != 0) return due;
+    /* The branches whose first row lies between the two rows of the main line: their last rows must have ended. */
+    for (int64_t i = before + 1; i < row; i++) {
+        int64_t line = line_of(r, i);
+        if (!same_session(r, i, row) || line == 0 || last_before(r, i, line) >= 0) continue;
+        int64_t last = r->count - 1;
+        while (!same_session(r, last, row) || line_of(r, last) != line) last--;
+        if (r->ended[last] < 0) return -1;
+        kv_tick after = (r->ended[last] / KV_TICKS_PER_NS + 1) * KV_TICKS_PER_NS;
+        if (after > due) due = after;
+    }
+    return due;
+}
+
+static bool session_over(const struct naive_replay *r, int64_t row)
+{
+    for (int64_t i = 0; i < r->count; i++)
+        if (same_session(r, i, row) && r->ended[i] < 0) return false;
+    return true;
+}
+
+/* --- Who comes --- */
+
+static void expect_row(struct naive_replay *r, kv_tick tick, int64_t row)
+{
+    if (r->expected) r->expected[row] = true;
+    expect(r, tick, row, false);
+}
+
+/* The next row that follows nobody, and whom nobody took: taken now; -1. */
+static int64_t take_row(struct naive_replay *r)
+{
+    while (r->next_row < r->count && together(r) && !first_of_session(r, r->next_row)) r->next_row++;
+    return r->next_row < r->count ? r->next_row++ : -1;
+}
+
 /* The source is read one row ahead: its next row that needs nobody's end becomes pending. */
 static void pull_row(struct naive_replay *r)
 {
     if (r->config->replay.mode == KV_REPLAY_CLOSED) return;
-    while (r->next_row < r->count && r->follows && r->follows[r->next_row]) r->next_row++;
-    if (r->next_row == r->count) return;
-    expect(r, KV_TICKS_PER_NS * r->requests[r->next_row].arrival_ns, r->next_row, false);
-    r->next_row++;
-}
-
-/* Ties each turn to the one before it in its session. */
-static void tie_turns(struct naive_replay *r)
-{
-    r->follows = kv_mem_take((size_t)r->count * sizeof *r->follows);
-    r->next_turn = kv_mem_take((size_t)r->count * sizeof *r->next_turn);
-    struct kv_map last;
-    kv_map_open(&last, 64);
-    for (int64_t i = 0; i < r->count; i++) {
-        r->next_turn[i] = -1;
-        if (r->requests[i].session == 0) continue;
-        uint64_t key = kv_mix64(r->requests[i].session);
-        uint32_t before = kv_map_get(&last, key);
-        if (before != KV_NONE) {
-            r->follows[i] = true;
-            r->next_turn[before] = i;
-        }
-        kv_map_put(&last, key, (uint32_t)i);
-    }
-    kv_map_close(&last);
+    int64_t row = take_row(r);
+    if (row >= 0) expect_row(r, KV_TICKS_PER_NS * r->requests[row].arrival_ns, row);
 }
 
 void naive_replay_open(struct naive_replay *r, const struct kv_sim_config *config, const struct kv_request *requests,
                        int64_t count)
 {
     *r = (struct naive_replay){.config = config, .requests = requests, .count = count};
-    if (config->replay.mode == KV_REPLAY_CLOSED) {
-        int64_t clients = config->replay.clients < count ? config->replay.clients : count;
-        for (; r->next_row < clients; r->next_row++) expect(r, 0, r->next_row, false);
-        return;
+    if (together(r)) {
+        r->ended = kv_mem_take((size_t)count * sizeof *r->ended);
+        r->expected = kv_mem_take((size_t)count * sizeof *r->expected);
+        for (int64_t i = 0; i < count; i++) r->ended[i] = -1;
     }
-    if (config->replay.mode == KV_REPLAY_SESSION) tie_turns(r);
+    if (config->replay.mode == KV_REPLAY_CLOSED)
+        for (int64_t client = 0, row; client < config->replay.clients && (row = take_row(r)) >= 0; client++)
+            expect_row(r, 0, row);
     pull_row(r);
 }
 
 void naive_replay_close(struct naive_replay *r)
 {
-    if (r->follows) kv_mem_give(r->follows, (size_t)r->count * sizeof *r->follows);
-    if (r->next_turn) kv_mem_give(r->next_turn, (size_t)r->count * sizeof *r->next_turn);
+    if (r->ended) kv_mem_give(r->ended, (size_t)r->count * sizeof *r->ended);
+    if (r->expected) kv_mem_give(r->expected, (size_t)r->count * sizeof *r->expected);
     kv_vec_close(&r->pending);
 }
 
@@ -86,18 +153,19 @@ void naive_replay_came(struct naive_replay *r, int64_t job)
 
 void naive_replay_ended(struct naive_replay *r, kv_tick now, int64_t job)
 {
-    kv_tick whole_ns = (now / KV_TICKS_PER_NS + 1) * KV_TICKS_PER_NS;
-    if (r->config->replay.mode == KV_REPLAY_CLOSED && r->next_row < r->count) {
-        kv_tick due = whole_ns + delay_tk(r, &r->config->replay.think, "think", r->next_row);
-        expect(r, due, r->next_row++, false);
-    } else if (r->config->replay.mode == KV_REPLAY_SESSION && r->next_turn[job] >= 0) {
-        const struct kv_request *last = &r->requests[job], *next = &r->requests[r->next_turn[job]];
-        int64_t think_ns = next->arrival_ns - last->arrival_ns;
-        if (last->elapsed_ns >= 0) think_ns -= last->elapsed_ns;
-        if (think_ns < 0) think_ns = 0;
-        if (next->think_ns >= 0) think_ns = next->think_ns;
-        expect(r, whole_ns + KV_TICKS_PER_NS * think_ns, r->next_turn[job], false);
+    if (together(r)) {
+        r->ended[job] = now;
+        for (int64_t i = 0; i < r->count; i++) {
+            if (r->expected[i] || !same_session(r, i, job) || first_of_session(r, i)) continue;
+            kv_tick due = due_tick(r, i);
+            if (due >= 0) expect_row(r, due, i);
+        }
     }
+    if (r->config->replay.mode != KV_REPLAY_CLOSED || (together(r) && !session_over(r, job))) return;
+    int64_t row = take_row(r);
+    if (row < 0) return;
+    kv_tick whole_ns = (now / KV_TICKS_PER_NS + 1) * KV_TICKS_PER_NS;
+    expect_row(r, whole_ns + delay_tk(r, &r->config->replay.think, "think", row), row);
 }
 
 bool naive_replay_take(struct naive_replay *r, kv_tick now, struct naive_pending *out)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The oracle's replay: who comes when (docs/engine.md, rules 5, 24, 25). */
+/* The oracle's replay: who comes when (docs/engine.md, rules 5, 24, 24a, 25, 25a). */
 #ifndef KV_TESTS_ORACLE_NAIVE_REPLAY_H
 #define KV_TESTS_ORACLE_NAIVE_REPLAY_H
 
@@ -16,8 +16,9 @@ struct naive_replay {
     int64_t count;
     KV_VEC(struct naive_pending) pending;
     int64_t next_row;                /* first row that nobody has taken from the source yet */
-    int64_t *next_turn;              /* session replay: row of the same session's next turn, -1 */
-    bool *follows;                   /* session replay: not a first turn */
+    /* Sessions kept together; NULL elsewhere. */
+    kv_tick *ended;                  /* tick at which the row ended, -1 */
+    bool *expected;                  /* the row is or was pending */
 };
 
 /* The requests that need nobody's end become pending, as far as the source is read ahead. */
