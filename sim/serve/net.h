@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Flows over links (docs/tiers.md, "Links and flows").
+ *
+ * A flow moves a number of bytes over a path of links. It has `parts` equal sub-flows (the coflow of tensor
+ * parallelism): `bytes` are those of one part, and each hop says how many of the parts cross that link. All flows with the
+ * same path and the same limit of their own are one *class*: they are served at the same rate at every moment, so a
+ * class has one service curve, a flow joins it at the service level of its start and is done when the curve has risen
+ * by its bytes. A flow event costs O(log flows of its class) and one solution of the touched component's rates.
+ *
+ * Rates are max-min fair with own limits, in integers (kv_maxmin of sim/lib/maxmin.h). They are set once a tick, in
+ * class settle, after all that happened at the tick; events of later classes at the same tick bring another round. */
+#ifndef KV_SERVE_NET_H
+#define KV_SERVE_NET_H
+
+#include "sim/base/rate.h"
+#include "sim/engine/engine.h"
+
+struct kv_net;
+
+/* `parts_on_it` >= 1: how many parts of one flow cross the link. */
+struct kv_hop { uint32_t link; int32_t parts_on_it; };
+#define KV_HOPS_MAX 8
+
+/* A flow has delivered all bytes it was permitted to: `bytes_done` of a part. If that is all of it, it has left its
+ * links but can still be asked (kv_flow_reached_tk) until kv_flow_drop. Flows that end at one tick are told in the
+ * order of their ids. The owner may start, permit, cancel and drop flows from here. */
+typedef void (*kv_flow_done)(void *owner, uint32_t flow, uint64_t tag, int64_t bytes_done);
+
+struct kv_net *kv_net_open(struct kv_engine *engine, kv_flow_done done, void *owner);
+void kv_net_close(struct kv_net *net);
+
+/* Set-up, before the first flow. Ids count up from 0. A link has one direction: a full-duplex one is two. `in_order`:
+ * flows get the link one after another in the order of their ids, a flow that is not first on each such link of its
+ * path moves nothing (kind fifo); else it is shared max-min fairly. Capacity 0 is legal: nothing ever moves. */
+uint32_t kv_net_add_link(struct kv_net *net, kv_rate capacity, bool in_order);
+uint32_t kv_net_add_path(struct kv_net *net, const struct kv_hop *hops, int32_t count);   /* 0..KV_HOPS_MAX hops */
+
+/* Starts a flow at the tick of the clock. `bytes` >= 1 of one part; `permitted` in 1..bytes: it pauses, off its links,
+ * once so many are delivered, until kv_flow_permit raises the number. `limit`: own rate of a part, >= 0 or
+ * KV_RATE_UNLIMITED; a flow without any limit (path of no hops) ends one tick after it was permitted. Returns an index, used again
+ * after kv_flow_drop; `kv_flow_id` is its number in order of starts, never used again. */
+uint32_t kv_flow_start(struct kv_net *net, uint32_t path, kv_rate limit, int64_t bytes, int64_t permitted, uint64_t tag);
+uint64_t kv_flow_id(const struct kv_net *net, uint32_t flow);
+void kv_flow_permit(struct kv_net *net, uint32_t flow, int64_t permitted);   /* >= what it was */
+/* Another limit of its own from this tick on (grants of a transfer policy). Not of a paused or ended flow: no effect. */
+void kv_flow_limit(struct kv_net *net, uint32_t flow, kv_rate limit);
+/* Whole bytes of a part delivered up to now. */
+int64_t kv_flow_moved_bytes(const struct kv_net *net, uint32_t flow);
+/* First tick at which `bytes` (1..those delivered) of a part were there. Of a flow that never paused and whose limit
+ * never changed (assert); O(log changes of rate during its life). */
+kv_tick kv_flow_reached_tk(const struct kv_net *net, uint32_t flow, int64_t bytes);
+/* Forgets a flow: one that has ended, or one under way (then it leaves its links at this tick). */
+void kv_flow_drop(struct kv_net *net, uint32_t flow);
+
+/* What a link has carried, over all parts, up to now [2^-32 byte], and its present flows (blocked ones included). */
+kv_service kv_net_carried(const struct kv_net *net, uint32_t link);
+int64_t kv_net_flows_on(const struct kv_net *net, uint32_t link);
+/* Rate of a part of a flow as of the last settling. */
+kv_rate kv_flow_rate(const struct kv_net *net, uint32_t flow);
+
+/* How rates were found, for /quality. Counters only grow. */
+struct kv_net_counters {
+    int64_t flows, settles;
+    int64_t single_bottleneck;    /* component solved by virtual time alone: one class, or one link that binds */
+    int64_t progressive;          /* component solved by progressive filling over several links */
+    int64_t skipped_links;        /* links of touched classes that could not bind */
+};
+struct kv_net_counters kv_net_counters(const struct kv_net *net);
+
+#endif
