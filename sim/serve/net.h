@@ -49,6 +49,8 @@ int64_t kv_flow_moved_bytes(const struct kv_net *net, uint32_t flow);
 /* First tick at which `bytes` (1..those delivered) of a part were there. Of a flow that never paused and whose limit
  * never changed (assert); O(log changes of rate during its life). */
 kv_tick kv_flow_reached_tk(const struct kv_net *net, uint32_t flow, int64_t bytes);
+/* The same of `count` numbers of bytes, ascending (layers of a fetch): one pass over the changes of rate. */
+void kv_flow_reached_all(const struct kv_net *net, uint32_t flow, const int64_t *bytes, int32_t count, kv_tick *out);
 /* Forgets a flow: one that has ended, or one under way (then it leaves its links at this tick). */
 void kv_flow_drop(struct kv_net *net, uint32_t flow);
 
