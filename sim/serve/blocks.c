@@ -1,9 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim/serve/blocks.h"
 
-/* `run` > 0: a run of so many blocks with `handle` as its owner's memory of it; else member `member` of `group`.
- * `known` says that the policy has the slot (inserted at its first release). */
-struct kv_slot { uint32_t *handle; uint32_t group, refs, run; uint16_t member; bool known; };
+enum { PENDING = 1, GENERATED = 2, PARKED = 4 };
+/* `run` > 0: a run of so many blocks, the first `prompt` of them without generated tokens, with `handle` as its
+ * owner's memory of it; else member `member` of `group`. `known` says that the policy has the slot (inserted at its
+ * first release). */
+struct kv_slot {
+    union { uint32_t *handle; uint32_t job; };
+    union { uint32_t group, prompt; };
+    uint32_t refs, run;
+    uint16_t member;
+    bool known;
+    uint8_t flags;
+};
 
 struct kv_block_group { uint64_t key; uint32_t used, slot[KV_PREFIX_GROUP]; };
 
@@ -17,16 +26,16 @@ static struct kv_slot *slot_at(const struct kv_blocks *b, uint32_t slot)
     return kv_pool_at(&b->slots, slot);
 }
 
-void kv_blocks_open(struct kv_blocks *b, const struct kv_sim_config *config, struct kv_counters *counters)
+void kv_blocks_open(struct kv_blocks *b, const struct kv_evict_ops *evict, const void *evict_params, int64_t capacity,
+                    struct kv_counters *counters)
 {
-    *b = (struct kv_blocks){.evict = config->evict, .capacity = config->hbm_blocks, .free = config->hbm_blocks,
-                            .counters = counters};
+    *b = (struct kv_blocks){.evict = evict, .capacity = capacity, .free = capacity, .counters = counters};
     b->memo_group = KV_NONE;
     kv_pool_open(&b->slots, sizeof(struct kv_slot));
     kv_pool_open(&b->groups, sizeof(struct kv_block_group));
     kv_map_open(&b->index, 1024);
     b->policy = kv_mem_take(b->evict->state_bytes);
-    b->evict->open(b->policy, config->evict_params, config->hbm_blocks);
+    b->evict->open(b->policy, evict_params, capacity);
 }
 
 void kv_blocks_close(struct kv_blocks *b)
@@ -69,17 +78,46 @@ static void forget(struct kv_blocks *b, const struct kv_slot *s)
     if (b->memo_group == s->group) b->memo_group = KV_NONE;
 }
 
+/* T4: a victim that is being read is parked, and the next one asked for. */
+static uint32_t find_victim(struct kv_blocks *b)
+{
+    uint32_t victim = b->evict->victim(b->policy);
+    while (b->by_hit && victim != KV_NONE && slot_at(b, victim)->refs > 0) {
+        b->evict->pin(b->policy, victim);
+        slot_at(b, victim)->flags |= PARKED;
+        victim = b->evict->victim(b->policy);
+    }
+    kv_assert(victim != KV_NONE);
+    return victim;
+}
+
+static int64_t least(int64_t x, int64_t y)
+{
+    return x < y ? x : y;
+}
+
+static void tell(const struct kv_blocks *b, const struct kv_slot *s, int64_t gone)
+{
+    if (s->run > 0) {
+        int64_t left = s->run - gone, own = b->tell_generated ? gone : least(s->run, s->prompt) - least(left, s->prompt);
+        if (own > 0) b->evicted(b->evicted_owner, (struct kv_evicted){.own = own});
+    } else if (b->tell_generated || !(s->flags & GENERATED)) {
+        struct kv_prefix_place place = {group_at(b, s->group)->key, s->member};
+        b->evicted(b->evicted_owner, (struct kv_evicted){.place = place});
+    }
+}
+
 /* Takes up to `want` blocks from the policy's victim and returns how many it gave. */
 static int64_t evict_some(struct kv_blocks *b, int64_t want)
 {
-    uint32_t victim = b->evict->victim(b->policy);
-    kv_assert(victim != KV_NONE);
+    uint32_t victim = find_victim(b);
     struct kv_slot *s = slot_at(b, victim);
-    if (s->run > want) {
-        s->run -= (uint32_t)want;
-        return want;
+    int64_t got = s->run == 0 ? 1 : least(s->run, want);
+    if (b->evicted) tell(b, s, got);
+    if (s->run > got) {
+        s->run -= (uint32_t)got;
+        return got;
     }
-    int64_t got = s->run ? s->run : 1;
     if (s->run == 0) forget(b, s);
     else if (s->handle) *s->handle = KV_NONE;
     b->evict->remove(b->policy, victim);
@@ -111,7 +149,7 @@ uint32_t kv_blocks_find(struct kv_blocks *b, struct kv_prefix_place place)
     return group == KV_NONE ? KV_NONE : group_at(b, group)->slot[place.member];
 }
 
-uint32_t kv_blocks_register(struct kv_blocks *b, struct kv_prefix_place place)
+static uint32_t add_slot(struct kv_blocks *b, struct kv_prefix_place place)
 {
     uint32_t group = find_group(b, place.group);
     if (group == KV_NONE) group = make_group(b, place.group);
@@ -123,6 +161,57 @@ uint32_t kv_blocks_register(struct kv_blocks *b, struct kv_prefix_place place)
     g->used++;
     b->registrations++;
     return slot;
+}
+
+uint32_t kv_blocks_register(struct kv_blocks *b, struct kv_prefix_place place, bool generated)
+{
+    uint32_t slot = add_slot(b, place);
+    if (generated && slot != KV_NONE) slot_at(b, slot)->flags = GENERATED;
+    return slot;
+}
+
+uint32_t kv_blocks_register_pending(struct kv_blocks *b, struct kv_prefix_place place, uint32_t job, bool generated)
+{
+    uint32_t slot = add_slot(b, place);
+    kv_assert(slot != KV_NONE);
+    slot_at(b, slot)->flags = PENDING | (generated ? GENERATED : 0);
+    slot_at(b, slot)->job = job;
+    return slot;
+}
+
+bool kv_blocks_pending(const struct kv_blocks *b, uint32_t slot)
+{
+    return slot_at(b, slot)->flags & PENDING;
+}
+
+uint32_t kv_blocks_job(const struct kv_blocks *b, uint32_t slot)
+{
+    return slot_at(b, slot)->job;
+}
+
+void kv_blocks_arrived(struct kv_blocks *b, uint32_t slot)
+{
+    slot_at(b, slot)->flags &= (uint8_t)~PENDING;
+}
+
+void kv_blocks_read(struct kv_blocks *b, uint32_t slot)
+{
+    struct kv_slot *s = slot_at(b, slot);
+    if (!(s->flags & PARKED)) b->evict->hit(b->policy, slot);
+    if (s->refs++ > 0) return;
+    b->inactive--;
+    b->active++;
+}
+
+void kv_blocks_read_end(struct kv_blocks *b, uint32_t slot)
+{
+    struct kv_slot *s = slot_at(b, slot);
+    if (--s->refs > 0) return;
+    b->inactive++;
+    b->active--;
+    if (!(s->flags & PARKED)) return;
+    s->flags &= (uint8_t)~PARKED;
+    b->evict->unpin(b->policy, slot);
 }
 
 void kv_blocks_ref(struct kv_blocks *b, uint32_t slot)
@@ -159,10 +248,11 @@ void kv_blocks_unref_forget(struct kv_blocks *b, uint32_t slot)
     kv_blocks_give(b, 1);
 }
 
-void kv_blocks_retire_run(struct kv_blocks *b, int64_t count, uint32_t *handle)
+void kv_blocks_retire_run(struct kv_blocks *b, int64_t count, int64_t prompt, uint32_t *handle)
 {
     uint32_t slot = kv_pool_take(&b->slots);
-    *slot_at(b, slot) = (struct kv_slot){.run = (uint32_t)count, .handle = handle, .known = true};
+    *slot_at(b, slot) = (struct kv_slot){.run = (uint32_t)count, .prompt = (uint32_t)(prompt > 0 ? prompt : 0),
+                                         .handle = handle, .known = true};
     b->evict->insert(b->policy, slot);
     b->active -= count;
     b->inactive += count;

@@ -75,10 +75,10 @@ uint32_t kv_net_add_path(struct kv_net *net, const struct kv_hop *hops, int32_t 
 
 /* ---- joining and leaving a class ---- */
 
-/* Level at which a running flow will have what it is permitted to. */
-static kv_service end_level(const struct kv_net_flow *f, const struct kv_net_class *c)
+/* Level at which the owner of a running flow is told next. */
+static kv_service told_level(const struct kv_net_flow *f, const struct kv_net_class *c)
 {
-    return f->origin + (c->unlimited ? 1 : f->permitted * KV_SERVICE_PER_BYTE);
+    return f->notice && !c->unlimited ? f->origin + f->notice * KV_SERVICE_PER_BYTE : kv_net_end_level(f, c);
 }
 
 static void stand_in_queues(struct kv_net *net, const struct kv_net_flow *f)
@@ -119,7 +119,7 @@ static void join(struct kv_net *net, uint32_t flow)
     kv_service level = kv_net_level(net, c);
     f->state = KV_FLOW_RUNNING;
     f->origin = c->unlimited ? level : level - f->before;
-    kv_net_heap_set(net, c, flow, end_level(f, c));
+    kv_net_heap_set(net, c, flow, told_level(f, c));
     c->settled_sum -= (kv_u128)level;
     count_on_links(net, c, 1);
     if (c->in_order) stand_in_queues(net, f);
@@ -131,7 +131,7 @@ static void leave(struct kv_net *net, uint32_t flow, kv_service level)
 {
     struct kv_net_flow *f = &net->flow.at[flow];
     struct kv_net_class *c = kv_net_class_at(net, f->class);
-    kv_service end = end_level(f, c);
+    kv_service end = kv_net_end_level(f, c);
     kv_net_heap_drop(net, c, flow);
     c->settled_sum += (kv_u128)(level < end ? level : end);
     count_on_links(net, c, -1);
@@ -146,7 +146,7 @@ static kv_service delivered(const struct kv_net *net, const struct kv_net_flow *
     if (f->state != KV_FLOW_RUNNING) return permitted;
     const struct kv_net_class *c = kv_net_class_at(net, f->class);
     kv_service level = kv_net_level(net, c);
-    if (level >= end_level(f, c)) return permitted;
+    if (level >= kv_net_end_level(f, c)) return permitted;
     return c->unlimited ? f->before : level - f->origin;
 }
 
@@ -166,7 +166,14 @@ static void gather(struct kv_net *net, uint32_t class)
     while (c->heap.count && kv_net_key_level(c, &c->heap.at[0]) <= level) {
         uint32_t flow = (uint32_t)c->heap.at[0].order;
         struct kv_net_flow *f = &net->flow.at[flow];
+        if (level < kv_net_end_level(f, c)) {   /* on the way */
+            f->notice = 0;
+            kv_net_heap_set(net, c, flow, told_level(f, c));
+            kv_vec_push(&net->told, ((struct kv_told){f->id, kv_flow_moved_bytes(net, flow), flow}));
+            continue;
+        }
         leave(net, flow, level);
+        f->notice = 0;
         f->state = f->permitted == f->bytes ? KV_FLOW_ENDED : KV_FLOW_PAUSED;
         if (f->state == KV_FLOW_PAUSED) kv_net_asked_drop(net, flow);
         kv_vec_push(&net->told, ((struct kv_told){f->id, f->permitted, flow}));
@@ -238,7 +245,18 @@ void kv_flow_permit(struct kv_net *net, uint32_t flow, int64_t permitted)
     }
     f->permitted = permitted;
     struct kv_net_class *c = kv_net_class_at(net, f->class);
-    kv_net_heap_set(net, c, flow, end_level(f, c));
+    kv_net_heap_set(net, c, flow, told_level(f, c));
+    kv_net_touch(net, f->class);
+}
+
+void kv_flow_mark(struct kv_net *net, uint32_t flow, int64_t mark)
+{
+    struct kv_net_flow *f = &net->flow.at[flow];
+    kv_assert(f->state != KV_FLOW_FREE && mark <= f->permitted && mark > kv_flow_moved_bytes(net, flow));
+    f->notice = mark < f->permitted ? mark : 0;
+    if (f->state != KV_FLOW_RUNNING) return;
+    struct kv_net_class *c = kv_net_class_at(net, f->class);
+    kv_net_heap_set(net, c, flow, told_level(f, c));
     kv_net_touch(net, f->class);
 }
 
@@ -250,7 +268,7 @@ void kv_flow_limit(struct kv_net *net, uint32_t flow, kv_rate limit)
     uint32_t class = f->class;
     const struct kv_net_class *c = kv_net_class_at(net, class);
     kv_service level = kv_net_level(net, c);
-    if (limit == c->limit || level >= end_level(f, c)) return;   /* at its end, only not yet told */
+    if (limit == c->limit || level >= kv_net_end_level(f, c)) return;   /* at its end, only not yet told */
     f->before = delivered(net, f);
     kv_net_asked_drop(net, flow);
     leave(net, flow, level);
@@ -298,9 +316,10 @@ kv_service kv_net_carried(const struct kv_net *net, uint32_t link)
 {
     const struct kv_net_link *l = &net->link.at[link];
     kv_u128 carried = l->gone;
-    for (size_t i = 0; i < l->member.count; i++)
-        carried += kv_net_unflushed(net, kv_net_class_at(net, l->member.at[i].class))
-                   * (uint64_t)l->member.at[i].parts;
+    for (size_t i = 0; i < l->member.count; i++) {
+        uint64_t parts = (uint64_t)l->member.at[i].parts;
+        carried += kv_net_unflushed(net, kv_net_class_at(net, l->member.at[i].class)) * parts;
+    }
     return (kv_service)carried;
 }
 

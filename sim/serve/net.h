@@ -42,6 +42,9 @@ uint32_t kv_net_add_path(struct kv_net *net, const struct kv_hop *hops, int32_t 
 uint32_t kv_flow_start(struct kv_net *net, uint32_t path, kv_rate limit, int64_t bytes, int64_t permitted, uint64_t tag);
 uint64_t kv_flow_id(const struct kv_net *net, uint32_t flow);
 void kv_flow_permit(struct kv_net *net, uint32_t flow, int64_t permitted);   /* >= what it was */
+/* The owner is also told once, on the way, when `mark` bytes of a part are there; the flow goes on. More than are delivered and at most
+ * what is permitted (then it changes nothing: the next to be told is the permitted). bytes_done is then what is delivered. */
+void kv_flow_mark(struct kv_net *net, uint32_t flow, int64_t mark);
 /* Another limit of its own from this tick on (grants of a transfer policy). Not of a paused or ended flow: no effect. */
 void kv_flow_limit(struct kv_net *net, uint32_t flow, kv_rate limit);
 /* Whole bytes of a part delivered up to now. */

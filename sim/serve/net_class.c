@@ -256,7 +256,7 @@ kv_u128 kv_net_unflushed(const struct kv_net *net, const struct kv_net_class *c)
     /* At the tick of a completion, before it is handled: what is beyond the permitted has gone to nobody. */
     if (c->heap.count && kv_net_key_level(c, &c->heap.at[0]) < level)
         for (size_t i = 0; i < c->heap.count; i++) {
-            kv_service end = kv_net_key_level(c, &c->heap.at[i]);
+            kv_service end = kv_net_end_level(&net->flow.at[(uint32_t)c->heap.at[i].order], c);
             if (end < level) delivered -= (kv_u128)(level - end);
         }
     return delivered - c->flushed;

@@ -19,7 +19,7 @@ struct kv_net_class {
     KV_VEC(struct kv_segment) past;      /* those before, as far back as a flow of `asked` needs */
     uint64_t past_dropped;               /* stretches that were before past.at[0]; marks of flows count them */
     struct kv_ilist asked;               /* flows that can be asked when bytes were there, oldest first */
-    /* Running flows by the service level at which they have what they are permitted to: due = whole bytes from `zero`,
+    /* Running flows by the service level at which their owner is told next: due = whole bytes from `zero`,
      * order = 2^-32 byte : 32 | flow : 32. kv_net.place says where a flow is. */
     KV_VEC(struct kv_heap_key) heap;
     kv_service zero;
@@ -54,6 +54,7 @@ struct kv_net_flow {
     kv_service before;                   /* delivered to it when it joined its class */
     uint64_t id, tag, mark;              /* mark: number of the stretch in which it began */
     int64_t bytes, permitted;
+    int64_t notice;                      /* bytes at which the owner is told before; 0: none */
     uint32_t class, next_free;
     enum kv_flow_state state;
     bool asked;                          /* never paused, limit never changed */
@@ -95,6 +96,11 @@ static inline struct kv_net_class *kv_net_class_at(const struct kv_net *net, uin
 static inline kv_service kv_net_level(const struct kv_net *net, const struct kv_net_class *c)
 {
     return c->now.service + (kv_service)c->now.rate * (kv_engine_now(net->engine) - c->now.since);
+}
+/* Level at which a running flow has what it is permitted to. */
+static inline kv_service kv_net_end_level(const struct kv_net_flow *f, const struct kv_net_class *c)
+{
+    return f->origin + (c->unlimited ? 1 : f->permitted * KV_SERVICE_PER_BYTE);
 }
 /* Level at which a key is due. */
 static inline kv_service kv_net_key_level(const struct kv_net_class *c, const struct kv_heap_key *key)
