@@ -162,9 +162,19 @@ static bool read_request_value(void *state, struct kv_json_row *row, int32_t key
 }
 static const struct kv_json_form request_form = {request_keys, read_request_value};
 
-static bool end_call(struct entry *e)
+static bool check_ids(const struct kv_agent_session *s, const struct kv_agent_call *call, struct kv_json_row *row)
+{
+    int64_t needed = call->input_tokens / s->block_tokens;
+    return call->ids == needed
+           || kv_json_row_fail(row, "hash_ids has %lld ids but in %lld with %lld-token blocks needs %lld",
+                               (long long)call->ids, (long long)call->input_tokens, (long long)s->block_tokens,
+                               (long long)needed);
+}
+
+static bool end_call(struct entry *e, struct kv_json_row *row)
 {
     struct kv_agent_session *s = e->r->s;
+    if (s->block_tokens > 0 && !check_ids(s, &e->call, row)) return false;
     e->call.time_ns = e->t_ns;
     e->call.line = e->r->list->line;
     e->call.place = (int64_t)s->calls.count;
@@ -210,7 +220,7 @@ static bool read_request(struct reading *r, struct kv_json_row *row)
     }
     list->t_ns = e.t_ns;
     if (!(seen & BIT(DURATION))) e.duration_ns = 0;
-    return e.subagent ? end_subagent(&e, row) : end_call(&e);
+    return e.subagent ? end_subagent(&e, row) : end_call(&e, row);
 }
 
 /* The list of requests at the cursor; `row->place` names the object that holds it. */
@@ -267,13 +277,9 @@ static bool check_session(const struct kv_agent_session *s, struct kv_json_row *
     if (!s->id[0]) return kv_json_row_fail(row, "the id is empty");
     if (s->block_tokens == 0) return kv_json_row_fail(row, "block_size is 0");
     if (s->calls.count == 0) return kv_json_row_fail(row, "a session without requests");
-    for (size_t i = 0; i < s->calls.count; i++) {
-        const struct kv_agent_call *call = &s->calls.at[i];
-        if (call->ids == call->input_tokens / s->block_tokens) continue;
-        return kv_json_row_fail(row, "call %zu, sub-agents' counted in: hash_ids has %lld ids but in %lld with "
-                                "%lld-token blocks needs %lld", i, (long long)call->ids, (long long)call->input_tokens,
-                                (long long)s->block_tokens, (long long)(call->input_tokens / s->block_tokens));
-    }
+    /* Once more: block_size may have stood behind the requests. */
+    for (size_t i = 0; i < s->calls.count; i++)
+        if (!check_ids(s, &s->calls.at[i], row)) return false;
     return true;
 }
 

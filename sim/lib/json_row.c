@@ -30,7 +30,8 @@ static bool fail_json(struct kv_json_row *row, const char *key)
 {
     if (!row->json.fault || row->told) return false;
     row->told = true;
-    return kv_input_fail(row->in, row->err, "%s%s%s%s at column %d", row->place, key,
+    int32_t length = (int32_t)strlen(row->place) - (key[0] == '\0');   /* without its last dot */
+    return kv_input_fail(row->in, row->err, "%.*s%s%s%s at column %d", length > 0 ? length : 0, row->place, key,
                          key[0] || row->place[0] ? ": " : "", row->json.fault, kv_json_column(&row->json));
 }
 
