@@ -180,7 +180,7 @@ static void enter_window(struct servegen *s, uint32_t index)
         c->left = requests_of(s, c->now, c->key);
         if (c->left == 0) continue;
         double sum_s = 0;
-        for (int64_t i = 1; i < c->left; i++) sum_s += draw_gap(s, c, i);
+        for (int64_t i = 1; i <= c->left; i++) sum_s += draw_gap(s, c, i);   /* the last one leads out of the burst */
         c->given = 0;
         c->shorten = sum_s > WINDOW_S ? WINDOW_S / sum_s : 1;
         double room_s = sum_s < WINDOW_S ? WINDOW_S - sum_s : 0;
@@ -232,7 +232,7 @@ static int next_row(void *state, struct kv_row *row, struct kv_err *err)
     s->given++;
     c->given++;
     if (--c->left > 0) {
-        c->next_s += draw_gap(s, c, c->given) * c->shorten;
+        c->next_s = fmin(c->next_s + draw_gap(s, c, c->given) * c->shorten, c->now->start_s + WINDOW_S);
         kv_pqueue_push(&s->live, (struct kv_pentry){llround(c->next_s * 1e9), top.tie, top.value});
     } else {
         enter_window(s, top.value);
