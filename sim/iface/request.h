@@ -42,6 +42,7 @@ struct kv_request {
     int32_t output_tokens;  /* >= 1 when served */
     int32_t priority;       /* smaller is more urgent */
     uint32_t session;       /* dense session number from 1; 0 = none */
+    uint32_t branch;        /* sub-agent of the session, from 1; 0 = its main line (docs/engine.md, rule 25a) */
     uint16_t turn;          /* from 0 */
     uint16_t slo_class;     /* index into the scenario's SLO classes; 0 = default */
     bool failed;            /* failed in the trace: recorded, not served */

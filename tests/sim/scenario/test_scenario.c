@@ -238,6 +238,8 @@ static void the_resolved_scenario_resolves_to_itself(void **state)
         {"workload.frontend_overhead", "{kind: exponential, mean: 5ms}"},
         {"workload.prefix", "{model: sessions, system: 100, system_prompts: {count: 7, zipf: 1.1}}"},
         {"output.timeseries", "10s"}, {"route", "least_loaded"}, {"engine.sched", "{policy: priority}"}}, 7);
+    expect_fixpoint(MINIMAL, (struct kv_override[]){
+        {"workload.replay", "{mode: closed, clients: 3, clients_take: session}"}}, 1);
     expect_fixpoint(MINIMAL, (struct kv_override[]){{"workload.prefix", "{infer: true}"}}, 1);
     expect_fixpoint(MINIMAL, (struct kv_override[]){{"workload.prefix.infer", "{extends: 50%, window: 600s}"}}, 1);
     expect_fixpoint("extends: b.yaml\n", NULL, 0);   /* written by the test before */
@@ -248,7 +250,8 @@ static void the_workload_says_what_was_asked(void **state)
     (void)state;
     struct kv_scenario s;
     load(&s, MINIMAL, (struct kv_override[]){
-        {"workload.replay", "{mode: closed, clients: 3, think: {kind: lognormal, mean: 2s, sigma: 0.5}}"},
+        {"workload.replay",
+         "{mode: closed, clients: 3, clients_take: session, think: {kind: lognormal, mean: 2s, sigma: 0.5}}"},
         {"workload.window", "{start: 10s, end: 1h}"}, {"workload.frontend_overhead", "5ms"},
         {"workload.prefix", "{model: sessions, system: 100, system_prompts: {count: 7, zipf: 1.1, tokens: 64}}"},
         {"workload.rate_scale", "6"}, {"workload.time_scale", "2"}, {"workload.limit", "9"},
@@ -257,6 +260,7 @@ static void the_workload_says_what_was_asked(void **state)
     const struct kv_workload_config *w = &s.workload;
     assert_int_equal(w->replay.mode, KV_REPLAY_CLOSED);
     assert_int_equal(w->replay.clients, 3);
+    assert_int_equal(w->replay.clients_take, KV_TAKE_SESSION);
     assert_int_equal(w->replay.think.kind, KV_DELAY_LOGNORMAL);
     assert_true(w->replay.think.mean_s == 2 && w->replay.think.sigma == 0.5);
     assert_true(w->replay.frontend_overhead.kind == KV_DELAY_CONSTANT && w->replay.frontend_overhead.mean_s == 0.005);
