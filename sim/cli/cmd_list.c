@@ -170,7 +170,7 @@ static const char *range_text(struct kv_arena *arena, const struct kv_param *p)
 }
 
 /* `prefix` names the section or plug-in: "engine.", "roofline." or "". */
-static void param_row(struct list *l, const char *prefix, const struct kv_param *p, bool required, bool planned)
+static void param_row(struct list *l, const char *prefix, const struct kv_param *p, bool required)
 {
     row_new(l);
     put(l, "key", CELL_TEXT, true, kv_arena_text(l->arena, "%s%s", prefix, p->key));
@@ -179,7 +179,7 @@ static void param_row(struct list *l, const char *prefix, const struct kv_param 
     put(l, "default", CELL_TEXT, true, preset);
     put(l, "range", CELL_TEXT, true, range_text(l->arena, p));
     put(l, "units", CELL_TEXT, false, kv_units_accepted(p->dim));
-    put(l, "help", CELL_TEXT, true, planned ? kv_arena_text(l->arena, "%s (not built yet)", p->help) : p->help);
+    put(l, "help", CELL_TEXT, true, p->help);
     put(l, "source", CELL_TEXT, false, p->source);
 }
 
@@ -208,17 +208,16 @@ static void fill_params(struct list *l, const char *name)
     for (int32_t i = 0; i < count; i++, section++) {
         if (name && strcmp(section_name(section), name)) continue;
         const char *prefix = *section->path ? kv_arena_text(l->arena, "%s.", section->path) : "";
-        for (const struct kv_param *p = section->params; p && p->key; p++)
-            param_row(l, prefix, p, true, section->planned);
+        for (const struct kv_param *p = section->params; p && p->key; p++) param_row(l, prefix, p, true);
         for (const struct kv_special *p = section->specials; p && p->param.key; p++)
-            param_row(l, prefix, &p->param, false, section->planned);
+            param_row(l, prefix, &p->param, false);
     }
     int32_t plugins;
     const struct kv_plugin *plugin = kv_plugins(&plugins);
     for (int32_t i = 0; i < plugins; i++, plugin++) {
         if (name && strcmp(plugin->name, name) && strcmp(kv_family_name(plugin->family), name)) continue;
         const char *prefix = kv_arena_text(l->arena, "%s %s: ", kv_family_name(plugin->family), plugin->name);
-        for (const struct kv_param *p = plugin->info->params; p && p->key; p++) param_row(l, prefix, p, true, false);
+        for (const struct kv_param *p = plugin->info->params; p && p->key; p++) param_row(l, prefix, p, true);
     }
 }
 
@@ -228,7 +227,7 @@ static void fill_params(struct list *l, const char *name)
 static const char *params_json(struct list *l, const struct kv_plugin_info *info)
 {
     size_t from = l->rows.count;
-    for (const struct kv_param *p = info->params; p && p->key; p++) param_row(l, "", p, true, false);
+    for (const struct kv_param *p = info->params; p && p->key; p++) param_row(l, "", p, true);
     const char *text = json_rows(l, from, "    ");
     l->rows.count = from;
     return text;
@@ -256,7 +255,7 @@ static void print_plugin_params(struct list *l, const struct row *row)
         if (strcmp(kv_family_name((enum kv_family)f), cell_text(row, "family"))) continue;
         const struct kv_plugin *plugin = kv_plugin_find((enum kv_family)f, cell_text(row, "name"));
         size_t from = l->rows.count;
-        for (const struct kv_param *p = plugin->info->params; p && p->key; p++) param_row(l, "", p, true, false);
+        for (const struct kv_param *p = plugin->info->params; p && p->key; p++) param_row(l, "", p, true);
         kv_print(l->rows.count > from ? "parameters:\n" : "no parameters\n");
         print_params(l, from);
         l->rows.count = from;
