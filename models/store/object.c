@@ -82,23 +82,24 @@ static double first_byte_s(const struct object *o, uint64_t number)
     return drawn_s < DELAY_MAX_S ? drawn_s : DELAY_MAX_S;
 }
 
-static double request_count(const struct object *o, const struct kv_access *access)
+/* Requests of an access of one chunk. */
+static int64_t chunk_requests(const struct object *o, const struct kv_access *access)
 {
-    if (o->p.aggregate) return 1;
     struct kv_chunk_ranges shape = {
         .layers = o->env.layers, .blocks = o->env.chunk_tokens / o->env.block_tokens,
         .object_per_layer = o->env.layout == KV_LAYOUT_PER_LAYER, .block_major = o->env.layout == KV_LAYOUT_BLOCK_MAJOR,
         .by_layer = !access->write && access->delivery == KV_DELIVERY_LAYERWISE,
     };
-    return (double)access->chunks * (double)kv_chunk_ranges(&shape);
+    return kv_chunk_ranges(&shape);
 }
 
 static struct kv_access_plan plan(const void *state, const struct kv_access *access)
 {
     const struct object *o = state;
-    double requests = request_count(o, access);
+    double chunks = (double)access->chunks, per_chunk = (double)chunk_requests(o, access);
+    double requests = o->p.aggregate ? 1 : chunks * per_chunk;
     double streams = requests < (double)o->p.streams ? requests : (double)o->p.streams;
-    double request_bytes = (double)access->chunks * (double)o->env.chunk_bytes / requests;
+    double request_bytes = (double)o->env.chunk_bytes * (o->p.aggregate ? chunks : 1 / per_chunk);
     double stream_bps = access->write && o->p.write_stream_bps > 0 ? o->p.write_stream_bps : o->p.stream_bps;
     double request_s = o->p.request_cost_s + (stream_bps > 0 ? request_bytes * 8 / stream_bps : 0);
     double delay_s = first_byte_s(o, access->number) - o->p.request_cost_s;

@@ -43,7 +43,7 @@ static bool open_state(void *state, const void *given, const struct kv_store_env
     *(struct remote *)state = (struct remote){
         .device = p->bandwidth_bps > 0 ? kv_pipe_rate(p->bandwidth_bps / 8) : KV_RATE_UNLIMITED,
         .limit = message_s > 0 ? kv_pipe_rate(message / message_s) : KV_RATE_UNLIMITED,
-        .delay_tk = kv_pipe_ticks(p->registration_s + p->latency_s), .ack_tk = kv_pipe_ticks(p->latency_s),
+        .delay_tk = kv_pipe_ticks(p->registration_s) + kv_pipe_ticks(p->latency_s), .ack_tk = kv_pipe_ticks(p->latency_s),
         .concurrency_limit = p->concurrency_limit,
     };
     return true;

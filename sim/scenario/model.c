@@ -47,7 +47,7 @@ void kv_load_model(struct kv_load *l)
 
 /* ---- cluster ---- */
 
-struct instance_keys { int64_t count, tp; };
+struct instance_keys { int64_t count, tp; bool tp_blamed; };
 static const struct kv_param instance_params[] = {
     { "count", KV_DIM_COUNT, offsetof(struct instance_keys, count), "1", 1, 65534, NULL,
       "instances: engines that serve requests on their own", NULL },
@@ -89,15 +89,16 @@ static const struct kv_special cluster_specials[] = {
 const struct kv_section kv_section_cluster = { "cluster", "machines and instances", NULL, cluster_specials };
 
 /* Everything needs exact division, as in vLLM: heads over GPUs, KV heads over GPUs or the other way round. */
-static void check_tp(struct kv_load *l, const struct kv_yaml *node, int64_t tp)
+static bool check_tp(struct kv_load *l, const struct kv_yaml *node, int64_t tp)
 {
     const struct kv_model_shape *m = &l->s->model;
     if (m->heads % tp)
-        kv_load_error(l, node, NULL, "cluster.instances.tp: %lld does not divide the %d attention heads of %s",
-                      (long long)tp, m->heads, m->name);
-    else if (m->attention == KV_ATTENTION_GQA && m->kv_heads % tp && tp % m->kv_heads)
-        kv_load_error(l, node, NULL, "cluster.instances.tp: %lld and the %d KV heads of %s do not divide each other",
-                      (long long)tp, m->kv_heads, m->name);
+        return kv_load_error(l, node, NULL, "cluster.instances.tp: %lld does not divide the %d attention heads of %s",
+                             (long long)tp, m->heads, m->name);
+    if (m->attention == KV_ATTENTION_GQA && m->kv_heads % tp && tp % m->kv_heads)
+        return kv_load_error(l, node, NULL, "cluster.instances.tp: %lld and the %d KV heads of %s do not divide each "
+                             "other", (long long)tp, m->kv_heads, m->name);
+    return true;
 }
 
 /* GPUs of a node where nobody says: 8 or what is needed, so that instances fill nodes or nodes instances. */
@@ -140,7 +141,7 @@ static void load_nodes(struct kv_load *l, struct kv_yaml *map, const struct inst
                       "cluster: %lld instances of %lld GPUs need %lld GPUs; %lld nodes of %lld have %lld",
                       (long long)k->count, (long long)k->tp, (long long)needed, (long long)l->s->nodes,
                       (long long)l->s->gpus_per_node, (long long)(l->s->nodes * l->s->gpus_per_node));
-    check_placement(l, map, k->tp, l->s->gpus_per_node);
+    if (!k->tp_blamed) check_placement(l, map, k->tp, l->s->gpus_per_node);
     const char *gpu;
     if (kv_load_optional(l, map, section, "gpu", &gpu)) {
         const struct kv_yaml *node = kv_yaml_get(map, "gpu");
@@ -155,12 +156,12 @@ void kv_load_cluster(struct kv_load *l)
     l->gpu_blamed = !kv_bind(l->arena, map, "cluster", NULL, NULL, l->diag);
     if (l->gpu_blamed) return;
     struct kv_yaml *instances = kv_load_map(l, map, "instances"), *nodes = kv_load_map(l, map, "nodes");
-    struct instance_keys k = {1, 1};
+    struct instance_keys k = {1, 1, false};
     kv_bind(l->arena, instances, "cluster.instances", instance_params, &k, l->diag);
     kv_load_end(l, instances, &kv_section_instances, "cluster.instances");
     l->s->sim.instance_count = (int32_t)k.count;
     l->s->sim.tp = (int32_t)k.tp;
-    if (l->model_known) check_tp(l, kv_yaml_get(instances, "tp"), k.tp);
+    if (l->model_known) k.tp_blamed = !check_tp(l, kv_yaml_get(instances, "tp"), k.tp);
     load_nodes(l, nodes, &k);
     kv_load_end(l, map, &kv_section_cluster, "cluster");
 }

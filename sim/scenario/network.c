@@ -143,9 +143,10 @@ static void load_nodes(struct kv_load *l, const struct crossings *x)
     if (kv_load_optional(l, map, &kv_section_nodes, "rack", &rack_nodes)) n->nodes_per_rack = (int32_t)rack_nodes;
     else if (!rack && x->rack)
         kv_load_default(l, map, "rack", kv_arena_text(l->arena, "%d", n->nodes_per_rack));
-    if (nic && !x->nic) kv_load_warning(l, nic, "cluster.nodes.nic has no effect: %s", why[0]);
-    if (pcie && !x->pcie) kv_load_warning(l, pcie, "cluster.nodes.pcie has no effect: %s", why[1]);
-    if (rack && !x->rack) kv_load_warning(l, rack, "cluster.nodes.rack has no effect: %s", why[2]);
+    bool tell = l->diag->errors == 0;   /* else what is crossed is not known */
+    if (tell && nic && !x->nic) kv_load_warning(l, nic, "cluster.nodes.nic has no effect: %s", why[0]);
+    if (tell && pcie && !x->pcie) kv_load_warning(l, pcie, "cluster.nodes.pcie has no effect: %s", why[1]);
+    if (tell && rack && !x->rack) kv_load_warning(l, rack, "cluster.nodes.rack has no effect: %s", why[2]);
     kv_load_end(l, map, &kv_section_nodes, "cluster.nodes");
 }
 
@@ -153,7 +154,7 @@ static void load_gateway(struct kv_load *l, struct kv_yaml *network, bool crosse
 {
     struct kv_yaml *map = kv_yaml_get(network, "gateway");
     struct gateway_keys k = {1};
-    if (map && !crossed)
+    if (map && !crossed && !l->diag->errors)
         kv_load_warning(l, map, "network.gateway has no effect: no tier is an object store behind gateways");
     if (!map) map = kv_load_map(l, network, "gateway");
     kv_bind(l->arena, map, "network.gateway", gateway_params, &k, l->diag);
@@ -168,7 +169,7 @@ void kv_load_network(struct kv_load *l)
     const struct kv_network_config *n = &l->s->sim.network;
     struct crossings x = find_crossings(l);
     load_nodes(l, &x);
-    if (kv_yaml_get(l->s->tree, "transfer") && !x.pcie)
+    if (kv_yaml_get(l->s->tree, "transfer") && !x.pcie && !l->diag->errors)
         kv_load_warning(l, kv_yaml_get(l->s->tree, "transfer"),
                         "transfer has no effect: there is no lower tier and no hand-over");
     struct kv_yaml *map = kv_yaml_get(l->s->tree, "network");
@@ -177,7 +178,7 @@ void kv_load_network(struct kv_load *l)
     if (x.gateways || kv_yaml_get(map, "gateway")) load_gateway(l, map, x.gateways);
     struct kv_yaml *links = kv_yaml_get(map, "links");
     for (int32_t i = 0; i < n->link_count; i++)
-        if (!(x.links & bit_of(i)))
+        if (!(x.links & bit_of(i)) && !l->diag->errors)
             kv_load_warning(l, kv_yaml_get(links, n->links[i].name), "network.links.%s has no effect: %s",
                             n->links[i].name, i == n->fabric ? "nothing leaves a node" : "no tier names it in `link`");
     kv_load_end(l, map, &kv_section_network, "network");
