@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Flows side by side, max-min fair: what a switched network with per-flow queues, or a bus with arbitration, comes to. */
+/* Flows side by side, max-min fair: a network with per-flow queues, or a bus with arbitration. */
 #include "sim/iface/link.h"
 #include "sim/lib/pipe.h"
 

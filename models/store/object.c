@@ -3,13 +3,13 @@
  *
  * A chunk is an object (layout per_layer: one a layer), so an access of n chunks is n requests; in the order of layers
  * it is a ranged request for each layer of each chunk (block_major: for each block of it). `aggregate` makes it one
- * request whatever the layout: a gateway that puts the layers together itself (ObjectCache). k = min(streams, requests)
- * connections work through them. A request waits request_cost for the server, then its bytes come at the rate of a
- * stream; q = bytes / requests:
+ * request whatever the layout: a gateway that puts the layers together itself (ObjectCache). k connections work through
+ * them, k = min(streams, requests). A request waits request_cost for the server, then its bytes come at the rate of
+ * a stream; q = bytes / requests:
  *
  *   limit = k * q / (request_cost + q / stream_bandwidth)
  *
- * The delay is first_byte, less the request_cost that the limit already has for the first request: an access alone takes
+ * The delay is first_byte less the request_cost that the limit has for the first request: alone, an access takes
  * first_byte + (requests / k - 1) * request_cost + bytes / (k * stream_bandwidth). With sigma > 0 first_byte is the
  * median of a log-normal variate, one an access. */
 #include <gsl/gsl_randist.h>

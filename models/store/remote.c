@@ -19,7 +19,7 @@ struct remote { kv_rate device, limit; kv_tick delay_tk, ack_tk; int64_t concurr
     { key, dim, offsetof(struct remote_params, field), preset, min, max, NULL, help, source }
 static const struct kv_param params[] = {
     ROW("registration", KV_DIM_TIME, registration_s, "0s", 0, 10, "of the buffers of an access with the NIC",
-        "Mooncake and LMCache register their pools once, at the start; ai-dynamo/nixl issue 1074 has it in every transfer"),
+        "Mooncake and LMCache register their pools once, at the start; nixl issue 1074 has it in every transfer"),
     ROW("latency", KV_DIM_TIME, latency_s, "5us", 0, 10, "of asking for an access, before its first byte",
         "a message and its answer: 4.2 us (ucx_perftest tag_lat, 8 B, loopback)"),
     ROW("message_bytes", KV_DIM_BYTES, message_bytes, "64KiB", 1, 1e12, "bytes of a message",
@@ -43,7 +43,8 @@ static bool open_state(void *state, const void *given, const struct kv_store_env
     *(struct remote *)state = (struct remote){
         .device = p->bandwidth_bps > 0 ? kv_pipe_rate(p->bandwidth_bps / 8) : KV_RATE_UNLIMITED,
         .limit = message_s > 0 ? kv_pipe_rate(message / message_s) : KV_RATE_UNLIMITED,
-        .delay_tk = kv_pipe_ticks(p->registration_s) + kv_pipe_ticks(p->latency_s), .ack_tk = kv_pipe_ticks(p->latency_s),
+        .delay_tk = kv_pipe_ticks(p->registration_s) + kv_pipe_ticks(p->latency_s),
+        .ack_tk = kv_pipe_ticks(p->latency_s),
         .concurrency_limit = p->concurrency_limit,
     };
     return true;

@@ -72,7 +72,8 @@ static bool take(void *state, uint64_t key)
 }
 
 const struct kv_admit_ops kv_admit_second_hit = {
-    .info = { .help = "what is proposed for the second time", .source = "the doorkeeper idea of TinyLFU (Einziger et al.)",
-              .params = params, .params_bytes = sizeof(struct second_hit_params) },
+    .info = { .help = "what is proposed for the second time",
+              .source = "the doorkeeper of TinyLFU (Einziger et al., ACM TOS 2017)", .params = params,
+              .params_bytes = sizeof(struct second_hit_params) },
     .state_bytes = sizeof(struct second_hit), .open = open_state, .close = close_state, .take = take,
 };

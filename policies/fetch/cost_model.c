@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Loads as much of the match as makes loading and computing together shortest, by the estimates of the view: the leading
- * HBM blocks, or up to the end of any segment; the longer of equals. A load "has to finish faster than the prefill it
- * replaces" (llm-d issue 2485; Mooncake issue 749). */
+/* Loads as much of the match as makes loading and computing together shortest, by the estimates of the view: the
+ * leading HBM blocks, or up to the end of any segment; the longer of equals. A load "has to finish faster than the
+ * prefill it replaces" (llm-d issue 2485; Mooncake issue 749). */
 #include "sim/iface/fetch.h"
 
 static kv_tick sum_tk(kv_tick a, kv_tick b)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SGLang HiCache with --hicache-storage-prefetch-policy timeout: a prefetch of at least prefetch_threshold tokens
- * (default 256), for prefetch_timeout_base + prefetch_timeout_per_ki_token * tokens / 1024. Numbers: SGLang issue 23309. */
+ * (default 256) may take prefetch_timeout_base + prefetch_timeout_per_ki_token * tokens / 1024. Numbers of SGLang
+ * issue 23309. */
 #include "sim/iface/fetch.h"
 #include "sim/lib/fetch_rule.h"
 
@@ -21,7 +22,8 @@ static struct kv_fetch_choice choose(const void *given, const struct kv_fetch_vi
 }
 
 const struct kv_fetch_ops kv_fetch_sglang_hicache = {
-    .info = { .help = "SGLang HiCache: from 256 tokens on, with its timeout", .source = "SGLang HiCache design; issue 23309",
+    .info = { .help = "SGLang HiCache: from 256 tokens on, with its timeout",
+              .source = "SGLang HiCache design; issue 23309",
               .params = params, .params_bytes = sizeof(struct kv_fetch_timeout_params) },
     .choose = choose,
 };

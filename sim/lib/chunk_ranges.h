@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How many pieces of consecutive bytes a chunk is read or written in. A chunk of `blocks` blocks of `layers` layers lies
- * in one object as [layer][block] (layer-major) or [block][layer] (block-major), or in one object a layer. Whole chunks
- * are one piece an object. In the order of layers, each layer is a piece of its own, and of a block-major object each
- * block of it (semantics 21). */
+/* How many pieces of consecutive bytes a chunk is read or written in. A chunk of `blocks` blocks of `layers` layers
+ * lies in one object as [layer][block] (layer-major) or [block][layer] (block-major), or in one object a layer. Whole
+ * chunks are one piece an object. In the order of layers, each layer is a piece of its own, and of a block-major object
+ * each block of it (semantics 21). */
 #ifndef KV_LIB_CHUNK_RANGES_H
 #define KV_LIB_CHUNK_RANGES_H
 

@@ -107,7 +107,7 @@ static void load_scope(const struct lower *w)
     bool network = w->tier->store && w->tier->store->network;
     w->tier->scope = network ? KV_SCOPE_CLUSTER : KV_SCOPE_NODE;
     if (!node && w->kind) node = kv_load_default(w->l, w->node, "scope", scopes[w->tier->scope]);
-    kv_load_optional(w->l, w->node, &kv_section_lower_tier, "scope", &w->tier->scope);
+    if (node && !kv_load_optional(w->l, w->node, &kv_section_lower_tier, "scope", &w->tier->scope)) return;
     if (w->tier->scope == KV_SCOPE_NODE && w->l->s->sim.tp > n->gpus_per_node)
         kv_load_error(w->l, node, NULL, "%s.scope: an instance of %d GPUs spans nodes of %d, so no node has a pool of "
                       "its own; say scope: gpu (one pool an instance), rack or cluster", w->path, w->l->s->sim.tp,

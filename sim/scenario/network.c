@@ -52,9 +52,11 @@ const struct kv_section kv_section_network = { "network", "links and gateways", 
 void kv_load_links(struct kv_load *l)
 {
     struct kv_network_config *n = &l->s->sim.network;
-    *n = (struct kv_network_config){.pcie_Bps = -1, .nic_Bps = -1, .gateway_Bps = -1, .gateways = 1, .efficiency = 1,
-                                    .fabric = -1, .gpus_per_node = (int32_t)(l->s->gpus_per_node ? l->s->gpus_per_node : 1),
-                                    .nodes_per_rack = (int32_t)(l->s->nodes ? l->s->nodes : 1)};
+    *n = (struct kv_network_config){
+        .pcie_Bps = -1, .nic_Bps = -1, .gateway_Bps = -1, .gateways = 1, .efficiency = 1, .fabric = -1,
+        .gpus_per_node = (int32_t)(l->s->gpus_per_node ? l->s->gpus_per_node : 1),
+        .nodes_per_rack = (int32_t)(l->s->nodes ? l->s->nodes : 1),
+    };
     struct kv_yaml *map = kv_yaml_get(l->s->tree, "network");
     if (!map) return;
     kv_bind(l->arena, map, "network", NULL, NULL, l->diag);

@@ -48,7 +48,9 @@ static inline void *plugin_draw(struct kv_arena *arena, const struct kv_plugin_i
         int64_t whole = (int64_t)value;
         if (whole < (int64_t)ceil(row->min)) whole = (int64_t)ceil(row->min);
         switch (row->dim) {
-        case KV_DIM_COUNT: case KV_DIM_TOKENS: case KV_DIM_BYTES: *(int64_t *)(void *)(params + row->offset) = whole; break;
+        case KV_DIM_COUNT: case KV_DIM_TOKENS: case KV_DIM_BYTES:
+            *(int64_t *)(void *)(params + row->offset) = whole;
+            break;
         case KV_DIM_BOOL: *(bool *)(params + row->offset) = draw_below(seed, 2); break;
         case KV_DIM_TEXT: *(const char **)(void *)(params + row->offset) = ""; break;
         case KV_DIM_CHOICE: *(int64_t *)(void *)(params + row->offset) = 0; break;

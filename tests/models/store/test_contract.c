@@ -53,10 +53,11 @@ static void check_access(const struct kv_store_ops *ops, const void *state, cons
     struct kv_access larger = access;
     larger.chunks += 1 + draw_below(seed, larger.chunks + 4);
     struct kv_access_plan more = ops->plan(state, &larger);
-    if (more.limit < plan.limit) fail_msg("limit %lld, of more chunks %lld", (long long)plan.limit, (long long)more.limit);
+    if (more.limit < plan.limit)
+        fail_msg("limit %lld, of more chunks %lld", (long long)plan.limit, (long long)more.limit);
     double before_s = alone_s(env, &access, &plan), after_s = alone_s(env, &larger, &more);
     double slack = 1e-9 + 4 / (double)plan.limit;
-    if (more.limit == KV_RATE_UNLIMITED && plan.limit > KV_RATE_UNLIMITED >> 17) return;   /* from petabytes/s to no bound */
+    if (more.limit == KV_RATE_UNLIMITED && plan.limit > KV_RATE_UNLIMITED >> 17) return;   /* from PB/s to no bound */
     if (after_s < before_s * (1 - slack) - 1e-11) 
         fail_msg("%s: %lld chunks in %.12g s, %lld in %.12g s (delays %lld, %lld; limits %lld, %lld)", ops->info.help,
                  (long long)access.chunks, before_s, (long long)larger.chunks, after_s, (long long)plan.delay_tk,

@@ -47,8 +47,9 @@ static struct kv_access_plan plan_of(struct store s, bool write, enum kv_deliver
 
 static double limit_Bps(struct kv_access_plan plan) { return kv_rate_to_Bps(plan.limit); }
 #define assert_near(a, b) \
-    do { if (!(fabs((a) - (b)) <= 1e-6 * fabs(b))) fail_msg("%s = %.12g, expected %.12g", #a, (double)(a), (double)(b)); } \
-    while (0)
+    do { \
+        if (!(fabs((a) - (b)) <= 1e-6 * fabs(b))) fail_msg("%s = %.12g, expected %.12g", #a, (double)(a), (double)(b)); \
+    } while (0)
 
 static void dram_is_as_fast_as_the_links_unless_it_is_told(void **unused)
 {
@@ -137,7 +138,8 @@ static void remote_pays_for_messages_and_registration(void **unused)
     (void)unused;
     struct store s = store_of("remote", &chunk_256, "{registration: 30us, latency: 5us, message_bytes: 64KB, "
                               "message_cost: 1us, stream_bandwidth: 16GB/s, bandwidth: 40GB/s, concurrency_limit: 3}");
-    struct kv_access_plan read = plan_of(s, false, KV_DELIVERY_LAYERWISE, 9), write = plan_of(s, true, KV_DELIVERY_BULK, 1);
+    struct kv_access_plan read = plan_of(s, false, KV_DELIVERY_LAYERWISE, 9);
+    struct kv_access_plan write = plan_of(s, true, KV_DELIVERY_BULK, 1);
     assert_near(limit_Bps(read), 64000 / 5e-6);      /* 1 us + 4 us */
     assert_int_equal(read.delay_tk, 35000 * 256);
     assert_int_equal(write.ack_tk, 5000 * 256);
@@ -187,7 +189,7 @@ static void an_object_may_have_no_bound_of_its_own(void **unused)
     assert_int_equal(plan_of(s, false, KV_DELIVERY_BULK, 1).delay_tk, 0);
 }
 
-/* The draw is what GSL gives for (seed, "store.object.first_byte", number); its median and sigma are those asked for. */
+/* The draw is what GSL gives for (seed, "store.object.first_byte", number); median and sigma are those asked for. */
 static void first_bytes_are_log_normal_and_numbered(void **unused)
 {
     (void)unused;
@@ -243,7 +245,8 @@ int main(void)
         cmocka_unit_test(a_deep_queue_of_large_blocks_reaches_the_drives_rate),
         cmocka_unit_test(a_shallow_queue_of_small_blocks_does_not), cmocka_unit_test(layers_of_blocks_make_small_reads),
         cmocka_unit_test(remote_pays_for_messages_and_registration),
-        cmocka_unit_test(an_objects_requests_share_the_streams), cmocka_unit_test(an_object_may_have_no_bound_of_its_own),
+        cmocka_unit_test(an_objects_requests_share_the_streams),
+        cmocka_unit_test(an_object_may_have_no_bound_of_its_own),
         cmocka_unit_test(first_bytes_are_log_normal_and_numbered), cmocka_unit_test(a_profile_gives_what_was_measured),
     };
     return cmocka_run_group_tests(tests, NULL, close_arena);
