@@ -63,7 +63,7 @@ keys = schema["properties"]
 for key in re.findall(r"^(\w+):", open("configs/three_tiers.yaml").read(), re.M):
     assert key in keys, key
 assert keys["model"]["required"] == ["use"] and keys["model"]["additionalProperties"] is False
-capacity = keys["tiers"]["items"]["properties"]["capacity"]["anyOf"]
+capacity = keys["tiers"]["items"][0]["properties"]["capacity"]["anyOf"]
 assert capacity[0] == {"enum": ["auto"]} and re.match(capacity[1]["pattern"], "64GiB")
 assert not re.match(capacity[1]["pattern"], "64") and not re.match(capacity[1]["pattern"], "64Gbps")
 names = keys["compute"]["anyOf"][0]["enum"]
