@@ -60,7 +60,7 @@ struct kv_prefill { uint32_t place; int32_t new_tokens; };
 struct kv_fetcher { uint32_t seq, load; };
 struct kv_pusher { uint32_t load; int64_t tokens; };   /* a hand-over that this step's prompt tokens feed (T29) */
 struct kv_layered {
-    bool on;                       /* the step under way is one; its end is not known before its layers are */
+    bool on, open;                 /* the step under way is one; and its end is not known yet */
     KV_VEC(struct kv_fetcher) fetchers;   /* one a member and load that had not ended at its start */
     KV_VEC(struct kv_pusher) pushers;
     kv_cost *layer, before, after; /* [layers] the price by layers */

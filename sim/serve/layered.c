@@ -95,6 +95,7 @@ static void finish_step(struct kv_instance *n)
     for (size_t i = 0; i < y->fetchers.count; i++) kv_load_unuse(n->serve->tiers, y->fetchers.at[i].load);
     y->stall = end - n->run_start - n->run.first;
     y->stall_tk = kv_cost_ceil_tk(end) - plain_tk;
+    y->open = false;
     n->run.first += y->stall;
     kv_instance_arm(n, 1);
 }
@@ -190,9 +191,7 @@ void kv_layered_start(struct kv_instance *n, const struct kv_batch *batch)
     struct kv_layered *y = &n->layered;
     const struct kv_sim_config *config = n->serve->config;
     kv_compute_layers(config->compute, n->compute, batch, y->layer, layers(n), &y->before, &y->after);
-    y->on = true;
-    y->stall = 0;
-    y->stall_tk = 0;
+    y->on = y->open = true;
     y->next = 0;
     y->at_end = false;
     y->ready = n->run_start + y->before;
@@ -211,7 +210,7 @@ void kv_instance_layer_came(struct kv_instance *n)
 void kv_instance_load_ended(struct kv_instance *n)
 {
     const struct kv_layered *y = &n->layered;
-    if (!y->on || y->walks || y->fetchers.count == 0) return;
+    if (!y->open || y->walks) return;
     for (size_t i = 0; i < y->fetchers.count; i++)
         if (kv_load_at(n->serve->tiers, y->fetchers.at[i].load)->live) return;
     finish_step(n);

@@ -357,8 +357,9 @@ static void complete(struct kv_tiers *t, uint32_t load)
     kv_log(t->serve->engine, "loaded", "request=%lld instance=%d blocks=%d",
            l->owner == KV_NONE ? -1LL : (long long)kv_seq_at(t->serve, l->owner)->request, l->instance->id,
            l->block_count);
+    struct kv_instance *n = l->instance;
     dismiss(t, load);
-    kv_instance_memory_freed(l->instance);
+    kv_instance_memory_freed(n);
 }
 
 /* Cancels what is under way and says how many chunks of each part are whole. Bytes are wasted but for those. */
@@ -430,8 +431,9 @@ static void cut(struct kv_tiers *t, uint32_t load)
     }
     end_blocks(l, whole_chunks);
     kv_log(t->serve->engine, "timeout", "instance=%d", l->instance->id);
+    struct kv_instance *n = l->instance;
     dismiss(t, load);
-    kv_instance_memory_freed(l->instance);
+    kv_instance_memory_freed(n);
 }
 
 void kv_load_timeouts(struct kv_tiers *t)

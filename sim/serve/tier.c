@@ -23,7 +23,7 @@ static void open_pool(struct kv_tiers *t, int32_t tier, int32_t domain)
     int64_t capacity = c->capacity_chunks < KV_BLOCKS_UNLIMITED ? c->capacity_chunks : KV_BLOCKS_UNLIMITED;
     kv_blocks_open(&pool->chunks, c->evict, c->evict_params, capacity, &t->tier[tier].block_counters);
     pool->chunks.by_hit = pool->chunks.tell_generated = true;
-    if (tier + 1 < t->count && t->tier[tier + 1].config->write == KV_WRITE_ON_EVICT) {
+    if (tier + 1 < t->count && t->serve->config->tier[tier + 1].write == KV_WRITE_ON_EVICT) {
         pool->chunks.evicted = keep_evicted;
         pool->chunks.evicted_owner = pool;
     }
