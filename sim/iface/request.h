@@ -98,19 +98,19 @@ static inline uint64_t kv_prefix_key(const struct kv_prefix *p, int32_t block, i
 }
 
 /* The same identity in two parts, for an index that keeps neighbours together: two blocks have equal keys exactly
- * when both parts are equal, and up to KV_PREFIX_GROUP consecutive blocks of a prefix share a group. */
-#define KV_PREFIX_GROUP 16
+ * when both parts are equal, and up to `width` consecutive blocks of a prefix share a group; member < width. Of chunk
+ * `chunk` of `blocks` blocks each: the place of its last block, in groups of as many chunks. Only places of one
+ * `blocks` and one `width` can be compared. */
 struct kv_prefix_place { uint64_t group; uint32_t member; };
 
-/* Place of chunk `chunk` of `blocks` blocks each: that of its last block, in groups of as many chunks. */
-static inline struct kv_prefix_place kv_prefix_chunk_place(const struct kv_prefix *p, int32_t chunk, int32_t blocks,
-                                                           int32_t block_tokens)
+static inline struct kv_prefix_place kv_prefix_place(const struct kv_prefix *p, int32_t chunk, int32_t blocks,
+                                                     int32_t block_tokens, uint32_t width)
 {
     int32_t block = (chunk + 1) * blocks - 1;
     if (p->ids && p->ids_tokens < block_tokens)
         return (struct kv_prefix_place){kv_prefix_key(p, block, block_tokens), 0};
     uint64_t stream = p->own_stream;
-    uint32_t part = (uint32_t)block, width = (uint32_t)blocks;
+    uint32_t part = (uint32_t)block;
     if (p->ids) {
         uint32_t parts = (uint32_t)(p->ids_tokens / block_tokens);
         stream = p->ids[part / parts] ^ p->salt;
@@ -118,13 +118,8 @@ static inline struct kv_prefix_place kv_prefix_chunk_place(const struct kv_prefi
     } else if ((int64_t)(block + 1) * block_tokens <= p->shared_tokens) {
         stream = p->shared_stream;
     }
-    uint32_t place = part / width;   /* ends of chunks lie `width` blocks apart: no two share a place */
-    return (struct kv_prefix_place){kv_mix64_pair(stream, place / KV_PREFIX_GROUP), place % KV_PREFIX_GROUP};
-}
-
-static inline struct kv_prefix_place kv_prefix_place(const struct kv_prefix *p, int32_t block, int32_t block_tokens)
-{
-    return kv_prefix_chunk_place(p, block, 1, block_tokens);
+    if (blocks > 1) part /= (uint32_t)blocks;   /* ends of chunks lie `blocks` apart: no two share a place */
+    return (struct kv_prefix_place){kv_mix64_pair(stream, part / width), part % width};
 }
 
 #endif

@@ -24,9 +24,9 @@ struct hit {
     kv_tick timeout_tk;
 };
 
-static uint32_t find(struct kv_instance *n, const struct kv_seq *q, int32_t block, int32_t tokens)
+static uint32_t find(struct kv_instance *n, const struct kv_seq *q, int32_t block)
 {
-    return kv_blocks_find(&n->blocks, kv_prefix_place(&q->prefix, block, tokens));
+    return kv_blocks_find(&n->blocks, kv_blocks_place(&n->blocks, &q->prefix, block));
 }
 
 /* T5: where block `block` is below HBM; KV_NONE in none of them. */
@@ -38,8 +38,7 @@ static uint32_t find_below(struct kv_instance *n, const struct kv_seq *q, int32_
         int32_t chunk = block / t->tier[i].blocks;
         if ((chunk + 1) * t->tier[i].blocks > known_blocks) continue;
         struct kv_blocks *chunks = &kv_tier_pool_of(t, i, n->id)->chunks;
-        uint32_t slot = kv_blocks_find(chunks, kv_prefix_chunk_place(&q->prefix, chunk, t->tier[i].blocks,
-                                                                     (int32_t)n->block.by));
+        uint32_t slot = kv_blocks_find(chunks, kv_blocks_place(chunks, &q->prefix, chunk));
         if (slot == KV_NONE || kv_blocks_pending(chunks, slot)) continue;
         *tier = (uint8_t)i;
         return slot;
@@ -67,7 +66,7 @@ static void look_below(struct kv_instance *n, const struct kv_seq *q, struct hit
     }
     for (int32_t i = (int32_t)hit->keyed; i < keyed && i < cap; i++) {
         uint8_t tier = 0;
-        uint32_t slot = find(n, q, i, tokens);
+        uint32_t slot = find(n, q, i);
         if (slot == KV_NONE) slot = find_below(n, q, i, all_known, &tier);
         if (slot == KV_NONE) break;
         kv_vec_push(&serve->hits, slot);
@@ -161,7 +160,7 @@ static struct hit look_up(struct kv_instance *n, const struct kv_seq *q)
     int32_t block = (int32_t)engine->block_tokens, cap = (kv_known_tokens(q) - 1) / block;
     int32_t keyed = kv_prefix_known_blocks(&q->prefix, kv_known_tokens(q), block);
     for (int32_t i = 0; i < keyed && i < cap; i++) {
-        uint32_t slot = find(n, q, i, block);
+        uint32_t slot = find(n, q, i);
         if (slot == KV_NONE) break;
         kv_vec_push(&serve->hits, slot);
         hit.keyed++;

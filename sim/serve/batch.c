@@ -143,7 +143,7 @@ void kv_batch_register(struct kv_instance *n, struct kv_seq *q, int64_t tokens)
     int32_t block = block_tokens(n);
     int32_t full = kv_prefix_known_blocks(&q->prefix, (int32_t)tokens, block);
     for (; q->slot_count < full; q->slot_count++)
-        q->slot[q->slot_count] = kv_blocks_register(&n->blocks, kv_prefix_place(&q->prefix, q->slot_count, block),
+        q->slot[q->slot_count] = kv_blocks_register(&n->blocks, kv_blocks_place(&n->blocks, &q->prefix, q->slot_count),
                                                     (q->slot_count + 1) * block > q->input_tokens);
 }
 

@@ -29,9 +29,14 @@ struct kv_blocks {
     void (*evicted)(void *owner, struct kv_evicted evicted);
     void *evicted_owner;
     bool tell_generated;
-    struct kv_pool slots;          /* struct kv_slot */
+    int32_t chunk_blocks, block_tokens;   /* of a block of this pool; of those of prefixes */
+    const int32_t *ids_tokens;     /* of the trace's first prefix, 0 without ids: known when a prefix is */
+    /* Slots stand in groups of `width`, a power of two, as their blocks follow each other in a prefix: slot = group *
+     * width + member. 0 until the first prefix is seen. */
+    uint32_t width, width_bits;
     struct kv_pool groups;         /* struct kv_block_group */
     struct kv_map index;           /* group key -> group */
+    uint32_t run_group, run_slots_free;   /* a group with room for runs; KV_NONE */
     uint64_t memo_key;             /* the group looked up last: a prefix asks for the same one many times */
     uint32_t memo_group;           /* KV_NONE: no memo */
     int64_t capacity, free, active, inactive;   /* free + active + inactive = capacity */
@@ -39,10 +44,16 @@ struct kv_blocks {
     struct kv_counters *counters;
 };
 
-/* `capacity` <= KV_BLOCKS_UNLIMITED; the policy is told the same. */
 #define KV_BLOCKS_UNLIMITED (INT64_C(1) << 61)
-void kv_blocks_open(struct kv_blocks *b, const struct kv_evict_ops *evict, const void *evict_params, int64_t capacity,
-                    struct kv_counters *counters);
+struct kv_blocks_config {
+    const struct kv_evict_ops *evict;
+    const void *evict_params;
+    int64_t capacity;              /* <= KV_BLOCKS_UNLIMITED; the policy is told the same */
+    int32_t chunk_blocks, block_tokens;
+    const int32_t *ids_tokens;     /* as in struct kv_blocks; NULL: no ids */
+    struct kv_counters *counters;
+};
+void kv_blocks_open(struct kv_blocks *b, const struct kv_blocks_config *config);
 void kv_blocks_close(struct kv_blocks *b);
 
 /* Blocks that a request could take now: free ones and evictable ones. */
@@ -58,6 +69,13 @@ static inline void kv_blocks_give(struct kv_blocks *b, int64_t count)
     b->counters->blocks_freed += count;
 }
 
+void kv_blocks_see_prefix(struct kv_blocks *b);
+/* Place of a block (chunk) of a prefix in pools of this chunk size. */
+static inline struct kv_prefix_place kv_blocks_place(struct kv_blocks *b, const struct kv_prefix *prefix, int32_t block)
+{
+    if (b->width == 0) kv_blocks_see_prefix(b);
+    return kv_prefix_place(prefix, block, b->chunk_blocks, b->block_tokens, b->width);
+}
 /* Slot of a registered block, pending ones included; KV_NONE when there is none. */
 uint32_t kv_blocks_find(struct kv_blocks *b, struct kv_prefix_place place);
 int32_t kv_blocks_refs(const struct kv_blocks *b, uint32_t slot);

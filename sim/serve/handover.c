@@ -50,7 +50,7 @@ static int32_t hit_blocks(struct kv_instance *n, const struct kv_seq *q, int32_t
     n->serve->hits.count = 0;
     *idle = 0;
     for (; hit < most && kv_engine_of(n)->enable_prefix_caching; hit++) {
-        uint32_t slot = kv_blocks_find(&n->blocks, kv_prefix_place(&q->prefix, hit, block));
+        uint32_t slot = kv_blocks_find(&n->blocks, kv_blocks_place(&n->blocks, &q->prefix, hit));
         if (slot == KV_NONE || kv_blocks_pending(&n->blocks, slot)) break;
         kv_vec_push(&n->serve->hits, slot);
         *idle += kv_blocks_refs(&n->blocks, slot) == 0;

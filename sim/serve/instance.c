@@ -345,8 +345,10 @@ void kv_instance_open(struct kv_instance *n, struct kv_serve *serve, int32_t id,
     const struct kv_engine_config *engine = &serve->config->engine;
     if (!engine->async_scheduling) n->overhead = kv_cost_from_s(engine->host_overhead_s);
     n->block = kv_divisor_of((uint32_t)engine->block_tokens);
-    kv_blocks_open(&n->blocks, serve->config->evict, serve->config->evict_params, serve->config->hbm_blocks,
-                   &serve->counters);
+    kv_blocks_open(&n->blocks, &(struct kv_blocks_config){
+        .evict = serve->config->evict, .evict_params = serve->config->evict_params,
+        .capacity = serve->config->hbm_blocks, .chunk_blocks = 1, .block_tokens = (int32_t)engine->block_tokens,
+        .ids_tokens = &serve->ids_tokens, .counters = &serve->counters});
     kv_batch_open(n);
     n->timer = kv_timer_new(serve->engine, KV_CLASS_BOUNDARY, boundary, n, 0);
     n->last_write = KV_NONE;
@@ -393,7 +395,7 @@ int32_t kv_instance_match_blocks(struct kv_instance *n, const struct kv_prefix *
     int32_t block = (int32_t)kv_engine_of(n)->block_tokens, limit = (input_tokens - 1) / block;
     int32_t keyed = kv_prefix_known_blocks(prefix, input_tokens, block), i = 0;
     if (limit > keyed) limit = keyed;
-    while (i < limit && kv_blocks_find(&n->blocks, kv_prefix_place(prefix, i, block)) != KV_NONE) i++;
+    while (i < limit && kv_blocks_find(&n->blocks, kv_blocks_place(&n->blocks, prefix, i)) != KV_NONE) i++;
     return i;
 }
 

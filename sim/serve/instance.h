@@ -26,6 +26,8 @@ struct kv_serve {
     struct kv_pool seqs;           /* struct kv_seq */
     struct kv_slab slab;
     struct kv_counters counters;
+    int32_t ids_tokens;            /* of the first prefix that was routed (struct kv_blocks) */
+    bool prefix_seen;
     int64_t routed;                /* requests given to instances: the order in which equals wait */
     struct kv_tiers *tiers;        /* NULL where there is HBM alone and nothing is handed over */
     struct kv_instance *instances;

@@ -179,7 +179,7 @@ static void fill_parts(struct kv_tiers *t, uint32_t load, int32_t block_count, c
                 p->chunks++;
             }
             if (pass == 0) continue;
-            slot[i] = kv_blocks_register_pending(&l->instance->blocks, kv_prefix_place(prefix, i, tokens), load,
+            slot[i] = kv_blocks_register_pending(&l->instance->blocks, kv_blocks_place(&l->instance->blocks, prefix, i), load,
                                                  (i + 1) * tokens > input_tokens);
             kv_blocks_ref(&l->instance->blocks, slot[i]);   /* one for the load, one for the owner */
             l->block[l->block_count++] = (struct kv_load_block){slot[i], i, part_of[tier], p->chunks - 1};
@@ -209,11 +209,10 @@ static void fill_tier(struct kv_tiers *t, struct kv_load *l, int32_t tier, const
 {
     struct kv_tier *k = &t->tier[tier];
     struct kv_tier_pool *pool = kv_tier_pool_of(t, tier, l->instance->id);
-    int32_t tokens = (int32_t)t->serve->config->engine.block_tokens;
     bool room = true;
     for (int32_t chunk = 0; (chunk + 1) * k->blocks <= block_count; chunk++) {
         if (!filled_by(t, source, chunk * k->blocks, k->blocks, tier)) continue;
-        struct kv_prefix_place place = kv_prefix_chunk_place(prefix, chunk, k->blocks, tokens);
+        struct kv_prefix_place place = kv_blocks_place(&pool->chunks, prefix, chunk);
         if (kv_blocks_find(&pool->chunks, place) != KV_NONE) continue;
         room = room && kv_tier_take(pool);
         if (!room) {
@@ -557,7 +556,6 @@ uint32_t kv_load_begin_handover(struct kv_tiers *t, struct kv_instance *n, uint3
     uint32_t load = make(t, n, seq);
     struct kv_load *l = kv_load_at(t, load);
     struct kv_seq *q = kv_seq_at(t->serve, seq);
-    int32_t tokens = (int32_t)t->serve->config->engine.block_tokens;
     l->from = from;
     l->bytes = bytes;
     l->bytes_ready = -1;
@@ -566,7 +564,7 @@ uint32_t kv_load_begin_handover(struct kv_tiers *t, struct kv_instance *n, uint3
     l->part[0] = (struct kv_load_part){.access = KV_NONE};
     if (block_end > first_block) l->block = slab_take(t, (size_t)(block_end - first_block) * sizeof *l->block);
     for (int32_t i = first_block; i < block_end; i++) {
-        struct kv_prefix_place place = kv_prefix_place(&q->prefix, i, tokens);
+        struct kv_prefix_place place = kv_blocks_place(&n->blocks, &q->prefix, i);
         q->slot[i] = KV_NONE;
         if (kv_blocks_find(&n->blocks, place) != KV_NONE) continue;   /* this one stays private */
         uint32_t slot = kv_blocks_register_pending(&n->blocks, place, load, false);

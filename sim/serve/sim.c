@@ -179,6 +179,10 @@ static void arrive(void *owner, uint32_t seq)
         .slo_class = q->slo_class, .prefix = q->prefix,
     };
     sim->routing = q;
+    if (!sim->serve.prefix_seen && q->prefix.known_tokens > 0) {
+        sim->serve.prefix_seen = true;
+        sim->serve.ids_tokens = q->prefix.ids ? q->prefix.ids_tokens : 0;
+    }
     int32_t prefill = pick(sim, 0, 0, view.instance_count, &view, &request);
     kv_log(sim->serve.engine, "route", "request=%lld instance=%d input=%d output=%d", (long long)q->request,
            prefill, q->input_tokens, q->output_tokens);

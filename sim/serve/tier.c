@@ -21,7 +21,10 @@ static void open_pool(struct kv_tiers *t, int32_t tier, int32_t domain)
     pool->tier = tier;
     pool->domain = domain;
     int64_t capacity = c->capacity_chunks < KV_BLOCKS_UNLIMITED ? c->capacity_chunks : KV_BLOCKS_UNLIMITED;
-    kv_blocks_open(&pool->chunks, c->evict, c->evict_params, capacity, &t->tier[tier].block_counters);
+    kv_blocks_open(&pool->chunks, &(struct kv_blocks_config){
+        .evict = c->evict, .evict_params = c->evict_params, .capacity = capacity,
+        .chunk_blocks = t->tier[tier].blocks, .block_tokens = (int32_t)t->serve->config->engine.block_tokens,
+        .ids_tokens = &t->serve->ids_tokens, .counters = &t->tier[tier].block_counters});
     pool->chunks.by_hit = pool->chunks.tell_generated = true;
     if (tier + 1 < t->count && t->serve->config->tier[tier + 1].write == KV_WRITE_ON_EVICT) {
         pool->chunks.evicted = keep_evicted;

@@ -10,11 +10,6 @@ static struct kv_write_job *write_at(const struct kv_tiers *t, uint32_t write)
     return kv_pool_at(&t->writes, write);
 }
 
-static int32_t block_tokens(const struct kv_tiers *t)
-{
-    return (int32_t)t->serve->config->engine.block_tokens;
-}
-
 /* ---- a proposal ----------------------------------------------------------------------------------------------- */
 
 /* A proposal under way: what has found room so far. */
@@ -125,7 +120,7 @@ static void propose_chunks(struct kv_tiers *t, struct kv_instance *n, const stru
     int64_t known = q->slot_count / blocks;
     for (int64_t c = from; c < to && c < known; c++) {
         if (q->slot[(c + 1) * blocks - 1] == KV_NONE) continue;
-        if (!offer_known(&p, kv_prefix_chunk_place(&q->prefix, (int32_t)c, blocks, block_tokens(t)))) continue;
+        if (!offer_known(&p, kv_blocks_place(&p.pool->chunks, &q->prefix, (int32_t)c))) continue;
         for (int64_t i = c * blocks; i < (c + 1) * blocks; i++)
             if (q->slot[i] != KV_NONE) kv_vec_push(&t->serve->block_slots, q->slot[i]);
     }
