@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What lies below HBM, before a run: sizes of the pools, and how long a chunk takes when nothing else is on the way. The
- * paths and rates are those of docs/tiers.md, T6 and T17. */
+/* What lies below HBM, before a run: sizes of the pools, and how long a chunk takes when nothing else is on the way.
+ * The paths and rates are those of docs/tiers.md, T6 and T17. */
 #include <math.h>
 #include <stdio.h>
 
@@ -46,8 +46,8 @@ static struct path read_path(const struct kv_sim_config *c, const struct kv_tier
 }
 
 /* Reading so many chunks that nothing else holds up: until the last byte. */
-static double read_s(const struct kv_sim_config *c, const struct kv_tier_config *tier, const void *state, int64_t chunks,
-                     double *Bps)
+static double read_s(const struct kv_sim_config *c, const struct kv_tier_config *tier, const void *state,
+                     int64_t chunks, double *Bps)
 {
     const struct kv_model_shape *m = c->compute_env.model;
     bool chunkwise = c->fetch.mode == KV_DELIVERY_CHUNKWISE;

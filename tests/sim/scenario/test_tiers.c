@@ -135,7 +135,8 @@ static void without_tiers_nothing_is_added(void **state)
     assert_true(s.sim.network.fabric == -1 && s.sim.network.link_count == 0 && s.sim.network.gateways == 1);
     assert_true(s.sim.network.nic_Bps < 0 && s.sim.network.gateway_Bps < 0 && s.sim.network.efficiency == 1);
     const char *text = kv_scenario_resolved(&s, false);
-    static const char *const absent[] = {"network:", "fetch:", "transfer:", "disaggregation:", "nic:", "pcie:", "rack:"};
+    static const char *const absent[] = {"network:", "fetch:", "transfer:", "disaggregation:", "nic:", "pcie:",
+                                         "rack:"};
     for (size_t i = 0; i < sizeof absent / sizeof *absent; i++) assert_null(strstr(text, absent[i]));
     kv_scenario_close(&s);
 }
@@ -201,7 +202,8 @@ static void the_keys_of_a_tier_say_what_they_say(void **state)
                    "     write_decode: true, write_blocking: true, store: {latency: 9us, stream_bandwidth: 20GB/s}}\n"
                    "  - {name: drive, kind: disk, scope: rack, capacity: 1TiB, chunk_tokens: 32, layout: per_layer,\n"
                    "     write: none, admit: {kind: second_hit, ghost_chunks: 7}}\n"
-                   "  - {name: far, kind: remote, scope: node, capacity: 1TiB, layout: block_major, fill: []}\n"), NULL, 0);
+                   "  - {name: far, kind: remote, scope: node, capacity: 1TiB, layout: block_major, fill: []}\n"),
+         NULL, 0);
     const struct kv_tier_config *host = &s.sim.tier[1], *drive = &s.sim.tier[2], *far = &s.sim.tier[3];
     assert_int_equal(host->scope, KV_SCOPE_GPU);
     assert_ptr_equal(host->evict, plugin(KV_FAMILY_evict, "fifo"));
@@ -248,8 +250,8 @@ static void links_are_found_by_name(void **state)
     struct kv_scenario s;
     const char *text = LOWER("  - {name: a, kind: remote, capacity: 1TiB, link: [up, spine]}\n"
                              "  - {name: b, kind: dram, capacity: 1TiB, link: numa}\n")
-        "network: {links: {spine: {kind: fifo, bandwidth: 1Tbps, scope: rack, duplex: false}, fabric: {bandwidth: 0bps},\n"
-        "  numa: {bandwidth: 40GB/s, scope: node}, up: {bandwidth: 200Gbps, latency: 2us, scope: gpu}}}\n";
+        "network: {links: {spine: {kind: fifo, bandwidth: 1Tbps, scope: rack, duplex: false},\n"
+        "  fabric: {bandwidth: 0bps}, numa: {bandwidth: 40GB/s, scope: node}, up: {bandwidth: 200Gbps, latency: 2us, scope: gpu}}}\n";
     load(&s, text, NULL, 0);
     const struct kv_network_config *n = &s.sim.network;
     assert_int_equal(n->link_count, 4);
@@ -361,7 +363,8 @@ static void prefill_may_stand_apart_from_decode(void **state)
     assert_int_equal(s.sim.handover.reserve, KV_RESERVE_ON_ARRIVAL);
     kv_scenario_close(&s);
     expect_fixpoint(WITH("", "count: 2") "disaggregation: {prefill_instances: 1}\n", NULL, 0);
-    expect_warnings(MINIMAL "disaggregation: {push: layerwise, reserve: at_route}\n", 1, "disaggregation.push has no effect");
+    expect_warnings(MINIMAL "disaggregation: {push: layerwise, reserve: at_route}\n", 1,
+                    "disaggregation.push has no effect");
     expect_warnings(MINIMAL "disaggregation: {reserve: at_route}\n", 1, "disaggregation.reserve has no effect");
 }
 
@@ -369,7 +372,8 @@ static void a_profile_presets_what_is_not_said(void **state)
 {
     (void)state;
     struct kv_scenario s;
-    const char *text = LOWER("  - {name: o, kind: object, capacity: 1TiB, store: {profile: rgw-loopback, put_ack: 7ms}}\n");
+    const char *text = LOWER("  - {name: o, kind: object, capacity: 1TiB,\n"
+                             "     store: {profile: rgw-loopback, put_ack: 7ms}}\n");
     load(&s, text, NULL, 0);
     assert_int_equal(plan_of(&s, 1, true).ack_tk, kv_pipe_ticks(7e-3));
     const char *origin = kv_scenario_resolved(&s, true);
@@ -392,7 +396,7 @@ static void what_does_nothing_is_told(void **state)
 {
     (void)state;
     expect_warnings(LOWER("  - {name: a, kind: dram, capacity: 1TiB, write: none}\n"), 1, "stays empty: write is none");
-    expect_warnings(LOWER("  - {name: a, kind: dram, capacity: 1TiB, write: none}\n" OBJECT), 0, "");   /* it is filled */
+    expect_warnings(LOWER("  - {name: a, kind: dram, capacity: 1TiB, write: none}\n" OBJECT), 0, "");   /* filled */
     expect_warnings(LOWER("  - {name: a, kind: dram, capacity: 1TiB, write: none, write_decode: true}\n" OBJECT), 1,
                     "write_decode has no effect with write: none");
     expect_warnings(LOWER("  - {name: a, kind: dram, capacity: unlimited, evict: fifo}\n"), 1,
@@ -415,8 +419,8 @@ static void six_tiers_are_the_most_below_hbm(void **state)
     char text[2048];
     int length = snprintf(text, sizeof text, "%s", LOWER(""));
     for (int i = 1; i < KV_TIERS_MAX; i++)
-        length += snprintf(text + length, sizeof text - (size_t)length, "  - {name: t%d, kind: %s, capacity: 1TiB}\n", i,
-                           i < 3 ? "dram" : "disk");
+        length += snprintf(text + length, sizeof text - (size_t)length,
+                           "  - {name: t%d, kind: %s, capacity: 1TiB}\n", i, i < 3 ? "dram" : "disk");
     load(&s, text, NULL, 0);
     assert_int_equal(s.sim.tier_count, KV_TIERS_MAX);
     assert_string_equal(s.sim.tier[KV_TIERS_MAX - 1].name, "t6");
