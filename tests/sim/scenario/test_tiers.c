@@ -251,7 +251,8 @@ static void links_are_found_by_name(void **state)
     const char *text = LOWER("  - {name: a, kind: remote, capacity: 1TiB, link: [up, spine]}\n"
                              "  - {name: b, kind: dram, capacity: 1TiB, link: numa}\n")
         "network: {links: {spine: {kind: fifo, bandwidth: 1Tbps, scope: rack, duplex: false},\n"
-        "  fabric: {bandwidth: 0bps}, numa: {bandwidth: 40GB/s, scope: node}, up: {bandwidth: 200Gbps, latency: 2us, scope: gpu}}}\n";
+        "  fabric: {bandwidth: 0bps}, numa: {bandwidth: 40GB/s, scope: node},\n"
+        "  up: {bandwidth: 200Gbps, latency: 2us, scope: gpu}}}\n";
     load(&s, text, NULL, 0);
     const struct kv_network_config *n = &s.sim.network;
     assert_int_equal(n->link_count, 4);
@@ -403,6 +404,10 @@ static void what_does_nothing_is_told(void **state)
                     "evict has no effect with capacity: unlimited");
     expect_warnings(LOWER("  - {name: a, kind: dram, capacity: 1TiB, chunk_tokens: 16016}\n"), 1,
                     "a chunk of 16016 tokens is more than the 16000 of hbm");
+    expect_warnings(LOWER(OBJECT) "engine: {chunked_prefill: false, max_num_batched_tokens: 240, max_num_seqs: 8}\n", 1,
+                    "no request has more tokens than max_num_batched_tokens (240), a chunk has 256");
+    expect_warnings(LOWER(OBJECT) "engine: {chunked_prefill: false, max_num_batched_tokens: 256, max_num_seqs: 8}\n", 0,
+                    "");
     expect_warnings(LOWER(DRAM) "network: {links: {up: {bandwidth: 1Gbps}, fabric: {bandwidth: 1Gbps}}}\n", 2,
                     "network.links.up has no effect: no tier names it");
     expect_warnings(LOWER(DRAM) "network: {gateway: {count: 2}}\n", 1, "no tier is an object store behind gateways");
