@@ -377,6 +377,10 @@ void kv_load_check_tiers(struct kv_load *l, struct kv_yaml *first)
         if (!written)
             kv_load_warning(l, kv_yaml_get(node, "write"), "tiers[%d] (%s) stays empty: write is none, and no tier "
                             "below fills it", t, tier->name);
+        if (!c->engine.chunked_prefill && tier->chunk_tokens > c->engine.max_num_batched_tokens)
+            kv_load_warning(l, kv_yaml_get(node, "chunk_tokens"), "tiers[%d] (%s) stays empty: without chunked_prefill "
+                            "no request has more tokens than max_num_batched_tokens (%lld), a chunk has %lld", t,
+                            tier->name, (long long)c->engine.max_num_batched_tokens, (long long)tier->chunk_tokens);
         if (c->hbm_blocks > 0 && tier->chunk_tokens > c->hbm_blocks * c->engine.block_tokens)
             kv_load_warning(l, kv_yaml_get(node, "chunk_tokens"), "tiers[%d] (%s) stays empty: a chunk of %lld tokens "
                             "is more than the %lld of %s", t, tier->name, (long long)tier->chunk_tokens,

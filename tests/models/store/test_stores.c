@@ -48,7 +48,8 @@ static struct kv_access_plan plan_of(struct store s, bool write, enum kv_deliver
 static double limit_Bps(struct kv_access_plan plan) { return kv_rate_to_Bps(plan.limit); }
 #define assert_near(a, b) \
     do { \
-        if (!(fabs((a) - (b)) <= 1e-6 * fabs(b))) fail_msg("%s = %.12g, expected %.12g", #a, (double)(a), (double)(b)); \
+        if (!(fabs((a) - (b)) <= 1e-6 * fabs(b))) \
+            fail_msg("%s = %.12g, expected %.12g", #a, (double)(a), (double)(b)); \
     } while (0)
 
 static void dram_is_as_fast_as_the_links_unless_it_is_told(void **unused)
