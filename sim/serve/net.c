@@ -298,9 +298,10 @@ kv_service kv_net_carried(const struct kv_net *net, uint32_t link)
 {
     const struct kv_net_link *l = &net->link.at[link];
     kv_u128 carried = l->gone;
-    for (size_t i = 0; i < l->member.count; i++)
-        carried += kv_net_unflushed(net, kv_net_class_at(net, l->member.at[i].class))
-                   * (uint64_t)l->member.at[i].parts;
+    for (size_t i = 0; i < l->member.count; i++) {
+        uint64_t parts = (uint64_t)l->member.at[i].parts;
+        carried += kv_net_unflushed(net, kv_net_class_at(net, l->member.at[i].class)) * parts;
+    }
     return (kv_service)carried;
 }
 

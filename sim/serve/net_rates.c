@@ -39,7 +39,8 @@ static void detach(struct kv_net *net, uint32_t class, struct kv_net_class *c)
     c->flushed += carried;
     for (int32_t h = 0; h < path->count; h++) {
         struct kv_net_link *link = &net->link.at[path->hop[h].link];
-        link->gone += carried * (uint64_t)path->hop[h].parts_on_it;
+        uint64_t parts = (uint64_t)path->hop[h].parts_on_it;
+        link->gone += carried * parts;
         link->member.count--;
         for (size_t j = member_place(link, c->own, class); j < link->member.count; j++)
             link->member.at[j] = link->member.at[j + 1];
