@@ -56,7 +56,7 @@ static void record(struct kv_sim *sim, const struct kv_seq *q, enum kv_status st
         .recomputed_tokens = q->recomputed_tokens, .prompt_tokens = q->input_tokens,
         .output_tokens = q->output_tokens, .generated_tokens = q->generated_tokens,
         .preemptions = q->preemptions, .session = q->session, .turn = q->turn, .slo_class = q->slo_class,
-        .instance = q->instance, .status = (uint8_t)status,
+        .instance = q->instance, .prefill_instance = q->instance, .status = (uint8_t)status,
     };
     if (unfinished && q->instance != KV_NO_INSTANCE)
         r.generated_tokens = kv_instance_generated_tokens(&sim->instance[q->instance], q);
@@ -302,6 +302,8 @@ void kv_sim_read(struct kv_sim *sim, struct kv_sim_state *state)
         add_instance(&sim->instance[i], state);
     }
     state->counters = sim->serve.counters;
+    state->counters.tier[0].asked_tokens = state->counters.prompt_tokens;
+    state->counters.tier[0].hit_tokens = state->counters.hit_tokens;
 }
 
 int32_t kv_sim_bin_count(const struct kv_sim *sim)
@@ -312,4 +314,32 @@ int32_t kv_sim_bin_count(const struct kv_sim *sim)
 void kv_sim_bin(const struct kv_sim *sim, int32_t index, struct kv_bin *bin)
 {
     kv_series_bin(&sim->series, index, bin);
+}
+
+/* ---- stand-ins: no tier below HBM, no link ---- */
+
+void kv_sim_tier(const struct kv_sim *sim, int32_t tier, struct kv_sim_tier_state *state)
+{
+    (void)sim;
+    (void)tier;
+    *state = (struct kv_sim_tier_state){0};
+}
+
+int32_t kv_sim_link_count(const struct kv_sim *sim)
+{
+    (void)sim;
+    return 0;
+}
+
+void kv_sim_link(const struct kv_sim *sim, int32_t index, struct kv_sim_link *link)
+{
+    (void)sim;
+    (void)index;
+    *link = (struct kv_sim_link){.name = ""};
+}
+
+struct kv_net_counters kv_sim_net(const struct kv_sim *sim)
+{
+    (void)sim;
+    return (struct kv_net_counters){0};
 }
