@@ -50,8 +50,10 @@ bool kv_results_scenario(const char *path, const char **yaml, const char **trace
                          struct kv_err *err);
 
 /* A self-contained SVG picture of a results file, or (csv) the numbers that it shows. kv_plot_kinds: pairs of name
- * and description, ended by NULL. */
+ * and description, ended by NULL. `request` >= 0: waterfall of this one request; no other kind knows it. */
 extern const char *const kv_plot_kinds[];
-bool kv_results_plot(const char *path, const char *kind, bool csv, FILE *out, struct kv_err *err);
+struct kv_plot_options { bool csv; int64_t request; };
+bool kv_results_plot(const char *path, const char *kind, const struct kv_plot_options *options, FILE *out,
+                     struct kv_err *err);
 
 #endif

@@ -305,7 +305,8 @@ static const char *text_of(struct kv_arena *arena, const char *kind, const char 
     size_t bytes = 0;
     struct kv_err err = {0};
     FILE *out = open_memstream(&text, &bytes);
-    bool ok = kv_results_export(path, kind, table, out, &err);
+    struct kv_plot_options options = {.csv = true, .request = -1};
+    bool ok = table ? kv_results_export(path, kind, table, out, &err) : kv_results_plot(path, kind, &options, out, &err);
     fclose(out);
     if (!ok) fail_msg("%s", err.text);
     const char *copy = kv_arena_copy(arena, text, bytes);
@@ -327,6 +328,27 @@ static void columns_are_named_by_tier_and_link(void **state)
     assert_non_null(strstr(bins, ",link_util_pcie.0.in,link_util_nic.0.in,link_util_fabric.0.in,"));
     assert_non_null(strstr(text_of(&arena, "jsonl", "links"), "{\"link\": \"nic.0.in\", \"capacity\": 524288, "));
     assert_non_null(strstr(text_of(&arena, "jsonl", "tiers"), "\"capacity_chunks\": null"));
+    kv_arena_close(&arena);
+}
+
+static void pictures_draw_the_numbers_of_the_file(void **state)
+{
+    (void)state;
+    struct tiers t;
+    struct kv_arena arena = {0};
+    tiers_open(&t, N);
+    kv_results_close(run(&t));
+    const char *split = text_of(&arena, "waterfall", NULL), *tokens = text_of(&arena, "tokens-by-source", NULL);
+    for (const char *const *want = (const char *const[]){
+             "Time to first token,queue,mean,0.1\n", "Time to first token,fetch stall,p99,0.2\n",
+             "Time to first token,prefill,p50,0.3\n", "Time to first token,preempted,p90,0\n",
+             "End to end,computing,mean,0.65\n", "End to end,induced stall,p99,0.05\n", NULL}; *want; want++) {
+        if (!strstr(split, *want)) fail_msg("no %s", *want);
+    }
+    assert_non_null(strstr(tokens, "Prompt tokens by source,hbm 60.0 %,0.5,600\n"));
+    assert_non_null(strstr(tokens, "Share of each source,compute 10.0 %,199.5,0.1\n"));
+    assert_non_null(strstr(text_of(&arena, "util", NULL), "Links,nic.0.in 100.0 %,0.5,1\n"));
+    assert_non_null(strstr(text_of(&arena, "overview", NULL), "Requests in the cluster,fetching,0.5,3\n"));
     kv_arena_close(&arena);
 }
 
@@ -357,6 +379,7 @@ int main(void)
         cmocka_unit_test(links_over_time_add_up_to_what_they_carried),
         cmocka_unit_test(the_table_fits_80_columns_with_tiers_and_links),
         cmocka_unit_test(columns_are_named_by_tier_and_link),
+        cmocka_unit_test(pictures_draw_the_numbers_of_the_file),
     };
     return cmocka_run_group_tests(tests, make_path, remove_path);
 }
