@@ -187,6 +187,7 @@ uint32_t kv_blocks_find(struct kv_blocks *b, struct kv_prefix_place place)
 
 static uint32_t add_slot(struct kv_blocks *b, struct kv_prefix_place place)
 {
+    if (b->width == 0) kv_blocks_see_prefix(b);
     uint32_t group = find_group(b, place.group);
     if (group == KV_NONE) group = make_group(b, place.group);
     struct kv_block_group *g = group_at(b, group);

@@ -36,10 +36,19 @@ static int32_t release_layers(const struct kv_tiers *t)
     return layers < t->layers ? (int32_t)layers : t->layers;
 }
 
-static bool bounded(const struct kv_tiers *t)
+/* Layers that may come before a step asks for more (T19). */
+static int32_t layers_ahead(const struct kv_tiers *t)
 {
-    return fetch_of(t)->mode == KV_DELIVERY_LAYERWISE && fetch_of(t)->lookahead_layers > 0
-           && fetch_of(t)->lookahead_layers < t->layers;
+    int64_t ahead = fetch_of(t)->lookahead_layers;
+    return ahead > 0 && ahead < t->layers ? (int32_t)ahead : t->layers;
+}
+
+/* Whether each layer is told of: where steps are walked layer by layer (kv_layered_start). */
+static bool tells_layers(const struct kv_tiers *t)
+{
+    const struct kv_handover_config *handover = &t->serve->config->handover;
+    bool pushed = handover->prefill_instances > 0 && handover->push == KV_PUSH_LAYERWISE;
+    return fetch_of(t)->mode == KV_DELIVERY_LAYERWISE && (fetch_of(t)->lookahead_layers > 0 || pushed);
 }
 
 static void *slab_take(struct kv_tiers *t, size_t bytes)
@@ -135,7 +144,7 @@ static void begin_part(struct kv_tiers *t, uint32_t load, int32_t part)
     }
     struct kv_access_request ask = {.pool = p->pool, .instance = l->instance->id, .chunks = p->chunks, .owner = load,
                                     .delivery = (enum kv_delivery)fetch->mode, .part = part};
-    if (bounded(t)) {
+    if (tells_layers(t)) {
         ask.permitted = bytes_of_layers(t, p, l->layers_permitted);
         ask.mark = bytes_of_layers(t, p, 1);
     } else if (layerwise(t, p) && release_layers(t) > 0 && release_layers(t) < t->layers) {
@@ -258,8 +267,8 @@ uint32_t kv_load_begin(struct kv_tiers *t, struct kv_instance *n, uint32_t seq, 
     fill_tiers(t, l, &q->prefix, block_count, source);
     l->parts_open = l->part_count;
     l->released = fetch->mode == KV_DELIVERY_LAYERWISE && fetch->release_after_layers == 0;
-    if (bounded(t)) {
-        l->layers_permitted = (int32_t)fetch->lookahead_layers;
+    if (tells_layers(t)) {
+        l->layers_permitted = layers_ahead(t);
         l->layer_tk = slab_take(t, (size_t)t->layers * sizeof *l->layer_tk);
     }
     if (timeout_tk != KV_TICK_NEVER) {
