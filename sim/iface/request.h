@@ -98,13 +98,13 @@ static inline uint64_t kv_prefix_key(const struct kv_prefix *p, int32_t block, i
 }
 
 /* The same identity in two parts, for an index that keeps neighbours together: two blocks have equal keys exactly
- * when both parts are equal, and up to `width` consecutive blocks of a prefix share a group; member < width. Of chunk
+ * when both parts are equal, and up to 2^width_bits consecutive blocks of a prefix share a group. Of chunk
  * `chunk` of `blocks` blocks each: the place of its last block, in groups of as many chunks. Only places of one
- * `blocks` and one `width` can be compared. */
+ * `blocks` and one width can be compared. */
 struct kv_prefix_place { uint64_t group; uint32_t member; };
 
 static inline struct kv_prefix_place kv_prefix_place(const struct kv_prefix *p, int32_t chunk, int32_t blocks,
-                                                     int32_t block_tokens, uint32_t width)
+                                                     int32_t block_tokens, uint32_t width_bits)
 {
     int32_t block = (chunk + 1) * blocks - 1;
     if (p->ids && p->ids_tokens < block_tokens)
@@ -119,7 +119,8 @@ static inline struct kv_prefix_place kv_prefix_place(const struct kv_prefix *p, 
         stream = p->shared_stream;
     }
     if (blocks > 1) part /= (uint32_t)blocks;   /* ends of chunks lie `blocks` apart: no two share a place */
-    return (struct kv_prefix_place){kv_mix64_pair(stream, part / width), part % width};
+    uint32_t member = part & ((1u << width_bits) - 1);
+    return (struct kv_prefix_place){kv_mix64_pair(stream, part >> width_bits), member};
 }
 
 #endif

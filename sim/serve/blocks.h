@@ -74,7 +74,7 @@ void kv_blocks_see_prefix(struct kv_blocks *b);
 static inline struct kv_prefix_place kv_blocks_place(struct kv_blocks *b, const struct kv_prefix *prefix, int32_t block)
 {
     if (b->width == 0) kv_blocks_see_prefix(b);
-    return kv_prefix_place(prefix, block, b->chunk_blocks, b->block_tokens, b->width);
+    return kv_prefix_place(prefix, block, b->chunk_blocks, b->block_tokens, b->width_bits);
 }
 /* Slot of a registered block, pending ones included; KV_NONE when there is none. */
 uint32_t kv_blocks_find(struct kv_blocks *b, struct kv_prefix_place place);
