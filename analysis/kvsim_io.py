@@ -5,6 +5,7 @@
     import kvsim_io
     requests = kvsim_io.load("results.h5")         # pandas.DataFrame, one row a request, times in seconds
     bins = kvsim_io.timeseries("results.h5")       # pandas.DataFrame, one row a bin of time
+    tiers = kvsim_io.tiers("results.h5")           # pandas.DataFrame, one row a tier; links() likewise
     facts = kvsim_io.summary("results.h5")         # dict, the names of `kvsim run --json`
 
 As a program: `kvsim_io.py FILE` prints the summary, `kvsim_io.py --digest FILE` checks /meta@content_sha256.
@@ -25,9 +26,10 @@ def _values(dataset):
         return dataset.asstr()[...]
     raw = dataset[...]
     fill, scale = dataset.attrs.get("_FillValue"), dataset.attrs.get("scale_factor")
-    if scale is None:
-        return raw
-    return np.where(raw == fill, np.nan, raw * scale) if fill is not None else raw * scale
+    missing = raw == fill if fill is not None else np.zeros(raw.shape, bool)
+    if scale is not None:
+        raw = raw * scale
+    return np.where(missing, np.nan, raw) if missing.any() else raw
 
 
 def _frame(group, scale):
@@ -45,7 +47,8 @@ def _frame(group, scale):
 
 
 def load(path):
-    """One row a request. Adds ttft, tpot and e2e; status, slo_ok and limiting_stage are names."""
+    """One row a request. Adds ttft, tpot and e2e; status, slo_ok and limiting_stage are names; wide columns become
+    prompt_tokens_by_source.hbm, bytes_by_tier.hbm, .."""
     with h5py.File(path, "r") as file:
         group = file["requests"]
         frame = _frame(group, "request")
@@ -60,9 +63,27 @@ def load(path):
 
 
 def timeseries(path):
-    """One row a bin; wide columns become gpu_util.0, gpu_util.1, .."""
+    """One row a bin; wide columns become gpu_util.0, tier_occupancy.hbm, link_util.nic.0.in, .."""
     with h5py.File(path, "r") as file:
         return _frame(file["timeseries"], "time")
+
+
+def tiers(path):
+    """Totals, one row a tier, from the fastest."""
+    with h5py.File(path, "r") as file:
+        return _frame(file["tiers"], "tier")
+
+
+def links(path):
+    """Totals, one row a link and direction; no rows when no link has a finite rate."""
+    with h5py.File(path, "r") as file:
+        return _frame(file["links"], "link") if "links" in file else pd.DataFrame()
+
+
+def quality(path):
+    """The verdict: texts and numbers of /quality by name."""
+    with h5py.File(path, "r") as file:
+        return {name: _values(dataset)[()] for name, dataset in file["quality"].items()}
 
 
 def summary(path):

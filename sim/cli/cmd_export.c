@@ -73,8 +73,8 @@ static const struct kv_flag flags[] = {
 const struct kv_command kv_command_export = {
     .name = "export", .usage = "RESULTS.h5 csv|json|jsonl|trace [TABLE] [-o FILE]",
     .help = "write results as CSV, JSON, JSON lines, or as a trace to replay",
-    .details = "TABLE is requests (the default), timeseries, tiers or summary. Times are in seconds, with\n"
-               "12 decimals; a number that is not defined is an empty cell, or null.\n"
+    .details = "TABLE is requests (the default), timeseries, tiers, links or summary. Times are in seconds,\n"
+               "with 12 decimals; a number that is not defined is an empty cell, or null.\n"
                "\n"
                "`trace` writes the requests of the run with their arrival times and prefix block ids in the\n"
                "`blocks` format; the run's own trace must still be there. To replay it, run the same scenario\n"

@@ -8,7 +8,7 @@
 
 static int list(void)
 {
-    for (const char *const *kind = kv_plot_kinds; *kind; kind += 2) kv_print("%-12s %s\n", kind[0], kind[1]);
+    for (const char *const *kind = kv_plot_kinds; *kind; kind += 2) kv_print("%-16s %s\n", kind[0], kind[1]);
     return KV_OK;
 }
 
@@ -18,8 +18,10 @@ static int run(struct kv_args *args)
     struct kv_output output;
     if (args->arg_count == 1 && !strcmp(args->arg[0], "list")) return list();
     const char *kind = args->arg_count > 1 ? args->arg[1] : "overview";
+    const struct kv_flag_value *request = kv_args_get(args, "request");
+    struct kv_plot_options options = {kv_args_has(args, "csv"), request ? request->number : -1};
     if (!kv_output_open(&output, args, &err)) return kv_cli_fail(&err);
-    bool ok = kv_results_plot(args->arg[0], kind, kv_args_has(args, "csv"), output.stream, &err);
+    bool ok = kv_results_plot(args->arg[0], kind, &options, output.stream, &err);
     return kv_output_close(&output, ok, &err) ? KV_OK : kv_cli_fail(&err);
 }
 
@@ -27,6 +29,7 @@ static const struct kv_flag flags[] = {
     { "output", 'o', KV_FLAG_TEXT, "FILE.svg", "write to this file instead of stdout" },
     { "force", 0, KV_FLAG_SWITCH, NULL, "overwrite an existing file" },
     { "csv", 0, KV_FLAG_SWITCH, NULL, "write the numbers that the picture shows instead" },
+    { "request", 0, KV_FLAG_COUNT, "N", "waterfall: of this one request, as numbered in /requests" },
     { NULL, 0, KV_FLAG_SWITCH, NULL, NULL },
 };
 

@@ -24,7 +24,7 @@ struct run {
     struct kv_request first;          /* read ahead, so that a bad trace is told before anything is written */
     bool first_held, source_ended;
     struct kv_run_info info;
-    const char *source_name[2];
+    const char *source_name[KV_SOURCES_MAX];
     struct kv_results *results;
     struct kv_sim *sim;
     FILE *event_log;
@@ -181,15 +181,22 @@ static bool open_event_log(struct run *r, struct kv_err *err)
     return true;
 }
 
+static int32_t tier_count(const struct run *r)
+{
+    return r->scenario.sim.tier_count > 1 ? r->scenario.sim.tier_count : 1;
+}
+
 static bool open_run(struct run *r, struct kv_err *err)
 {
     struct kv_source source = { r, source_next };
+    int32_t tiers = tier_count(r);
     r->source_name[0] = r->scenario.hbm.name;
-    r->source_name[1] = "compute";
+    for (int32_t t = 1; t < tiers; t++) r->source_name[t] = r->scenario.sim.tier[t].name;
+    r->source_name[tiers] = "compute";
     r->info.scenario = &r->scenario;
     r->info.resolved_yaml = kv_scenario_resolved(&r->scenario, false);
     r->info.source_names = r->source_name;
-    r->info.source_count = 2;
+    r->info.source_count = tiers + 1;
     kv_cli_interrupted();   /* from here on a first Ctrl-C ends the run with results */
     if (r->out_path) kv_cli_scratch(kv_arena_text(&r->args->arena, "%s.tmp", r->out_path));
     r->results = kv_results_open(r->out_path, kv_args_has(r->args, "force"), &r->info, err);
@@ -208,6 +215,22 @@ static int64_t rows_expected(const struct kv_scenario *s)
     return rows && rows->text ? strtoll(rows->text, NULL, 10) : 0;
 }
 
+static void view_tiers(const struct run *r, const struct kv_sim_state *state, struct kv_progress_view *view)
+{
+    const struct kv_sim_config *config = &r->scenario.sim;
+    double blocks = (double)config->hbm_blocks * config->instance_count;
+    view->tier_count = tier_count(r);
+    view->tier = r->source_name;
+    view->tier_frac[0] = blocks > 0 ? (double)(state->active_blocks + state->inactive_blocks) / blocks : 0;
+    for (int32_t t = 1; t < view->tier_count; t++) {
+        struct kv_sim_tier_state tier;
+        kv_sim_tier(r->sim, t, &tier);
+        double room = (double)config->tier[t].capacity_chunks * (double)tier.pools;
+        bool finite = config->tier[t].capacity_chunks != KV_CHUNKS_UNLIMITED && room > 0;
+        view->tier_frac[t] = finite ? (double)tier.used_chunks / room : -1;
+    }
+}
+
 /* How much of the run is done: requests ended, of those that the part of the trace read so far promises. */
 static void show_progress(struct run *r)
 {
@@ -220,9 +243,9 @@ static void show_progress(struct run *r)
     struct kv_progress_view view = {
         .sim_s = kv_tick_to_s(kv_sim_now(r->sim)), .sim_end_s = -1, .done_frac = -1, .total = -1,
         .ended = c->finished + c->rejected + c->failed, .events = kv_sim_events(r->sim), .waiting = state.waiting,
+        .fetching = state.fetching,
     };
-    double blocks = (double)config->hbm_blocks * config->instance_count;
-    view.hbm_frac = blocks > 0 ? (double)(state.active_blocks + state.inactive_blocks) / blocks : 0;
+    view_tiers(r, &state, &view);
     double read_frac = 0;
     int64_t limit = rows_expected(&r->scenario);
     if (r->trace_bytes > 0) read_frac = (double)stats.reader.bytes / (double)r->trace_bytes;
@@ -255,8 +278,8 @@ static enum kv_sim_end simulate(struct run *r, struct kv_err *err)
     return end;
 }
 
-/* Says why a run stopped early; returns its exit code. */
-static int tell_end(const struct run *r, enum kv_sim_end end)
+/* Says why a run stopped early; returns its exit code. `err`: what the simulator says of a run that is stuck. */
+static int tell_end(const struct run *r, enum kv_sim_end end, const struct kv_err *err)
 {
     double at_s = kv_tick_to_s(kv_sim_now(r->sim));
     const char *rest = r->out_path ? "; partial results are in " : "; the table shows what was reached";
@@ -268,6 +291,10 @@ static int tell_end(const struct run *r, enum kv_sim_end end)
     case KV_SIM_EVENT_LIMIT:
         kv_say("kvsim: stopped by --max-events after %llu events, at %.6g s of simulated time%s%s\n",
                (unsigned long long)kv_sim_events(r->sim), at_s, rest, path);
+        return KV_ESTUCK;
+    case KV_SIM_STUCK:
+        kv_say("kvsim: stuck at %.6g s of simulated time: %s: %s%s%s\n", at_s, err->text,
+               kv_results_stuck(r->results, &r->args->arena), rest, path);
         return KV_ESTUCK;
     case KV_SIM_STOPPED:
         kv_say("kvsim: interrupted at %.6g s of simulated time%s%s\n", at_s, rest, path);
@@ -302,21 +329,21 @@ static void print_results(struct run *r)
 
 static int simulate_and_write(struct run *r)
 {
-    struct kv_err err;
+    struct kv_err err = {0};
     struct kv_workload_stats stats;
     if (!open_run(r, &err)) return fail(r, &err);
     enum kv_sim_end end = simulate(r, &err);
     if (end == KV_SIM_FAILED) return fail(r, &err);
+    struct kv_err stuck = err;
     if (!kv_sim_finish(r->sim, &err)) return fail(r, &err);
     kv_workload_stats(r->workload, &stats);
-    if (!kv_results_commit(r->results, r->sim, &stats, end == KV_SIM_COMPLETE ? "complete" : "interrupted", &err)) {
-        return fail(r, &err);
-    }
+    const char *status = end == KV_SIM_COMPLETE ? "complete" : end == KV_SIM_STUCK ? "stuck" : "interrupted";
+    if (!kv_results_commit(r->results, r->sim, &stats, status, &err)) return fail(r, &err);
     if (r->event_log && fflush(r->event_log)) {
         kv_fail(&err, KV_EIO, kv_args_get(r->args, "event-log")->text, "cannot write: %s", strerror(errno));
         return fail(r, &err);
     }
-    int code = tell_end(r, end);
+    int code = tell_end(r, end, &stuck);
     print_results(r);
     return code;
 }
@@ -403,6 +430,8 @@ static const struct kv_flag flags[] = {
 const struct kv_command kv_command_run = {
     .name = "run", .usage = "SCENARIO.yaml [flags]", .help = "replay the workload of a scenario and print the results",
     .details = "Ctrl-C ends a run with partial results (status interrupted, exit 130); a second\n"
-               "one kills it. SIGUSR1 prints a status line.\n",
+               "one kills it. SIGUSR1 prints a status line. When nothing can move any more although\n"
+               "requests have not ended (a link without capacity), the run ends with partial results,\n"
+               "status stuck and exit 8.\n",
     .flags = flags, .arg_min = 1, .arg_max = 1, .run = run,
 };

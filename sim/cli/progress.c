@@ -78,7 +78,7 @@ static void rate_text(double per_s, char *text, size_t size)
 static void line_text(struct kv_progress *p, const struct kv_progress_view *v, char *text, size_t size)
 {
     double now_s = kv_wall_s();
-    char at[48], end[48], rate[48], share[16] = "", total[24] = "", eta[48] = "";
+    char at[48], end[48], rate[48], share[16] = "", total[24] = "", eta[48] = "", fetching[32] = "";
     rate_text((double)(v->events - p->events_shown) / (now_s - p->shown_s + 1e-9), rate, sizeof rate);
     if (v->done_frac >= 0) snprintf(share, sizeof share, " %.0f%%", 100 * v->done_frac);
     if (v->total >= 0) snprintf(total, sizeof total, "/%lld", (long long)v->total);
@@ -86,10 +86,15 @@ static void line_text(struct kv_progress *p, const struct kv_progress_view *v, c
         long long left_s = (long long)((now_s - p->start_s) * (1 - v->done_frac) / v->done_frac + 0.5);
         snprintf(eta, sizeof eta, " | ETA %lld:%02lld", left_s / 60, left_s % 60);
     }
-    snprintf(text, size, "sim %s%s%s%s | %lld%s req | %s%s | q=%lld | hbm %.0f%%",
+    if (v->tier_count > 1) snprintf(fetching, sizeof fetching, " fetch=%lld", (long long)v->fetching);
+    snprintf(text, size, "sim %s%s%s%s | %lld%s req | %s%s | q=%lld%s |",
              clock_text(v->sim_s, at, sizeof at), v->sim_end_s >= 0 ? "/" : "",
              v->sim_end_s >= 0 ? clock_text(v->sim_end_s, end, sizeof end) : "", share, (long long)v->ended, total,
-             rate, eta, (long long)v->waiting, 100 * v->hbm_frac);
+             rate, eta, (long long)v->waiting, fetching);
+    for (int32_t t = 0; t < v->tier_count; t++) {
+        size_t length = strlen(text);
+        if (v->tier_frac[t] >= 0) snprintf(text + length, size - length, " %s %.0f%%", v->tier[t], 100 * v->tier_frac[t]);
+    }
     p->shown_s = now_s;
     p->events_shown = v->events;
 }

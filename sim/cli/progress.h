@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "sim/base/err.h"
+#include "sim/iface/record.h"
 
 enum kv_progress_mode { KV_PROGRESS_NONE, KV_PROGRESS_BAR, KV_PROGRESS_PLAIN };
 
@@ -26,8 +27,10 @@ struct kv_progress_view {
     double done_frac;            /* < 0: unknown */
     int64_t ended, total;        /* requests; total < 0: unknown */
     uint64_t events;
-    int64_t waiting;
-    double hbm_frac;             /* blocks in use, referenced or cached */
+    int64_t waiting, fetching;
+    int32_t tier_count;
+    const char *const *tier;     /* names */
+    double tier_frac[KV_TIERS_MAX];   /* share that holds something; < 0: unlimited */
 };
 
 /* "auto" (a bar on a terminal), "bar", "plain", "none". False for another word. */

@@ -48,6 +48,7 @@ struct kv_reader_env {
 /* Totals for messages and /meta; filled as far as read. */
 struct kv_reader_stats {
     int64_t rows, failed_rows, bad_rows, bytes;
+    char note[64];             /* what else the file holds, for people: "460 sessions"; may be "" */
     char digest[65];           /* sha256 over the decompressed bytes, hex; "" until the end of the file was read */
 };
 

@@ -81,6 +81,7 @@ struct kv_bin {
     double tier_used[KV_TIERS_MAX], tier_pinned[KV_TIERS_MAX];   /* chunks held, of them unevictable; [0] unused */
     const kv_tick *busy_tk;       /* busy time of each instance since the start of the run, at end_tk */
     const int64_t *link_bytes;    /* carried by each link (kv_sim_link) since the start of the run, at end_tk */
+    const int64_t *link_flows;    /* flows on each link, blocked ones included: sum of the samples */
 };
 
 #endif

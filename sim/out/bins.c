@@ -6,18 +6,22 @@
 
 #include "sim/base/arena.h"
 
-const char *const kv_saturation_names[KV_SATURATION_COUNT] = {"STABLE", "BACKLOGGED", "OVERLOADED", "UNKNOWN"};
+/* What the rows of a chunk may take in one column: with thousands of links a chunk has fewer of them. */
+#define CHUNK_BYTES_MAX (4 << 20)
+#define CHUNK_ROWS_MIN 64
 
 /* C type, file type, name, value of bin b of `span` seconds, units, time in ticks?, meaning. */
 #define COLUMNS(X) \
     X(int64_t, KV_I64, time, b->start_tk, "s", true, "start of the bin") \
     X(int64_t, KV_I64, time_end, b->end_tk, "s", true, "end of the bin") \
     X(int64_t, KV_I64, samples, b->samples, "1", false, "readings behind the gauges of the bin") \
-    X(double, KV_F64, queue_depth, gauge(b, b->waiting), "1", false, "waiting requests, mean") \
-    X(double, KV_F64, running_seqs, gauge(b, b->running), "1", false, "running requests, mean") \
-    X(double, KV_F64, active_blocks, gauge(b, b->active_blocks), "1", false, "KV blocks in use, mean") \
-    X(double, KV_F64, inactive_blocks, gauge(b, b->inactive_blocks), "1", false, "cached, evictable KV blocks, mean") \
-    X(double, KV_F64, free_blocks, gauge(b, b->free_blocks), "1", false, "free KV blocks, mean") \
+    X(double, KV_F64, queue_depth, kv_bin_gauge(b, b->waiting), "1", false, "waiting requests, mean") \
+    X(double, KV_F64, running_seqs, kv_bin_gauge(b, b->running), "1", false, "running requests, mean") \
+    X(double, KV_F64, fetching_seqs, kv_bin_gauge(b, b->fetching), "1", false, \
+      "requests that wait for their KV, mean") \
+    X(double, KV_F64, active_blocks, kv_bin_gauge(b, b->active_blocks), "1", false, "KV blocks in use, mean") \
+    X(double, KV_F64, inactive_blocks, kv_bin_gauge(b, b->inactive_blocks), "1", false, "cached, evictable KV blocks, mean") \
+    X(double, KV_F64, free_blocks, kv_bin_gauge(b, b->free_blocks), "1", false, "free KV blocks, mean") \
     X(int64_t, KV_I64, injected, b->grown.injected, "1", false, "requests injected") \
     X(int64_t, KV_I64, finished, b->grown.finished, "1", false, "requests finished") \
     X(int64_t, KV_I64, rejected, b->grown.rejected, "1", false, "requests rejected") \
@@ -35,18 +39,59 @@ const char *const kv_saturation_names[KV_SATURATION_COUNT] = {"STABLE", "BACKLOG
       "tokens computed again after preemptions") \
     X(int64_t, KV_I64, preemptions, b->grown.preemptions, "1", false, "preemptions") \
     X(int64_t, KV_I64, blocks_allocated, b->grown.blocks_allocated, "1", false, "KV blocks taken") \
-    X(int64_t, KV_I64, blocks_freed, b->grown.blocks_freed, "1", false, "KV blocks that lost their last reference")
+    X(int64_t, KV_I64, blocks_freed, b->grown.blocks_freed, "1", false, "KV blocks that lost their last reference") \
+    X(int64_t, KV_I64, fetches, b->grown.fetches, "1", false, "loads begun") \
+    X(int64_t, KV_I64, delayed_hits, b->grown.delayed_hits, "1", false, \
+      "requests that waited for the load of another request") \
+    X(int64_t, KV_I64, fetch_timeouts, b->grown.fetch_timeouts, "1", false, "loads cut short by the fetch policy") \
+    X(int64_t, KV_I64, fetch_cancels, b->grown.fetch_cancels, "1", false, "loads given up before their end") \
+    X(int64_t, KV_I64, given_back, b->grown.given_back, "1", false, "requests that gave fetched blocks back") \
+    X(int64_t, KV_I64, handed_over, b->grown.handed_over, "1", false, \
+      "requests that went on to a decode instance") \
+    X(int64_t, KV_I64, fetch_stall, b->grown.fetch_stall_tk, "s", true, \
+      "time that requests waited only for their own KV, sum") \
+    X(int64_t, KV_I64, induced_stall, b->grown.induced_stall_tk, "s", true, \
+      "time that requests waited for the layers of others in their steps, sum")
+
+/* C type, file type, name, value in bin b with counters c and gauges g of a tier, units, meaning. */
+#define TIER_COLUMNS(X) \
+    X(double, KV_F64, tier_occupancy, g.share, "1", "share of the tier that holds something, mean; none if unlimited") \
+    X(double, KV_F64, tier_active, g.active, "1", "chunks that cannot be evicted, of the first tier blocks, mean") \
+    X(double, KV_F64, tier_inactive, g.inactive, "1", "chunks that can be evicted, of the first tier blocks, mean") \
+    X(double, KV_F64, tier_free, g.free, "1", "room for chunks, of the first tier blocks, mean; none if unlimited") \
+    X(int64_t, KV_I64, tier_asked_tokens, c->asked_tokens, "token", \
+      "prompt tokens of admitted requests not found in the tiers above") \
+    X(int64_t, KV_I64, tier_hits_tokens, c->hit_tokens, "token", \
+      "prompt tokens of admitted requests found in the tier") \
+    X(int64_t, KV_I64, tier_evictions, t ? c->evicted_chunks : b->grown.blocks_evicted, "1", \
+      "chunks evicted from the tier, of the first tier cached KV blocks") \
+    X(int64_t, KV_I64, tier_read_bytes, c->read_bytes, "B", "bytes delivered from the tier") \
+    X(int64_t, KV_I64, tier_written_bytes, c->written_bytes, "B", "bytes delivered to the tier") \
+    X(int64_t, KV_I64, tier_accesses, c->accesses, "1", "reads and writes begun") \
+    X(int64_t, KV_I64, tier_waited_accesses, c->waited_accesses, "1", "of them: those that waited for their turn") \
+    X(int64_t, KV_I64, tier_dropped_chunks, c->dropped_chunks, "1", "chunks not written for want of room")
 
 enum column {
 #define X(ctype, ftype, name, value, units, ticks, meaning) COLUMN_##name,
     COLUMNS(X)
 #undef X
-    COLUMN_gpu_util, COLUMN_tier_occupancy, COLUMN_tier_hits_tokens, COLUMN_tier_evictions, COLUMN_COUNT
+#define X(ctype, ftype, name, value, units, meaning) COLUMN_##name,
+    TIER_COLUMNS(X)
+#undef X
+    COLUMN_gpu_util, COLUMN_link_bytes, COLUMN_link_util, COLUMN_link_flows, COLUMN_COUNT
 };
 
-static double gauge(const struct kv_bin *b, double sum)
+double kv_bin_gauge(const struct kv_bin *b, double sum)
 {
     return b->samples ? sum / (double)b->samples : (double)NAN;
+}
+
+struct kv_tier_gauge kv_bin_tier(const struct kv_plant *plant, const struct kv_bin *b, int32_t tier)
+{
+    double room = plant->capacity[tier] < 0 ? (double)NAN : (double)plant->capacity[tier];
+    double active = kv_bin_gauge(b, tier ? b->tier_pinned[tier] : b->active_blocks);
+    double held = kv_bin_gauge(b, tier ? b->tier_used[tier] : b->active_blocks + b->inactive_blocks);
+    return (struct kv_tier_gauge){active, held - active, room - held, room > 0 ? held / room : (double)NAN};
 }
 
 static double rate(const struct kv_bin *b, int64_t grown)
@@ -61,35 +106,59 @@ static double batch_tokens(const struct kv_bin *b)
     return b->grown.steps ? tokens / (double)b->grown.steps : (double)NAN;
 }
 
-static double occupancy(const struct kv_bin *b)
-{
-    double held = b->active_blocks + b->inactive_blocks, blocks = held + b->free_blocks;
-    return blocks > 0 ? held / blocks : (double)NAN;
-}
-
 /* ---- writing ---- */
 
 struct writer {
     const struct kv_bins *bins;
-    int32_t tier_count;
+    const struct kv_plant *plant;
+    int32_t columns;             /* without links their columns, the last ones, are left out */
     struct kv_h5_column *column[COLUMN_COUNT];
     char *at[COLUMN_COUNT];
     size_t row_bytes[COLUMN_COUNT];
     int32_t chunk_rows;
-    kv_tick *busy_tk;    /* of each instance at the end of the bin before */
+    int64_t *before;             /* busy time of instances and bytes of links at the end of the bin before */
 };
 
-/* The bins know the first tier alone: only it has a pool of its own so far. */
+static void *cell(const struct writer *w, enum column column, int32_t row)
+{
+    return w->at[column] + w->row_bytes[column] * (size_t)row;
+}
+
 static void put_tiers(struct writer *w, const struct kv_bin *b, int32_t row)
 {
-    ptrdiff_t at = (ptrdiff_t)row * w->tier_count;
-    double *share = (double *)(void *)w->at[COLUMN_tier_occupancy] + at;
-    int64_t *hits_tokens = (int64_t *)(void *)w->at[COLUMN_tier_hits_tokens] + at;
-    int64_t *evictions = (int64_t *)(void *)w->at[COLUMN_tier_evictions] + at;
-    for (int32_t i = 0; i < w->tier_count; i++) {
-        share[i] = i ? (double)NAN : occupancy(b);
-        hits_tokens[i] = i ? 0 : b->grown.hit_tokens;
-        evictions[i] = i ? 0 : b->grown.blocks_evicted;
+    for (int32_t t = 0; t < w->plant->tier_count; t++) {
+        const struct kv_tier_counters *c = &b->grown.tier[t];
+        struct kv_tier_gauge g = kv_bin_tier(w->plant, b, t);
+#define X(ctype, ftype, name, value, units, meaning) ((ctype *)cell(w, COLUMN_##name, row))[t] = value;
+        TIER_COLUMNS(X)
+#undef X
+    }
+}
+
+/* What totals have grown by in this bin. */
+static int64_t grown(int64_t *before, int64_t now)
+{
+    int64_t by = now - *before;
+    *before = now;
+    return by;
+}
+
+static void put_wide(struct writer *w, const struct kv_bin *b, int32_t row)
+{
+    double span_tk = (double)(b->end_tk - b->start_tk), *gpu_util = cell(w, COLUMN_gpu_util, row);
+    int64_t *before = w->before;
+    for (int32_t i = 0; i < w->plant->instance_count; i++) {
+        double busy_tk = (double)grown(before++, b->busy_tk[i]);
+        gpu_util[i] = span_tk > 0 ? busy_tk / span_tk : (double)NAN;
+    }
+    if (!w->plant->link_count) return;
+    int64_t *bytes = cell(w, COLUMN_link_bytes, row);
+    double *util = cell(w, COLUMN_link_util, row), *flows = cell(w, COLUMN_link_flows, row);
+    for (int32_t k = 0; k < w->plant->link_count; k++) {
+        double room = w->plant->link[k].capacity_Bps * kv_tick_to_s(b->end_tk - b->start_tk);
+        bytes[k] = grown(before++, b->link_bytes[k]);
+        util[k] = room > 0 ? (double)bytes[k] / room : (double)NAN;
+        flows[k] = kv_bin_gauge(b, (double)b->link_flows[k]);
     }
 }
 
@@ -98,13 +167,8 @@ static void put_bin(struct writer *w, const struct kv_bin *b, int32_t row)
 #define X(ctype, ftype, name, value, units, ticks, meaning) ((ctype *)(void *)w->at[COLUMN_##name])[row] = value;
     COLUMNS(X)
 #undef X
-    double *util = (double *)(void *)w->at[COLUMN_gpu_util] + (ptrdiff_t)row * w->bins->instance_count;
-    double span_tk = (double)(b->end_tk - b->start_tk);
-    for (int32_t i = 0; i < w->bins->instance_count; i++) {
-        util[i] = span_tk > 0 ? (double)(b->busy_tk[i] - w->busy_tk[i]) / span_tk : (double)NAN;
-        w->busy_tk[i] = b->busy_tk[i];
-    }
     put_tiers(w, b, row);
+    put_wide(w, b, row);
 }
 
 static void write_bins(struct writer *w)
@@ -117,127 +181,95 @@ static void write_bins(struct writer *w)
             w->bins->read(w->bins->state, first + row, &bin);
             put_bin(w, &bin, row);
         }
-        for (int32_t i = 0; i < COLUMN_COUNT; i++) {
+        for (int32_t i = 0; i < w->columns; i++) {
             memset(w->at[i] + w->row_bytes[i] * (size_t)here, 0, w->row_bytes[i] * (size_t)(rows - here));
             kv_h5_column_write(w->column[i], chunk, w->at[i], here);
         }
     }
 }
 
-static void write_instances(struct kv_h5 *f, int32_t count)
+/* Scales of the second dimensions. */
+static void write_scales(struct kv_h5 *f, const struct kv_plant *plant)
 {
-    int32_t *id = kv_mem_take((size_t)count * sizeof *id);
+    struct kv_arena scratch = {0};
+    int32_t count = plant->instance_count, *id = kv_arena_take(&scratch, (size_t)count * sizeof *id);
     for (int32_t i = 0; i < count; i++) id[i] = i;
     struct kv_h5_column_spec spec = {.path = "/timeseries/instance", .long_name = "instance", .units = "1",
                                      .type = KV_I32, .chunk_rows = count};
     kv_h5_column_all(f, &spec, id, count);
-    kv_mem_give(id, (size_t)count * sizeof *id);
     kv_h5_scale(f, spec.path, "instance");
+    kv_h5_texts(f, "/timeseries/tier", "tiers, from the fastest", plant->tier, plant->tier_count);
+    kv_h5_scale(f, "/timeseries/tier", "tier");
+    if (plant->link_count) {
+        const char **name = kv_arena_take(&scratch, (size_t)plant->link_count * sizeof *name);
+        for (int32_t k = 0; k < plant->link_count; k++) name[k] = plant->link[k].name;
+        kv_h5_texts(f, "/timeseries/link", "links, one a direction", name, plant->link_count);
+        kv_h5_scale(f, "/timeseries/link", "link");
+    }
+    kv_arena_close(&scratch);
 }
 
-void kv_bins_write(struct kv_h5 *f, const struct kv_bins *bins, const char *const *tier, int32_t tier_count)
+static void attach_scales(struct kv_h5 *f, const struct kv_h5_column_spec *spec, int32_t columns)
 {
+    kv_h5_scale(f, "/timeseries/time", "time");
+    for (int32_t i = COLUMN_time + 1; i < columns; i++) kv_h5_attach(f, spec[i].path, "/timeseries/time", 0);
+    for (int32_t i = COLUMN_tier_occupancy; i < columns; i++) {
+        const char *scale = i < COLUMN_gpu_util ? "/timeseries/tier"
+                          : i < COLUMN_link_bytes ? "/timeseries/instance" : "/timeseries/link";
+        kv_h5_attach(f, spec[i].path, scale, 1);
+    }
+}
+
+static int32_t rows_of_a_chunk(const struct kv_bins *bins)
+{
+    const struct kv_plant *plant = bins->plant;
+    int32_t widest = plant->instance_count > plant->link_count ? plant->instance_count : plant->link_count;
+    int32_t rows = bins->count < KV_H5_CHUNK_ROWS ? bins->count : KV_H5_CHUNK_ROWS;
+    while (rows > CHUNK_ROWS_MIN && (int64_t)rows * widest * 8 > CHUNK_BYTES_MAX) rows = (rows + 1) / 2;
+    return rows;
+}
+
+void kv_bins_write(struct kv_h5 *f, const struct kv_bins *bins)
+{
+    const struct kv_plant *plant = bins->plant;
     if (!bins->count) return;
     kv_h5_group(f, "/timeseries");
-    int32_t chunk_rows = bins->count < KV_H5_CHUNK_ROWS ? bins->count : KV_H5_CHUNK_ROWS;
+    int32_t rows = rows_of_a_chunk(bins);
     const struct kv_h5_column_spec spec[] = {
 #define X(ctype, ftype, name, value, units_, ticks_, meaning) \
         {.path = "/timeseries/" #name, .long_name = meaning, .units = units_, .type = ftype, .ticks = ticks_, \
-         .fills = ftype == KV_F64, .chunk_rows = chunk_rows},
+         .fills = ftype == KV_F64, .chunk_rows = rows},
         COLUMNS(X)
 #undef X
+#define X(ctype, ftype, name, value, units_, meaning) \
+        {.path = "/timeseries/" #name, .long_name = meaning, .units = units_, .type = ftype, \
+         .fills = ftype == KV_F64, .width = plant->tier_count, .chunk_rows = rows},
+        TIER_COLUMNS(X)
+#undef X
         {.path = "/timeseries/gpu_util", .long_name = "share of the bin that an instance was busy", .units = "1",
-         .type = KV_F64, .fills = true, .width = bins->instance_count, .chunk_rows = chunk_rows},
-        {.path = "/timeseries/tier_occupancy", .long_name = "blocks of the tier in use or cached, of all, mean",
-         .units = "1", .type = KV_F64, .fills = true, .width = tier_count, .chunk_rows = chunk_rows},
-        {.path = "/timeseries/tier_hits_tokens", .long_name = "prompt tokens of admitted requests found in the tier",
-         .units = "token", .type = KV_I64, .width = tier_count, .chunk_rows = chunk_rows},
-        {.path = "/timeseries/tier_evictions", .long_name = "cached KV blocks evicted from the tier", .units = "1",
-         .type = KV_I64, .width = tier_count, .chunk_rows = chunk_rows},
+         .type = KV_F64, .fills = true, .width = plant->instance_count, .chunk_rows = rows},
+        {.path = "/timeseries/link_bytes", .long_name = "bytes that a link carried", .units = "B", .type = KV_I64,
+         .width = plant->link_count, .chunk_rows = rows},
+        {.path = "/timeseries/link_util", .long_name = "bytes that a link carried, of those it could have",
+         .units = "1", .type = KV_F64, .fills = true, .width = plant->link_count, .chunk_rows = rows},
+        {.path = "/timeseries/link_flows", .long_name = "flows on a link, those that wait included, mean",
+         .units = "1", .type = KV_F64, .fills = true, .width = plant->link_count, .chunk_rows = rows},
     };
-    struct writer w = {.bins = bins, .tier_count = tier_count, .chunk_rows = chunk_rows};
-    for (int32_t i = 0; i < COLUMN_COUNT; i++) {
+    struct writer w = {.bins = bins, .plant = plant, .chunk_rows = rows,
+                       .columns = plant->link_count ? COLUMN_COUNT : COLUMN_link_bytes};
+    size_t totals = (size_t)(plant->instance_count + plant->link_count);
+    for (int32_t i = 0; i < w.columns; i++) {
         w.column[i] = kv_h5_column_open(f, &spec[i]);
         w.row_bytes[i] = kv_h5_type_bytes(spec[i].type) * (size_t)(spec[i].width ? spec[i].width : 1);
-        w.at[i] = kv_mem_take(w.row_bytes[i] * (size_t)chunk_rows);
+        w.at[i] = kv_mem_take(w.row_bytes[i] * (size_t)rows);
     }
-    write_instances(f, bins->instance_count);
-    kv_h5_texts(f, "/timeseries/tier", "tiers, from the fastest", tier, tier_count);
-    kv_h5_scale(f, "/timeseries/tier", "tier");
-    kv_h5_scale(f, "/timeseries/time", "time");
-    for (int32_t i = COLUMN_time + 1; i < COLUMN_COUNT; i++) kv_h5_attach(f, spec[i].path, "/timeseries/time", 0);
-    kv_h5_attach(f, "/timeseries/gpu_util", "/timeseries/instance", 1);
-    for (int32_t i = COLUMN_tier_occupancy; i < COLUMN_COUNT; i++) kv_h5_attach(f, spec[i].path, "/timeseries/tier", 1);
-
-    w.busy_tk = kv_mem_take((size_t)bins->instance_count * sizeof *w.busy_tk);
+    write_scales(f, plant);
+    attach_scales(f, spec, w.columns);
+    w.before = kv_mem_take(totals * sizeof *w.before);
     write_bins(&w);
-    kv_mem_give(w.busy_tk, (size_t)bins->instance_count * sizeof *w.busy_tk);
-    for (int32_t i = 0; i < COLUMN_COUNT; i++) {
+    kv_mem_give(w.before, totals * sizeof *w.before);
+    for (int32_t i = 0; i < w.columns; i++) {
         kv_h5_column_close(w.column[i]);
-        kv_mem_give(w.at[i], w.row_bytes[i] * (size_t)chunk_rows);
+        kv_mem_give(w.at[i], w.row_bytes[i] * (size_t)rows);
     }
-}
-
-/* ---- looking ---- */
-
-#define GROWTH_OF_ARRIVALS_MAX 0.05
-#define GROWTH_REQUESTS_MAX 10
-
-/* Running sums of a least-squares line through (bin centre, waiting), and of the means beside it. */
-struct window { double n, x, y, xx, xy, running, injected, from_s, to_s; };
-
-static void window_add(struct window *w, const struct kv_bin *b)
-{
-    double at_s = (kv_tick_to_s(b->start_tk) + kv_tick_to_s(b->end_tk)) / 2, waiting = gauge(b, b->waiting);
-    if (!w->n) w->from_s = kv_tick_to_s(b->start_tk);
-    w->to_s = kv_tick_to_s(b->end_tk);
-    at_s -= w->from_s;
-    w->n += 1;
-    w->x += at_s;
-    w->y += waiting;
-    w->xx += at_s * at_s;
-    w->xy += at_s * waiting;
-    w->running += gauge(b, b->running);
-    w->injected += (double)b->grown.injected;
-}
-
-static void window_judge(const struct window *w, struct kv_bins_view *view)
-{
-    if (w->n < 4) return;
-    double spread = w->n * w->xx - w->x * w->x;
-    view->backlog_slope_per_s = spread > 0 ? (w->n * w->xy - w->x * w->y) / spread : 0;
-    view->waiting_mean = w->y / w->n;
-    view->running_mean = w->running / w->n;
-    double growth = view->backlog_slope_per_s * (w->to_s - w->from_s);
-    if (growth > GROWTH_OF_ARRIVALS_MAX * w->injected && growth > GROWTH_REQUESTS_MAX) {
-        view->saturation = KV_OVERLOADED;
-    } else {
-        view->saturation = view->waiting_mean > view->running_mean ? KV_BACKLOGGED : KV_STABLE;
-    }
-}
-
-struct kv_bins_view kv_bins_look(const struct kv_bins *bins, kv_tick from_tk, kv_tick to_tk)
-{
-    double none = (double)NAN;
-    struct kv_bins_view view = {KV_SATURATION_UNKNOWN, none, none, none, none, none, none};
-    struct window window = {0};
-    double used = 0, time_s = 0, peak = none, busy_s = 0;
-    struct kv_bin b = {0};
-    for (int32_t i = 0; i < bins->count; i++) {
-        bins->read(bins->state, i, &b);
-        if (!b.samples) continue;
-        double blocks = b.active_blocks + b.inactive_blocks + b.free_blocks;
-        double share = blocks > 0 ? b.active_blocks / blocks : 0, span_s = kv_tick_to_s(b.end_tk - b.start_tk);
-        used += share * span_s;
-        time_s += span_s;
-        if (!(share <= peak)) peak = share;
-        if (b.start_tk >= from_tk && b.end_tk <= to_tk) window_add(&window, &b);
-    }
-    if (!bins->count) return view;
-    for (int32_t i = 0; i < bins->instance_count; i++) busy_s += kv_tick_to_s(b.busy_tk[i]);
-    view.kv_utilization_mean = time_s > 0 ? used / time_s : none;
-    view.kv_utilization_peak = peak;
-    if (b.end_tk > 0) view.gpu_busy_frac = busy_s / (kv_tick_to_s(b.end_tk) * bins->instance_count);
-    window_judge(&window, &view);
-    return view;
 }

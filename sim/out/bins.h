@@ -1,38 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /timeseries, and what the bins say about the run as a whole. */
+/* /timeseries: the bins of a run, and what stands in the cluster that they are about. */
 #ifndef KV_OUT_BINS_H
 #define KV_OUT_BINS_H
 
 #include "sim/iface/record.h"
 #include "sim/out/h5.h"
+#include "sim/serve/sim.h"
+
+/* Second dimensions of wide columns. */
+struct kv_plant {
+    int32_t instance_count, tier_count, link_count;
+    const char *const *tier;                /* names, from the fastest; at least one */
+    int64_t capacity[KV_TIERS_MAX];         /* chunks of all pools of a tier, blocks of the first; < 0: unlimited */
+    const struct kv_sim_link *link;         /* as at the end of the run */
+};
 
 /* The bins of a run, from wherever they lie. */
 struct kv_bins {
     void *state;
-    int32_t count, instance_count;
+    int32_t count;
     void (*read)(void *state, int32_t index, struct kv_bin *bin);
+    const struct kv_plant *plant;
 };
 
-/* Does the cluster keep up? From the queue between the warm-up and the last arrival:
- *   OVERLOADED   the queue grows, on a least-squares line, by more than 5 % of the arrivals (and by 10 requests)
- *   BACKLOGGED   it does not, but on average more requests wait than run
- *   STABLE       neither
- *   UNKNOWN      fewer than 4 bins to look at */
-enum kv_saturation { KV_STABLE, KV_BACKLOGGED, KV_OVERLOADED, KV_SATURATION_UNKNOWN, KV_SATURATION_COUNT };
-extern const char *const kv_saturation_names[KV_SATURATION_COUNT];
+/* Of a sum over the samples of a bin their mean; NaN without samples. */
+double kv_bin_gauge(const struct kv_bin *b, double sum);
+/* Means of what a tier holds in a bin, in chunks, of the first tier blocks: pinned or referenced, evictable, free
+ * (NaN: unlimited); and the share of it that is held. */
+struct kv_tier_gauge { double active, inactive, free, share; };
+struct kv_tier_gauge kv_bin_tier(const struct kv_plant *plant, const struct kv_bin *b, int32_t tier);
 
-/* NaN without bins. */
-struct kv_bins_view {
-    enum kv_saturation saturation;
-    double backlog_slope_per_s;              /* requests a second */
-    double waiting_mean, running_mean;       /* over the same window */
-    double kv_utilization_mean, kv_utilization_peak;   /* referenced blocks of all; mean over time, peak over bins */
-    double gpu_busy_frac;                    /* mean over instances */
-};
-/* Window in ticks: [from_tk, to_tk]. */
-struct kv_bins_view kv_bins_look(const struct kv_bins *bins, kv_tick from_tk, kv_tick to_tk);
-
-/* `tier`: names of the tiers, from the fastest; at least one. */
-void kv_bins_write(struct kv_h5 *f, const struct kv_bins *bins, const char *const *tier, int32_t tier_count);
+void kv_bins_write(struct kv_h5 *f, const struct kv_bins *bins);
 
 #endif

@@ -14,8 +14,13 @@ bool kv_results_commit(struct kv_results *r, struct kv_sim *sim, const struct kv
     kv_sim_read(sim, &state);
     struct kv_run_end end = {
         .end_tk = kv_sim_now(sim), .extrapolation_share = kv_sim_extrapolation_share(sim),
-        .counters = state.counters, .workload = workload, .status = status,
-        .bins = {sim, kv_sim_bin_count(sim), r->info.scenario->sim.instance_count, read_bin},
+        .counters = state.counters, .waiting = state.waiting, .fetching = state.fetching,
+        .link_count = kv_sim_link_count(sim), .net = kv_sim_net(sim), .workload = workload, .status = status,
+        .bins = {sim, kv_sim_bin_count(sim), read_bin, NULL},
     };
+    struct kv_sim_link *link = kv_arena_take(&r->arena, ((size_t)end.link_count + 1) * sizeof *link);
+    for (int32_t k = 0; k < end.link_count; k++) kv_sim_link(sim, k, &link[k]);
+    end.link = link;
+    for (int32_t t = 1; t < r->info.source_count - 1; t++) kv_sim_tier(sim, t, &end.tier[t]);
     return kv_results_end(r, &end, err);
 }

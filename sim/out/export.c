@@ -110,7 +110,7 @@ static void cell_seconds(struct sheet *s, int64_t numerator_tk, int64_t denomina
     X(request) X(trace_row) X(arrival) X(first_sched) X(first_token) X(finish) X(status) X(slo_class) X(session) \
     X(turn) X(instance) X(prompt_tokens) X(output_tokens) X(generated_tokens) X(preemptions) X(recomputed_tokens) \
     X(t_queue) X(t_fetch_stall) X(t_prefill) X(t_decode) X(t_preempt) X(slo_ok) X(limiting_stage) \
-    X(prompt_tokens_by_source)
+    X(t_induced_stall) X(prefill_instance) X(prompt_tokens_by_source) X(bytes_by_tier)
 enum input {
 #define X(name) IN_##name,
     INPUTS(X)
@@ -122,7 +122,7 @@ static const char *const request_columns[] = {
     "request_id", "arrival_s", "ttft_s", "tpot_s", "e2e_s", "input_toks", "output_toks", "generated_toks", "status",
     "instance", "session", "turn", "slo_class", "slo_ok", "queue_s", "fetch_stall_s", "prefill_s", "decode_s",
     "preempted_s", "limiting_stage", "preemptions", "recomputed_toks", "first_sched_s", "first_token_s", "finish_s",
-    "trace_row",
+    "trace_row", "induced_stall_s", "prefill_instance",
 };
 
 struct requests {
@@ -130,8 +130,13 @@ struct requests {
     struct kv_h5in_column column[INPUT_COUNT];
     int64_t *value[INPUT_COUNT];     /* of KV_H5_CHUNK_ROWS rows */
     const char **slo_class;          /* names by number */
-    int32_t slo_count, source_count;
+    int32_t slo_count, source_count, tier_count;
 };
+
+static void cell_instance(struct sheet *s, int64_t instance)
+{
+    if (instance == KV_NO_INSTANCE) sheet_cell(s, "", false); else cell_int(s, instance);
+}
 
 static void put_request(struct sheet *s, const struct requests *q, int64_t row)
 {
@@ -149,7 +154,7 @@ static void put_request(struct sheet *s, const struct requests *q, int64_t row)
     cell_int(s, v[IN_output_tokens]);
     cell_int(s, v[IN_generated_tokens]);
     sheet_cell(s, v[IN_status] < KV_STATUS_COUNT ? kv_status_names[v[IN_status]] : "", true);
-    if (v[IN_instance] == KV_NO_INSTANCE) sheet_cell(s, "", false); else cell_int(s, v[IN_instance]);
+    cell_instance(s, v[IN_instance]);
     cell_int(s, v[IN_session]);
     cell_int(s, v[IN_turn]);
     sheet_cell(s, v[IN_slo_class] < q->slo_count ? q->slo_class[v[IN_slo_class]] : "", true);
@@ -162,9 +167,12 @@ static void put_request(struct sheet *s, const struct requests *q, int64_t row)
     cell_seconds(s, v[IN_first_token], 1);
     cell_seconds(s, v[IN_finish], 1);
     cell_int(s, v[IN_trace_row]);
+    cell_seconds(s, v[IN_t_induced_stall], 1);
+    cell_instance(s, v[IN_prefill_instance]);
     for (int32_t i = 0; i < q->source_count; i++) {
         cell_int(s, q->value[IN_prompt_tokens_by_source][row * q->source_count + i]);
     }
+    for (int32_t i = 0; i < q->tier_count; i++) cell_int(s, q->value[IN_bytes_by_tier][row * q->tier_count + i]);
 }
 
 /* flag_meanings "default chat" as a list of names. */
@@ -190,15 +198,21 @@ static bool requests_open(struct requests *q, struct sheet *s, struct kv_err *er
         if (!kv_h5in_column_open(q->in, path[i], &q->column[i], err)) return false;
         q->value[i] = kv_arena_take(&s->arena, (size_t)KV_H5_CHUNK_ROWS * (size_t)q->column[i].width * sizeof(int64_t));
     }
-    int32_t names;
-    const char **source = kv_h5in_texts(q->in, "/requests/source", &names, &s->arena);
+    const char **source = kv_h5in_labels(q->in, "/requests/prompt_tokens_by_source", &s->arena);
+    const char **tier = kv_h5in_labels(q->in, "/requests/bytes_by_tier", &s->arena);
     q->source_count = q->column[IN_prompt_tokens_by_source].width;
-    if (!source || names != q->source_count) return kv_h5in_fail(q->in, "/requests/source", err);
+    q->tier_count = q->column[IN_bytes_by_tier].width;
+    if (!source || !tier) return kv_h5in_fail(q->in, "/requests", err);
     read_classes(q, &s->arena);
     for (size_t i = 0; i < sizeof request_columns / sizeof *request_columns; i++) {
         kv_vec_push(&s->column, request_columns[i]);
     }
-    for (int32_t i = 0; i < names; i++) kv_vec_push(&s->column, kv_arena_text(&s->arena, "%s_toks", source[i]));
+    for (int32_t i = 0; i < q->source_count; i++) {
+        kv_vec_push(&s->column, kv_arena_text(&s->arena, "%s_toks", source[i]));
+    }
+    for (int32_t i = 0; i < q->tier_count; i++) {
+        kv_vec_push(&s->column, kv_arena_text(&s->arena, "%s_bytes", tier[i]));
+    }
     return true;
 }
 
@@ -225,7 +239,7 @@ static bool export_requests(struct kv_h5in *in, struct sheet *s, struct kv_err *
     return ok;
 }
 
-/* ---- time series and tiers: whatever columns there are ---- */
+/* ---- time series, tiers and links: whatever columns there are ---- */
 
 struct column { struct kv_h5in_column in; int64_t *ints; double *reals; const char **texts; };
 
@@ -246,35 +260,43 @@ static void put_cell(struct sheet *s, const struct column *c, int64_t at)
     if (c->texts) sheet_cell(s, c->texts[at], true);
     else if (c->reals) cell_real(s, c->reals[at]);
     else if (c->in.ticks) cell_seconds(s, c->ints[at], 1);
+    else if (c->in.fills && c->ints[at] == -1) sheet_cell(s, "", false);
     else cell_int(s, c->ints[at]);
 }
 
-/* Names of the second dimension of wide columns: no columns of their own, even where their lengths agree. */
-static bool is_scale(const char *name)
+/* "tier_occupancy_dram", "fetch_stall_s". */
+static void name_columns(struct kv_h5in *in, const char *path, const struct column *c, struct sheet *s)
 {
-    return !strcmp(name, "instance") || !strcmp(name, "tier");
+    const char *name = strrchr(path, '/') + 1, **label = c->in.is_wide ? kv_h5in_labels(in, path, &s->arena) : NULL;
+    for (int32_t k = 0; k < c->in.width; k++) {
+        const char *full = label ? kv_arena_text(&s->arena, "%s_%s", name, label[k])
+                         : c->in.is_wide ? kv_arena_text(&s->arena, "%s_%d", name, (int)k) : name;
+        kv_vec_push(&s->column, c->in.ticks ? kv_arena_text(&s->arena, "%s_s", full) : full);
+    }
 }
 
-/* All datasets of a group that have as many rows as `scale`; a wide one becomes NAME_0, NAME_1, .. */
+/* All datasets of a group that have as many rows as `scale`; a wide one becomes as many columns as it has labels. Other
+ * scales are the labels of wide ones: no columns of their own, even where their lengths agree. */
 static bool export_group(struct kv_h5in *in, const char *group, const char *scale, struct sheet *s, struct kv_err *err)
 {
     int32_t count, used = 0;
-    if (!kv_h5in_has(in, group)) return kv_fail(err, KV_EIO, "", "the file has no %s", group);
+    if (!kv_h5in_has(in, group)) {
+        return kv_fail(err, KV_EIO, "", "the file has no %s%s", group,
+                       strcmp(group, "/links") ? "" : ": no link of the run has a finite rate");
+    }
     const char **name = kv_h5in_members(in, group, &count, &s->arena);
     struct column *column = kv_arena_take(&s->arena, (size_t)count * sizeof *column);
     struct column first = {.ints = NULL};
     if (!read_column(in, kv_arena_text(&s->arena, "%s/%s", group, scale), &first, s, err)) return false;
     for (int32_t i = 0; i < count; i++) {
         struct column *c = &column[used];
-        if (!read_column(in, kv_arena_text(&s->arena, "%s/%s", group, name[i]), c, s, err)) return false;
-        if (c->in.rows != first.in.rows || (is_scale(name[i]) && strcmp(name[i], scale))) {
+        const char *path = kv_arena_text(&s->arena, "%s/%s", group, name[i]);
+        if (!read_column(in, path, c, s, err)) return false;
+        if (c->in.rows != first.in.rows || (kv_h5in_is_scale(in, path) && strcmp(name[i], scale))) {
             *c = (struct column){.ints = NULL};
             continue;
         }
-        for (int32_t k = 0; k < c->in.width; k++) {
-            const char *label = c->in.width > 1 ? kv_arena_text(&s->arena, "%s_%d", name[i], (int)k) : name[i];
-            kv_vec_push(&s->column, c->in.ticks ? kv_arena_text(&s->arena, "%s_s", label) : label);
-        }
+        name_columns(in, path, c, s);
         used++;
     }
     sheet_head(s);
@@ -327,8 +349,9 @@ bool kv_results_export(const char *path, const char *format, const char *table, 
     if (!strcmp(table, "requests")) ok = export_requests(in, &s, err);
     else if (!strcmp(table, "timeseries")) ok = export_group(in, "/timeseries", "time", &s, err);
     else if (!strcmp(table, "tiers")) ok = export_group(in, "/tiers", "tier", &s, err);
+    else if (!strcmp(table, "links")) ok = export_group(in, "/links", "link", &s, err);
     else if (!strcmp(table, "summary")) ok = export_summary(in, &s, err);
-    else ok = kv_fail(err, KV_EUSAGE, "export", "unknown table '%s': requests, timeseries, tiers or summary", table);
+    else ok = kv_fail(err, KV_EUSAGE, "export", "unknown table '%s': requests, timeseries, tiers, links or summary", table);
     if (ok) sheet_end(&s);
     else {
         kv_vec_close(&s.column);

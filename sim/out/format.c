@@ -80,6 +80,30 @@ const char *kv_format_rate(char text[KV_FORMAT_MAX], double value)
     return text;
 }
 
+/* Four significant digits of value in its greatest unit of a thousand. */
+static const char *scaled(char text[KV_FORMAT_MAX], double value, const char *const *unit, int units)
+{
+    int i = 0;
+    for (; i + 1 < units && fabs(value) >= 999.95; i++) value /= 1000;
+    snprintf(text, KV_FORMAT_MAX, "%.*f %s", decimals(fabs(value)), value, unit[i]);
+    return text;
+}
+
+const char *kv_format_bytes(char text[KV_FORMAT_MAX], double bytes)
+{
+    static const char *const unit[] = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};
+    if (isnan(bytes)) return "-";
+    if (fabs(bytes) >= 999.95) return scaled(text, bytes, unit, 7);
+    snprintf(text, KV_FORMAT_MAX, "%.0f B", bytes);
+    return text;
+}
+
+const char *kv_format_short(char text[KV_FORMAT_MAX], int64_t count)
+{
+    static const char *const unit[] = {"M", "G", "T"};
+    return llabs(count) < 1000000 ? kv_format_count(text, count) : scaled(text, (double)count / 1e6, unit, 3);
+}
+
 const char *kv_format_json(struct kv_arena *arena, const char *text)
 {
     char *out = kv_arena_take(arena, strlen(text) * 6 + 3), *at = out;

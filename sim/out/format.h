@@ -19,6 +19,9 @@ const char *kv_format_count(char text[KV_FORMAT_MAX], int64_t count);
 const char *kv_format_percent(char text[KV_FORMAT_MAX], double share);
 /* Four significant digits, with thousands: "3.412", "45,678". */
 const char *kv_format_rate(char text[KV_FORMAT_MAX], double value);
+/* "1.235 GB", of 1e9 bytes; "12,345", above six digits "1.235 M". */
+const char *kv_format_bytes(char text[KV_FORMAT_MAX], double bytes);
+const char *kv_format_short(char text[KV_FORMAT_MAX], int64_t count);
 /* A JSON string with its quotes. */
 const char *kv_format_json(struct kv_arena *arena, const char *text);
 

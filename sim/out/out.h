@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Results: streamed to HDF5 (schema 1.0), summed up, printed. */
+/* Results: streamed to HDF5 (schema 1.1), summed up, printed. */
 #ifndef KV_OUT_OUT_H
 #define KV_OUT_OUT_H
 
@@ -19,15 +19,15 @@ struct kv_run_info {
     const char *warnings;              /* one a line; NULL or "": none */
 };
 
-#define KV_RESULTS_SCHEMA "1.0.0"
+#define KV_RESULTS_SCHEMA "1.1.0"
 
 struct kv_results;
 /* path NULL: keep the summary only. Writes to PATH.tmp; refuses an existing PATH unless `force`. */
 struct kv_results *kv_results_open(const char *path, bool force, const struct kv_run_info *info,
                                    struct kv_err *err);
 struct kv_sink kv_results_sink(struct kv_results *r);
-/* Ends the file: time series, tiers, summary, quality, meta; fsync and rename. `status` is "complete" or
- * "interrupted". After it the summary can be printed. False leaves no PATH behind. */
+/* Ends the file: time series, tiers, links, summary, quality, meta; fsync and rename. `status` is "complete",
+ * "interrupted" or "stuck". After it the summary can be printed. False leaves no PATH behind. */
 bool kv_results_commit(struct kv_results *r, struct kv_sim *sim, const struct kv_workload_stats *workload,
                        const char *status, struct kv_err *err);
 /* Closes; without a commit the temporary file is removed. */
@@ -37,7 +37,10 @@ void kv_results_close(struct kv_results *r);
 const char *kv_results_table(struct kv_results *r, struct kv_arena *arena);
 const char *kv_results_json(struct kv_results *r, struct kv_arena *arena);
 
-/* Reading back. format: csv, json, jsonl; table: requests, timeseries, tiers, summary. */
+/* After the commit of a run that was stuck: who waits, for which links, since when. Arena text. */
+const char *kv_results_stuck(const struct kv_results *r, struct kv_arena *arena);
+
+/* Reading back. format: csv, json, jsonl; table: requests, timeseries, tiers, links, summary. */
 bool kv_results_export(const char *path, const char *format, const char *table, FILE *out, struct kv_err *err);
 /* A trace in the `blocks` format that replays the run's arrivals and prefixes (docs/results.md). It needs the run's
  * workload again: `scenario` is the one stored in the file (kv_results_scenario), loaded. */
@@ -47,8 +50,10 @@ bool kv_results_scenario(const char *path, const char **yaml, const char **trace
                          struct kv_err *err);
 
 /* A self-contained SVG picture of a results file, or (csv) the numbers that it shows. kv_plot_kinds: pairs of name
- * and description, ended by NULL. */
+ * and description, ended by NULL. `request` >= 0: waterfall of this one request; no other kind knows it. */
 extern const char *const kv_plot_kinds[];
-bool kv_results_plot(const char *path, const char *kind, bool csv, FILE *out, struct kv_err *err);
+struct kv_plot_options { bool csv; int64_t request; };
+bool kv_results_plot(const char *path, const char *kind, const struct kv_plot_options *options, FILE *out,
+                     struct kv_err *err);
 
 #endif

@@ -3,9 +3,13 @@
 
 #include <errno.h>
 #include <hdf5.h>
+#include <hdf5_hl.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#define PATH_BYTES 256
 
 struct kv_h5in { hid_t file, text_type; const char *path; };
 
@@ -119,7 +123,7 @@ bool kv_h5in_column_open(struct kv_h5in *f, const char *path, struct kv_h5in_col
     *c = (struct kv_h5in_column){
         .handle = set, .rows = (int64_t)extent[0], .width = rank == 2 ? (int32_t)extent[1] : 1,
         .is_scalar = rank == 0, .is_real = H5Tget_class(type) == H5T_FLOAT, .is_text = H5Tget_class(type) == H5T_STRING,
-        .ticks = H5Aexists(set, "scale_factor") > 0,
+        .ticks = H5Aexists(set, "scale_factor") > 0, .is_wide = rank == 2, .fills = H5Aexists(set, "_FillValue") > 0,
     };
     H5Tclose(type);
     H5Sclose(space);
@@ -195,6 +199,45 @@ const char **kv_h5in_texts(struct kv_h5in *f, const char *path, int32_t *count, 
     H5Sclose(space);
     H5Dclose(set);
     return text;
+}
+
+/* ---- dimension scales ---- */
+
+/* The first scale that is met: `state` becomes its path. */
+static herr_t note_scale(hid_t set, unsigned dimension, hid_t scale, void *state)
+{
+    char *path = state;
+    (void)set;
+    (void)dimension;
+    return H5Iget_name(scale, path, PATH_BYTES) > 0 ? 1 : -1;
+}
+
+const char **kv_h5in_labels(struct kv_h5in *f, const char *path, struct kv_arena *arena)
+{
+    char scale[PATH_BYTES] = "";
+    struct kv_h5in_column c;
+    int64_t rows;
+    int32_t count;
+    hid_t set = H5Dopen2(f->file, path, H5P_DEFAULT);
+    if (set < 0) return NULL;
+    int found = H5DSiterate_scales(set, 1, NULL, note_scale, scale);
+    H5Dclose(set);
+    if (found <= 0 || !kv_h5in_column_open(f, scale, &c, NULL)) return NULL;
+    kv_h5in_column_close(&c);
+    if (c.is_text) return kv_h5in_texts(f, scale, &count, arena);
+    const int64_t *number = kv_h5in_ints(f, scale, &rows, arena, NULL);
+    const char **label = kv_arena_take(arena, ((size_t)c.rows + 1) * sizeof *label);
+    for (int64_t i = 0; number && i < rows; i++) label[i] = kv_arena_text(arena, "%lld", (long long)number[i]);
+    return number ? label : NULL;
+}
+
+bool kv_h5in_is_scale(struct kv_h5in *f, const char *path)
+{
+    hid_t set = H5Dopen2(f->file, path, H5P_DEFAULT);
+    if (set < 0) return false;
+    bool is = H5DSis_scale(set) > 0;
+    H5Dclose(set);
+    return is;
 }
 
 /* ---- groups ---- */

@@ -24,6 +24,8 @@ struct kv_h5in_column {
     int64_t rows;
     int32_t width;
     bool is_real, is_text, ticks, is_scalar;   /* ticks: seconds in units of a tick */
+    bool is_wide;                /* two dimensions, whatever the width */
+    bool fills;                  /* -1 in integers: undefined */
 };
 bool kv_h5in_column_open(struct kv_h5in *f, const char *path, struct kv_h5in_column *c, struct kv_err *err);
 bool kv_h5in_column_ints(const struct kv_h5in_column *c, int64_t first, int64_t rows, int64_t *value);
@@ -34,6 +36,12 @@ int64_t *kv_h5in_ints(struct kv_h5in *f, const char *path, int64_t *rows, struct
 double *kv_h5in_reals(struct kv_h5in *f, const char *path, int64_t *rows, struct kv_arena *arena, struct kv_err *err);
 /* Texts of a one-dimensional dataset. */
 const char **kv_h5in_texts(struct kv_h5in *f, const char *path, int32_t *count, struct kv_arena *arena);
+
+/* Labels along the second dimension of a wide dataset, as many as its width: the scale's texts, or numbers. NULL when
+ * it has no scale. */
+const char **kv_h5in_labels(struct kv_h5in *f, const char *path, struct kv_arena *arena);
+/* Is the dataset a dimension scale? */
+bool kv_h5in_is_scale(struct kv_h5in *f, const char *path);
 
 /* Names of the datasets of a group, in the order of their making. */
 const char **kv_h5in_members(struct kv_h5in *f, const char *group, int32_t *count, struct kv_arena *arena);

@@ -9,6 +9,7 @@
 
 #define COLUMNS_MAX 80
 #define LABEL_COLUMNS 12
+#define LINKS_SHOWN 5
 
 struct text { struct kv_arena *arena; KV_VEC(char) out; };
 
@@ -60,13 +61,20 @@ static double real(const struct kv_results *r, const char *name)
     return fact->is_int ? (double)fact->count : fact->real;
 }
 
+/* Does the run have anything but HBM: tiers below it, or a hand-over? */
+static bool fetches(const struct kv_results *r)
+{
+    return r->tiers.rows > 1 || r->end.counters.fetches;
+}
+
 static void add_latencies(struct kv_results *r, struct text *t)
 {
-    static const char *const label[KV_METRIC_COUNT] = {"TTFT", "TPOT", "E2E", "queue"};
+    static const char *const label[KV_METRIC_COUNT] = {"TTFT", "TPOT", "E2E", "queue", "fetch stall", "induced"};
     add(t, kv_arena_text(t->arena, "%-*s%11s%11s%11s%11s%11s%11s\n", LABEL_COLUMNS, "", "mean", "p50", "p90", "p95",
                          "p99", "max"));
     for (int32_t i = 0; i < KV_METRIC_COUNT; i++) {
         const struct kv_spread_view *v = &r->summary.view[i];
+        if (i >= KV_METRIC_FETCH_STALL && !fetches(r)) continue;
         const double value[] = {v->mean, v->p50, v->p90, v->p95, v->p99, v->max};
         add(t, kv_arena_text(t->arena, "%-*s", LABEL_COLUMNS, label[i]));
         for (size_t k = 0; k < sizeof value / sizeof *value; k++) {
@@ -161,6 +169,103 @@ static void add_cache(struct kv_results *r, struct text *t)
                                              kv_format_count(count[2], s->recomputed_tokens)));
 }
 
+/* ---- tiers and links ---- */
+
+static double cell(const struct kv_totals *totals, int32_t row, const char *column)
+{
+    const struct kv_fact *fact = kv_totals_cell(totals, row, column);
+    kv_assert(fact);
+    return fact->is_int ? (double)fact->count : fact->real;
+}
+
+static const char *plain(char text[KV_FORMAT_MAX], const char *format, double value)
+{
+    if (isnan(value)) return "-";
+    snprintf(text, KV_FORMAT_MAX, format, value);
+    return text;
+}
+
+static void add_tiers(struct kv_results *r, struct text *t)
+{
+    const struct kv_totals *all = &r->tiers;
+    add(t, kv_arena_text(t->arena, "\n%-11s%15s%9s%9s%12s%7s%9s%8s\n", "tier", "hit ratio", "read", "written",
+                         "moved/used", "full", "evicted", "dropped"));
+    add(t, kv_arena_text(t->arena, "%-11s%7s%8s%30s\n", "", "of all", "of rest", "read  write"));
+    for (int32_t i = 0; i < all->rows; i++) {
+        char text[9][KV_FORMAT_MAX];
+        add(t, kv_arena_text(t->arena, "%-11.10s%7s%8s%9s%9s%6s%6s%7s%9s%8s\n", all->row[i],
+                             plain(text[0], "%.4f", cell(all, i, "hit_ratio_token")),
+                             plain(text[1], "%.4f", cell(all, i, "hit_ratio_token_cond")),
+                             kv_format_bytes(text[2], cell(all, i, "read_bytes")),
+                             kv_format_bytes(text[3], cell(all, i, "written_bytes")),
+                             plain(text[4], "%.2f", cell(all, i, "read_amplification")),
+                             plain(text[5], "%.2f", cell(all, i, "write_amplification")),
+                             plain(text[6], "%.0f %%", 100 * cell(all, i, "occupancy_mean")),
+                             kv_format_short(text[7], (int64_t)cell(all, i, "evicted_chunks")),
+                             kv_format_short(text[8], (int64_t)cell(all, i, "dropped_chunks"))));
+    }
+    add(t, "\n");
+}
+
+static void add_links(struct kv_results *r, struct text *t)
+{
+    int32_t count;
+    const int32_t *link = kv_links_by_use(&r->links, LINKS_SHOWN, &count, t->arena);
+    if (!count) return;
+    const char *rest = r->links.rows > count ? kv_arena_text(t->arena, "link (%d of %d, the fullest)", (int)count,
+                                                             (int)r->links.rows) : "link";
+    add(t, kv_arena_text(t->arena, "%-30s%14s%11s%8s%8s%9s\n", rest, "rate", "carried", "mean", "peak", "flows"));
+    for (int32_t i = 0; i < count; i++) {
+        char text[5][KV_FORMAT_MAX];
+        add(t, kv_arena_text(t->arena, "%-30.29s%12s/s%11s%8s%8s%9s\n", r->links.row[link[i]],
+                             kv_format_bytes(text[0], cell(&r->links, link[i], "capacity")),
+                             kv_format_bytes(text[1], cell(&r->links, link[i], "bytes")),
+                             kv_format_percent(text[2], cell(&r->links, link[i], "utilization_mean")),
+                             kv_format_percent(text[3], cell(&r->links, link[i], "utilization_peak")),
+                             kv_format_rate(text[4], cell(&r->links, link[i], "flows_mean"))));
+    }
+    add(t, "\n");
+}
+
+/* Did reuse pay? */
+static void add_reuse(struct kv_results *r, struct text *t)
+{
+    const struct kv_counters *c = &r->end.counters;
+    char time[3][KV_FORMAT_MAX], count[6][KV_FORMAT_MAX];
+    double saved_s = real(r, "gpu_time_saved"), stall_s = real(r, "stall_time");
+    if (saved_s > 0 || stall_s > 0) {
+        add_line(t, "reuse", kv_arena_text(t->arena, "hits saved %s GPU-s, cost %s stall-s (%s for own KV, %s for the "
+                                           "layers of others)", kv_format_rate(count[0], saved_s),
+                                           kv_format_rate(count[1], stall_s),
+                                           kv_format_duration(time[0], kv_tick_to_s(c->fetch_stall_tk)),
+                                           kv_format_duration(time[1], kv_tick_to_s(c->induced_stall_tk))));
+    }
+    if (!c->fetches) return;
+    add_line(t, "loads", kv_arena_text(t->arena, "%s; %s cut short by the policy, %s given up; %s requests waited for "
+                                       "another's load, %s gave blocks back, %s were handed over",
+                                       kv_format_count(count[0], c->fetches),
+                                       kv_format_count(count[1], c->fetch_timeouts),
+                                       kv_format_count(count[2], c->fetch_cancels),
+                                       kv_format_count(count[3], c->delayed_hits),
+                                       kv_format_count(count[4], c->given_back),
+                                       kv_format_count(count[5], c->handed_over)));
+}
+
+static void add_load(struct kv_results *r, struct text *t)
+{
+    const struct kv_bins_view *v = &r->view;
+    bool fetching = fetches(r);
+    const char *words = kv_arena_text(t->arena, "%s: on average %.1f requests waiting", kv_saturation_names[v->saturation],
+                                      v->waiting_mean);
+    if (fetching) words = kv_arena_text(t->arena, "%s, %.1f fetching", words, v->fetching_mean);
+    words = kv_arena_text(t->arena, "%s and %.1f running; the %s ", words, v->running_mean,
+                          fetching ? "backlog" : "queue");
+    if (v->backlog_slope_per_s < 0.0005) words = kv_arena_text(t->arena, "%sdid not grow", words);
+    else words = kv_arena_text(t->arena, "%sgrew by %.3g requests/s", words, v->backlog_slope_per_s);
+    add_line(t, "load", words);
+    for (int32_t i = 0; i < v->limit_count; i++) add_line(t, i ? "" : "limit", v->limit[i]);
+}
+
 static void add_verdict(struct kv_results *r, struct text *t)
 {
     char share[KV_FORMAT_MAX];
@@ -168,13 +273,7 @@ static void add_verdict(struct kv_results *r, struct text *t)
     if (r->end.bins.count) {
         add_line(t, "GPU", kv_arena_text(t->arena, "busy %s of the time", kv_format_percent(share, v->gpu_busy_frac)));
     }
-    if (v->saturation != KV_SATURATION_UNKNOWN) {
-        const char *growth = v->backlog_slope_per_s < 0.0005 ? "did not grow"
-                           : kv_arena_text(t->arena, "grew by %.3g requests/s", v->backlog_slope_per_s);
-        add_line(t, "load", kv_arena_text(t->arena, "%s: on average %.1f requests waiting and %.1f running; the queue "
-                                          "%s", kv_saturation_names[v->saturation], v->waiting_mean, v->running_mean,
-                                          growth));
-    }
+    if (v->saturation != KV_SATURATION_UNKNOWN) add_load(r, t);
     if (*r->workload.assumptions) add_line(t, "assumed", r->workload.assumptions);
     for (size_t i = 0; i < r->warning.count; i++) add_line(t, "warning", r->warning.at[i]);
 }
@@ -194,6 +293,9 @@ const char *kv_results_table(struct kv_results *r, struct kv_arena *arena)
     add_requests(r, &t);
     add_slo(r, &t);
     add_cache(r, &t);
+    if (fetches(r)) add_tiers(r, &t);
+    add_links(r, &t);
+    add_reuse(r, &t);
     add_verdict(r, &t);
     return finish(&t);
 }
@@ -210,6 +312,62 @@ static const char *json_real(struct kv_arena *arena, double value)
 {
     char text[KV_FORMAT_MAX];
     return isnan(value) ? "null" : kv_arena_text(arena, "%s", kv_format_real(text, value));
+}
+
+static const char *json_fact(struct kv_arena *arena, const struct kv_fact *fact)
+{
+    if (!fact->is_int) return json_real(arena, fact->real);
+    return fact->count == -1 ? "null" : kv_arena_text(arena, "%lld", (long long)fact->count);
+}
+
+/* {"dram": {"hit_tokens": 12, ..}, ..} */
+static void json_totals(struct text *t, const struct kv_totals *totals)
+{
+    bool first_row = true;
+    add(t, kv_arena_text(t->arena, ", \"%ss\": {", totals->what));
+    for (int32_t i = 0; i < totals->rows; i++) {
+        bool first = true;
+        json_pair(t, &first_row, totals->row[i], "{");
+        for (int32_t c = 0; c < totals->columns; c++) {
+            const struct kv_fact *fact = &totals->fact[i * totals->columns + c];
+            json_pair(t, &first, fact->name, json_fact(t->arena, fact));
+        }
+        add(t, "}");
+    }
+    add(t, "}");
+}
+
+static void json_texts(struct text *t, const char *name, const char *const *list, size_t count)
+{
+    add(t, kv_arena_text(t->arena, ", \"%s\": [", name));
+    for (size_t i = 0; i < count; i++) {
+        add(t, i ? ", " : "");
+        add(t, kv_format_json(t->arena, list[i]));
+    }
+    add(t, "]");
+}
+
+static void json_quality(struct kv_results *r, struct text *t)
+{
+    const struct kv_net_counters *n = &r->end.net;
+    const struct { const char *name; int64_t count; } net[] = {
+        {"net_flows", n->flows}, {"net_settles", n->settles}, {"net_single_bottleneck", n->single_bottleneck},
+        {"net_progressive", n->progressive}, {"net_skipped_links", n->skipped_links},
+    };
+    bool first = true;
+    add(t, ", \"quality\": {");
+    json_pair(t, &first, "saturation", kv_format_json(t->arena, kv_saturation_names[r->view.saturation]));
+    json_pair(t, &first, "backlog_slope", json_real(t->arena, r->view.backlog_slope_per_s));
+    json_pair(t, &first, "waiting_mean", json_real(t->arena, r->view.waiting_mean));
+    json_pair(t, &first, "fetching_mean", json_real(t->arena, r->view.fetching_mean));
+    json_pair(t, &first, "running_mean", json_real(t->arena, r->view.running_mean));
+    json_pair(t, &first, "extrapolation_share", json_real(t->arena, r->end.extrapolation_share));
+    for (size_t i = 0; i < sizeof net / sizeof *net; i++) {
+        json_pair(t, &first, net[i].name, kv_arena_text(t->arena, "%lld", (long long)net[i].count));
+    }
+    json_texts(t, "limits", r->view.limit, (size_t)r->view.limit_count);
+    json_texts(t, "warnings", r->warning.at, r->warning.count);
+    add(t, "}");
 }
 
 const char *kv_results_json(struct kv_results *r, struct kv_arena *arena)
@@ -229,22 +387,12 @@ const char *kv_results_json(struct kv_results *r, struct kv_arena *arena)
     add(&t, ", \"summary\": {");
     first = true;
     for (size_t i = 0; i < r->summary.fact.count; i++) {
-        const struct kv_fact *fact = &r->summary.fact.at[i];
-        json_pair(&t, &first, fact->name, fact->is_int ? kv_arena_text(arena, "%lld", (long long)fact->count)
-                                                       : json_real(arena, fact->real));
+        json_pair(&t, &first, r->summary.fact.at[i].name, json_fact(arena, &r->summary.fact.at[i]));
     }
-    add(&t, "}, \"quality\": {");
-    first = true;
-    json_pair(&t, &first, "saturation", kv_format_json(arena, kv_saturation_names[r->view.saturation]));
-    json_pair(&t, &first, "backlog_slope", json_real(arena, r->view.backlog_slope_per_s));
-    json_pair(&t, &first, "waiting_mean", json_real(arena, r->view.waiting_mean));
-    json_pair(&t, &first, "running_mean", json_real(arena, r->view.running_mean));
-    json_pair(&t, &first, "extrapolation_share", json_real(arena, r->end.extrapolation_share));
-    add(&t, ", \"warnings\": [");
-    for (size_t i = 0; i < r->warning.count; i++) {
-        add(&t, i ? ", " : "");
-        add(&t, kv_format_json(arena, r->warning.at[i]));
-    }
-    add(&t, kv_arena_text(arena, "]}, \"assumptions\": %s}", kv_format_json(arena, r->workload.assumptions)));
+    add(&t, "}");
+    json_totals(&t, &r->tiers);
+    json_totals(&t, &r->links);
+    json_quality(r, &t);
+    add(&t, kv_arena_text(arena, ", \"assumptions\": %s}", kv_format_json(arena, r->workload.assumptions)));
     return finish(&t);
 }

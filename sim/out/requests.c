@@ -10,7 +10,7 @@
 #define SLO_FLAGS "0=missed 1=met 2=none"
 
 /* One line a column: C type, file type, name, value of a record, units, what kind of number, flags, meaning.
- * Order = order in the file. prompt_tokens_by_source, the only wide one, stands apart. */
+ * Order = order in the file. The wide ones stand apart. */
 #define COLUMNS(X) \
     X(int64_t, KV_I64, request, r->request, "1", PLAIN, NULL, "request number, in order of injection") \
     X(int64_t, KV_I64, trace_row, r->trace_row, "1", PLAIN, NULL, "data row of the trace, from 1") \
@@ -24,6 +24,8 @@
     X(uint32_t, KV_U32, session, r->session, "1", PLAIN, NULL, "session, from 1; 0: none") \
     X(uint16_t, KV_U16, turn, r->turn, "1", PLAIN, NULL, "turn of the session, from 0") \
     X(uint16_t, KV_U16, instance, r->instance, "1", PLAIN, NULL, "instance that served it; 65535: none") \
+    X(uint16_t, KV_U16, prefill_instance, r->prefill_instance, "1", PLAIN, NULL, \
+      "instance that computed the prompt; the same unless the request was handed over; 65535: none") \
     X(int32_t, KV_I32, prompt_tokens, r->prompt_tokens, "token", PLAIN, NULL, "prompt tokens") \
     X(int32_t, KV_I32, output_tokens, r->output_tokens, "token", PLAIN, NULL, "output tokens asked for") \
     X(int32_t, KV_I32, generated_tokens, r->generated_tokens, "token", PLAIN, NULL, "output tokens generated") \
@@ -32,11 +34,13 @@
       "times it lost its KV to a preemption and has to compute it again") \
     X(int64_t, KV_I64, recomputed_tokens, r->recomputed_tokens, "token", PLAIN, NULL, \
       "tokens computed again after preemptions; neither hits nor misses") \
-    X(int64_t, KV_I64, t_queue, r->queue_tk, "s", TICKS, NULL, "arrival to first step") \
+    X(int64_t, KV_I64, t_queue, r->queue_tk, "s", TICKS, NULL, "arrival to first step, less t_fetch_stall") \
     X(int64_t, KV_I64, t_fetch_stall, r->fetch_stall_tk, "s", TICKS, NULL, "waiting only for its own cached tokens") \
     X(int64_t, KV_I64, t_prefill, r->prefill_tk, "s", TICKS, NULL, "other time until the first token") \
     X(int64_t, KV_I64, t_decode, r->decode_tk, "s", TICKS, NULL, "other time after the first token") \
     X(int64_t, KV_I64, t_preempt, r->preempted_tk, "s", TICKS, NULL, "from each preemption to the next step") \
+    X(int64_t, KV_I64, t_induced_stall, r->induced_stall_tk, "s", TICKS, NULL, \
+      "part of t_prefill and t_decode: waiting in steps for the layers of other requests") \
     X(uint8_t, KV_U8, slo_ok, (uint8_t)slo, "1", PLAIN, SLO_FLAGS, "all bounds of its service level class met") \
     X(uint8_t, KV_U8, limiting_stage, (uint8_t)kv_stage_limiting(r), "1", PLAIN, STAGE_FLAGS, "stage that took longest")
 
@@ -45,7 +49,7 @@ enum column {
 #define X(ctype, type, name, value, units, kind, flags, meaning) COLUMN_##name,
     COLUMNS(X)
 #undef X
-    COLUMN_sources, COLUMN_COUNT
+    COLUMN_sources, COLUMN_bytes, COLUMN_COUNT
 };
 
 const char *const kv_stage_names[KV_STAGE_COUNT] = {"queue", "fetch_stall", "prefill", "decode", "preempted"};
@@ -98,6 +102,8 @@ struct kv_requests *kv_requests_open(struct kv_h5 *f, const char *const *source,
 #undef X
         {.path = "/requests/prompt_tokens_by_source", .long_name = "prompt tokens by where their cache came from",
          .units = "token", .type = KV_I32, .width = source_count},
+        {.path = "/requests/bytes_by_tier", .long_name = "bytes delivered from each tier, those of no use included; of "
+         "the first tier: handed over by another instance", .units = "B", .type = KV_I64, .width = source_count - 1},
     };
     q->segment_bytes = sizeof(struct segment);
     for (int32_t i = 0; i < COLUMN_COUNT; i++) {
@@ -107,11 +113,14 @@ struct kv_requests *kv_requests_open(struct kv_h5 *f, const char *const *source,
     }
     kv_h5_texts(f, "/requests/source", "where cached prompt tokens came from", source, source_count);
     kv_h5_scale(f, "/requests/request", "request");
+    kv_h5_texts(f, "/requests/tier", "tiers, from the fastest", source, source_count - 1);
     kv_h5_scale(f, "/requests/source", "source");
+    kv_h5_scale(f, "/requests/tier", "tier");
     for (int32_t i = COLUMN_request + 1; i < COLUMN_COUNT; i++) {
         kv_h5_attach(f, spec[i].path, "/requests/request", 0);
     }
     kv_h5_attach(f, spec[COLUMN_sources].path, "/requests/source", 1);
+    kv_h5_attach(f, spec[COLUMN_bytes].path, "/requests/tier", 1);
     return q;
 }
 
@@ -153,6 +162,8 @@ void kv_requests_add(struct kv_requests *q, const struct kv_record *r, enum kv_s
 #undef X
     int32_t *by_source = (int32_t *)(void *)s->at[COLUMN_sources] + (ptrdiff_t)row * q->source_count;
     memcpy(by_source, r->prompt_tokens_by_source, sizeof *by_source * (size_t)q->source_count);
+    int64_t *bytes = (int64_t *)(void *)s->at[COLUMN_bytes] + (ptrdiff_t)row * (q->source_count - 1);
+    memcpy(bytes, r->fetched_bytes, sizeof *bytes * (size_t)(q->source_count - 1));
     if (r->request >= q->rows_end) q->rows_end = r->request + 1;
     if (++s->filled == KV_H5_CHUNK_ROWS) segment_write(q, number, KV_H5_CHUNK_ROWS);
 }
@@ -166,7 +177,8 @@ static void segment_fill(struct kv_requests *q, int64_t number, int32_t rows)
         const int64_t *request = (const int64_t *)(const void *)s->at[COLUMN_request];
         struct kv_record none = {
             .request = number * KV_H5_CHUNK_ROWS + row, .arrival_tk = -1, .first_sched_tk = -1, .first_token_tk = -1,
-            .finish_tk = -1, .instance = KV_NO_INSTANCE, .status = KV_STATUS_UNFINISHED,
+            .finish_tk = -1, .instance = KV_NO_INSTANCE, .prefill_instance = KV_NO_INSTANCE,
+            .status = KV_STATUS_UNFINISHED,
         };
         if (request[row] != -1) continue;
         kv_requests_add(q, &none, KV_SLO_NONE);

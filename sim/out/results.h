@@ -3,20 +3,26 @@
 #ifndef KV_OUT_RESULTS_H
 #define KV_OUT_RESULTS_H
 
-#include "sim/out/bins.h"
 #include "sim/out/h5.h"
+#include "sim/out/look.h"
 #include "sim/out/out.h"
 #include "sim/out/requests.h"
 #include "sim/out/summary.h"
+#include "sim/out/totals.h"
 
 /* What a run leaves behind beside its records: plain data, so that tests need no simulator. */
 struct kv_run_end {
     kv_tick end_tk;
     double extrapolation_share;      /* of the GPU time, priced outside the range of a calibration */
     struct kv_counters counters;
-    struct kv_bins bins;
+    int64_t waiting, fetching;       /* requests, as the run ended */
+    struct kv_sim_tier_state tier[KV_TIERS_MAX];   /* [0] unused */
+    const struct kv_sim_link *link;  /* outlive the results, and so do their names */
+    int32_t link_count;
+    struct kv_net_counters net;
+    struct kv_bins bins;             /* its `plant` is filled in by kv_results_end */
     const struct kv_workload_stats *workload;
-    const char *status;              /* "complete", "interrupted" */
+    const char *status;              /* "complete", "interrupted", "stuck" */
 };
 
 struct kv_results {
@@ -25,7 +31,9 @@ struct kv_results {
     struct kv_h5 *h5;                /* NULL: summary only */
     struct kv_requests *requests;    /* NULL: output.requests none, or no file */
     struct kv_summary summary;
+    struct kv_plant plant;
     struct kv_bins_view view;
+    struct kv_totals tiers, links;
     struct kv_workload_stats workload;
     struct kv_run_end end;
     int64_t rows;

@@ -22,7 +22,9 @@ void kv_spread_add(struct kv_spread *s, double value)
 {
     uint64_t bits;
     kv_assert(value >= 0);
-    if (s->exact) {
+    if (s->exact && value == 0) {
+        s->zeros++;
+    } else if (s->exact) {
         memcpy(&bits, &value, sizeof bits);
         kv_vec_push(&s->bits, bits);
     } else {
@@ -141,9 +143,20 @@ static void confidence_ranks(size_t count, double q, size_t *low, size_t *high)
     *high = last > n - 1 ? count - 1 : (size_t)last;
 }
 
+/* Bits of the values at ascending ranks: zeros come first. */
+static void ranked_values(const struct kv_spread *s, const size_t *rank, int ranks, uint64_t *value)
+{
+    size_t among_others[2 * AT_COUNT + 2];
+    int of_zeros = 0;
+    for (; of_zeros < ranks && rank[of_zeros] < s->zeros; of_zeros++) value[of_zeros] = 0;
+    for (int i = of_zeros; i < ranks; i++) among_others[i] = rank[i] - s->zeros;
+    if (of_zeros == ranks) return;
+    order_statistics(s->bits.at, s->bits.count, among_others + of_zeros, ranks - of_zeros, value + of_zeros);
+}
+
 static void exact_percentiles(const struct kv_spread *s, struct kv_spread_view *view)
 {
-    size_t count = s->bits.count, low[AT_COUNT], rank[2 * AT_COUNT + 2], confident[2] = {0, 0};
+    size_t count = (size_t)s->count, low[AT_COUNT], rank[2 * AT_COUNT + 2], confident[2] = {0, 0};
     uint64_t value[2 * AT_COUNT + 2];
     double *const percentile[AT_COUNT] = {&view->p50, &view->p90, &view->p95, &view->p99};
     int ranks = 0;
@@ -159,7 +172,7 @@ static void exact_percentiles(const struct kv_spread *s, struct kv_spread_view *
         rank[ranks++] = confident[1];
     }
     qsort(rank, (size_t)ranks, sizeof *rank, by_rank);
-    order_statistics(s->bits.at, count, rank, ranks, value);
+    ranked_values(s, rank, ranks, value);
     for (int i = 0; i < AT_COUNT; i++) {
         size_t next = low[i] + 1 < count ? low[i] + 1 : low[i];
         *percentile[i] = between(value_at(rank, value, ranks, low[i]), value_at(rank, value, ranks, next),

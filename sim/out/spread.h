@@ -14,7 +14,8 @@
 
 struct kv_spread {
     bool exact;
-    KV_VEC(uint64_t) bits;     /* exact: the values; non-negative doubles sort like their bits */
+    KV_VEC(uint64_t) bits;     /* exact: the values but for zeros; non-negative doubles sort like their bits */
+    size_t zeros;              /* exact: many a run has no stall at all, which need not take memory */
     struct kv_hist hist;       /* else: the values as whole numbers */
     int64_t count;
     double sum, max;

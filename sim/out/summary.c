@@ -4,7 +4,8 @@
 #include <math.h>
 #include <string.h>
 
-const char *const kv_metric_names[KV_METRIC_COUNT] = {"ttft", "tpot", "e2e", "queue"};
+const char *const kv_metric_names[KV_METRIC_COUNT] = {"ttft", "tpot", "e2e", "queue", "fetch_stall",
+                                                       "induced_stall"};
 
 static kv_tick bound_tk(double seconds)
 {
@@ -58,6 +59,8 @@ static void add_finished(struct kv_summary *s, const struct kv_record *r)
     kv_spread_add(&s->metric[KV_METRIC_TTFT], (double)(r->first_token_tk - r->arrival_tk));
     kv_spread_add(&s->metric[KV_METRIC_E2E], (double)(r->finish_tk - r->arrival_tk));
     kv_spread_add(&s->metric[KV_METRIC_QUEUE], (double)r->queue_tk);
+    kv_spread_add(&s->metric[KV_METRIC_FETCH_STALL], (double)r->fetch_stall_tk);
+    kv_spread_add(&s->metric[KV_METRIC_INDUCED_STALL], (double)r->induced_stall_tk);
     if (r->generated_tokens > 1) {
         kv_spread_add(&s->metric[KV_METRIC_TPOT],
                       (double)(r->finish_tk - r->first_token_tk) / (double)(r->generated_tokens - 1));
@@ -133,7 +136,8 @@ static void put_metric(struct kv_summary *s, enum kv_metric metric)
 {
     static const char *const meaning[] = {
         "time to first token", "time per output token after the first", "arrival to last token",
-        "arrival to first step",
+        "arrival to first step, less fetch_stall", "waiting only for its own KV",
+        "waiting in steps for the layers of others",
     };
     const char *name = kv_metric_names[metric];
     struct kv_spread_view v = kv_spread_end(&s->metric[metric]);

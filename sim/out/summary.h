@@ -11,7 +11,10 @@
 #include "sim/out/requests.h"
 #include "sim/out/spread.h"
 
-enum kv_metric { KV_METRIC_TTFT, KV_METRIC_TPOT, KV_METRIC_E2E, KV_METRIC_QUEUE, KV_METRIC_COUNT };
+enum kv_metric {
+    KV_METRIC_TTFT, KV_METRIC_TPOT, KV_METRIC_E2E, KV_METRIC_QUEUE, KV_METRIC_FETCH_STALL, KV_METRIC_INDUCED_STALL,
+    KV_METRIC_COUNT
+};
 extern const char *const kv_metric_names[KV_METRIC_COUNT];
 
 struct kv_summary_config {
@@ -24,7 +27,7 @@ struct kv_summary_config {
     int32_t gpus;                    /* of the cluster */
 };
 
-/* One named number; `is_int` says which. Undefined reals are NaN. */
+/* One named number; `is_int` says which. Undefined reals are NaN, undefined integers -1. */
 struct kv_fact { const char *name, *units, *long_name; bool is_int; int64_t count; double real; };
 
 struct kv_slo_tally { int64_t judged, good; };

@@ -51,8 +51,7 @@ static const struct kv_special workload_specials[] = {
       KV_FORM_WORD_MAP, KV_FAMILY_COUNT, "delay" },
     KV_SPECIAL_END
 };
-const struct kv_section kv_section_workload = { "workload", "the requests", workload_params, workload_specials,
-                                                false };
+const struct kv_section kv_section_workload = { "workload", "the requests", workload_params, workload_specials };
 
 /* ---- delays: a constant or a distribution ---- */
 
@@ -65,7 +64,7 @@ static const struct kv_param delay_params[] = {
     KV_PARAM_END
 };
 const struct kv_section kv_section_delay = { "delay", "a duration, or a distribution of durations",
-                                             delay_params, NULL, false };
+                                             delay_params, NULL };
 
 static void load_delay(struct kv_load *l, struct kv_yaml *map, const char *key, struct kv_delay *delay)
 {
@@ -100,7 +99,7 @@ static const struct kv_special prefix_specials[] = {
     KV_SPECIAL_END
 };
 const struct kv_section kv_section_prefix = { "workload.prefix", "where shared prefixes come from", prefix_params,
-                                              prefix_specials, false };
+                                              prefix_specials };
 
 static const struct kv_param infer_params[] = {
     { "turns_mean", KV_DIM_NUMBER, offsetof(struct kv_infer_config, turns_mean), "2.72", 1, 1e6, NULL,
@@ -120,7 +119,7 @@ static const struct kv_param infer_params[] = {
     KV_PARAM_END
 };
 const struct kv_section kv_section_infer = { "workload.prefix.infer", "sessions of rows that name none", infer_params,
-                                             NULL, false };
+                                             NULL };
 
 /* `true` is the map of all defaults; the resolved scenario has the map. */
 static void load_infer(struct kv_load *l, struct kv_yaml *map)
@@ -152,7 +151,7 @@ static const struct kv_param system_prompt_params[] = {
     KV_PARAM_END
 };
 const struct kv_section kv_section_system_prompts = { "workload.prefix.system_prompts", "shared system prompts",
-                                                      system_prompt_params, NULL, false };
+                                                      system_prompt_params, NULL };
 
 static void load_prefix(struct kv_load *l, struct kv_yaml *map)
 {
@@ -213,7 +212,7 @@ static const struct kv_special replay_specials[] = {
     KV_SPECIAL_END
 };
 const struct kv_section kv_section_replay = { "workload.replay", "when requests arrive", replay_params,
-                                              replay_specials, false };
+                                              replay_specials };
 
 static void load_replay(struct kv_load *l, struct kv_yaml *map)
 {
@@ -255,7 +254,7 @@ static const struct kv_special window_specials[] = {
     KV_SPECIAL_END
 };
 const struct kv_section kv_section_window = { "workload.window", "part of the trace", window_params,
-                                              window_specials, false };
+                                              window_specials };
 
 static void load_window(struct kv_load *l, struct kv_yaml *map)
 {

@@ -2,60 +2,89 @@
 #include "sim/serve/series.h"
 
 #include <math.h>
+#include <string.h>
 
 /* First step of an automatic series. A power-of-two multiple of it is what remains. */
 #define AUTO_STEP_TK (KV_TICKS_PER_NS * INT64_C(1000000))
+
+/* Counters are a row of numbers here: what is added to them is binned without a line in this file. */
+#define TIER_WORDS (sizeof(struct kv_tier_counters) / sizeof(int64_t))
+#define PLAIN_WORDS (offsetof(struct kv_counters, tier) / sizeof(int64_t))
+_Static_assert(sizeof(struct kv_tier_counters) % sizeof(int64_t) == 0, "counters of a tier are int64");
+_Static_assert(sizeof(struct kv_counters) == (PLAIN_WORDS + KV_TIERS_MAX * TIER_WORDS) * sizeof(int64_t),
+               "counters are int64, those of the tiers last");
+
+/* Sums of a row; after them tiers x {used, pinned}, then links x flows. */
+enum { SUM_WAITING, SUM_RUNNING, SUM_FETCHING, SUM_ACTIVE, SUM_INACTIVE, SUM_FREE, SUM_TIERS };
 
 static size_t instance_count(const struct kv_series *s)
 {
     return (size_t)s->serve->config->instance_count;
 }
 
-static struct kv_counters difference(const struct kv_counters *a, const struct kv_counters *b)
+/* Totals of a row: counters, those of as many tiers as there are, busy time of instances, bytes of links. */
+static size_t counter_words(const struct kv_series *s)
 {
-    return (struct kv_counters){
-        .injected = a->injected - b->injected, .finished = a->finished - b->finished,
-        .rejected = a->rejected - b->rejected, .failed = a->failed - b->failed,
-        .steps = a->steps - b->steps, .prefill_tokens = a->prefill_tokens - b->prefill_tokens,
-        .decode_tokens = a->decode_tokens - b->decode_tokens, .hit_tokens = a->hit_tokens - b->hit_tokens,
-        .prompt_tokens = a->prompt_tokens - b->prompt_tokens,
-        .recomputed_tokens = a->recomputed_tokens - b->recomputed_tokens,
-        .preemptions = a->preemptions - b->preemptions,
-        .blocks_allocated = a->blocks_allocated - b->blocks_allocated,
-        .blocks_freed = a->blocks_freed - b->blocks_freed,
-        .blocks_evicted = a->blocks_evicted - b->blocks_evicted,
-    };
+    return PLAIN_WORDS + s->tiers * TIER_WORDS;
 }
 
-/* A bin holds the counters as they stood at its end until it is read: merging two is dropping the first. */
+/* At the first sample, when links are known whatever was opened first. */
+static void lay_out(struct kv_series *s)
+{
+    int32_t tiers = s->serve->config->tier_count;
+    s->tiers = tiers > 1 ? (size_t)tiers : 1;
+    s->links = (size_t)kv_sim_link_count(s->sim);
+    s->sums = SUM_TIERS + 2 * s->tiers + s->links;
+    s->width = s->sums + counter_words(s) + instance_count(s) + s->links;
+}
+
 static void sample(struct kv_series *s, kv_tick now)
 {
     struct kv_sim_state state;
     kv_sim_read(s->sim, &state);
-    kv_vec_push(&s->bins, ((struct kv_bin){
-        .start_tk = s->last_tk, .end_tk = now, .samples = 1, .grown = state.counters,
-        .waiting = (double)state.waiting, .running = (double)state.running,
-        .active_blocks = (double)state.active_blocks, .inactive_blocks = (double)state.inactive_blocks,
-        .free_blocks = (double)state.free_blocks}));
-    for (size_t i = 0; i < instance_count(s); i++) kv_vec_push(&s->busy_tk, kv_instance_busy_tk(&s->instances[i], now));
+    if (!s->width) lay_out(s);
+    kv_vec_push(&s->bins, ((struct kv_series_head){s->last_tk, now, 1}));
+    kv_vec_reserve(&s->words, s->words.count + s->width);
+    int64_t *row = s->words.at + s->words.count, *total = row + s->sums;
+    s->words.count += s->width;
+    row[SUM_WAITING] = state.waiting;
+    row[SUM_RUNNING] = state.running;
+    row[SUM_FETCHING] = state.fetching;
+    row[SUM_ACTIVE] = state.active_blocks;
+    row[SUM_INACTIVE] = state.inactive_blocks;
+    row[SUM_FREE] = state.free_blocks;
+    for (size_t t = 0; t < s->tiers; t++) {
+        struct kv_sim_tier_state tier = {0};
+        if (t) kv_sim_tier(s->sim, (int32_t)t, &tier);
+        row[SUM_TIERS + 2 * t] = tier.used_chunks;
+        row[SUM_TIERS + 2 * t + 1] = tier.pinned_chunks;
+    }
+    memcpy(total, &state.counters, counter_words(s) * sizeof *total);
+    total += counter_words(s);
+    for (size_t i = 0; i < instance_count(s); i++) total[i] = kv_instance_busy_tk(&s->instances[i], now);
+    total += instance_count(s);
+    for (size_t k = 0; k < s->links; k++) {
+        struct kv_sim_link link;
+        kv_sim_link(s->sim, (int32_t)k, &link);
+        row[SUM_TIERS + 2 * s->tiers + k] = link.flows;
+        total[k] = link.carried_bytes;
+    }
     s->last_tk = now;
 }
 
 static void merge_pairs(struct kv_series *s)
 {
-    size_t width = instance_count(s), pairs = s->bins.count / 2;
+    size_t width = s->width, pairs = s->bins.count / 2;
     for (size_t p = 0; p < pairs; p++) {
-        const struct kv_bin *a = &s->bins.at[2 * p], *b = &s->bins.at[2 * p + 1];
-        s->bins.at[p] = (struct kv_bin){
-            .start_tk = a->start_tk, .end_tk = b->end_tk, .samples = a->samples + b->samples, .grown = b->grown,
-            .waiting = a->waiting + b->waiting, .running = a->running + b->running,
-            .active_blocks = a->active_blocks + b->active_blocks,
-            .inactive_blocks = a->inactive_blocks + b->inactive_blocks,
-            .free_blocks = a->free_blocks + b->free_blocks};
-        for (size_t i = 0; i < width; i++) s->busy_tk.at[p * width + i] = s->busy_tk.at[(2 * p + 1) * width + i];
+        const struct kv_series_head *a = &s->bins.at[2 * p], *b = &s->bins.at[2 * p + 1];
+        const int64_t *first = s->words.at + 2 * p * width, *second = first + width;
+        int64_t *row = s->words.at + p * width;
+        s->bins.at[p] = (struct kv_series_head){a->start_tk, b->end_tk, a->samples + b->samples};
+        for (size_t i = 0; i < s->sums; i++) row[i] = first[i] + second[i];
+        memmove(row + s->sums, second + s->sums, (width - s->sums) * sizeof *row);
     }
     s->bins.count = pairs;
-    s->busy_tk.count = pairs * width;
+    s->words.count = pairs * width;
     s->step_tk *= 2;
 }
 
@@ -97,15 +126,27 @@ void kv_series_finish(struct kv_series *s, kv_tick end_tk)
 
 void kv_series_bin(const struct kv_series *s, int32_t index, struct kv_bin *bin)
 {
-    size_t width = instance_count(s), i = (size_t)index;
-    struct kv_counters zero = {0};
-    *bin = s->bins.at[i];
-    bin->grown = difference(&s->bins.at[i].grown, i > 0 ? &s->bins.at[i - 1].grown : &zero);
-    bin->busy_tk = &s->busy_tk.at[i * width];
+    const struct kv_series_head *head = &s->bins.at[index];
+    const int64_t *row = s->words.at + (size_t)index * s->width, *total = row + s->sums;
+    int64_t grown[sizeof bin->grown / sizeof(int64_t)] = {0};
+    *bin = (struct kv_bin){
+        .start_tk = head->start_tk, .end_tk = head->end_tk, .samples = head->samples,
+        .waiting = (double)row[SUM_WAITING], .running = (double)row[SUM_RUNNING],
+        .fetching = (double)row[SUM_FETCHING], .active_blocks = (double)row[SUM_ACTIVE],
+        .inactive_blocks = (double)row[SUM_INACTIVE], .free_blocks = (double)row[SUM_FREE],
+        .link_flows = row + SUM_TIERS + 2 * s->tiers, .busy_tk = total + counter_words(s),
+        .link_bytes = total + counter_words(s) + instance_count(s),
+    };
+    for (size_t t = 0; t < s->tiers; t++) {
+        bin->tier_used[t] = (double)row[SUM_TIERS + 2 * t];
+        bin->tier_pinned[t] = (double)row[SUM_TIERS + 2 * t + 1];
+    }
+    for (size_t i = 0; i < counter_words(s); i++) grown[i] = total[i] - (index ? (total - s->width)[i] : 0);
+    memcpy(&bin->grown, grown, sizeof grown);
 }
 
 void kv_series_close(struct kv_series *s)
 {
     kv_vec_close(&s->bins);
-    kv_vec_close(&s->busy_tk);
+    kv_vec_close(&s->words);
 }

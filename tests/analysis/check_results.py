@@ -16,7 +16,7 @@ with h5py.File(path, "r") as file:
     raw = {name: dataset[...] for name, dataset in file["requests"].items()}
     assert file.attrs["schema"] == "kvsim-results" and file.attrs["schema_version"].startswith("1.")
     for name, dataset in file["requests"].items():
-        assert name == "source" or "units" in dataset.attrs, name
+        assert name in ("source", "tier") or "units" in dataset.attrs, name
         assert "long_name" in dataset.attrs, name
     for group in file["plots"].values():
         signal, axes = group[group.attrs["signal"]], np.atleast_1d(group.attrs["axes"])
@@ -25,7 +25,11 @@ with h5py.File(path, "r") as file:
     series = {name: dataset[...] for name, dataset in file["timeseries"].items()}
     tiers = file["tiers/tier"].asstr()[...]
     assert list(file["timeseries/tier"].asstr()[...]) == list(tiers)
-    evicted = file["tiers/blocks_evicted"][...]
+    totals = {name: dataset[...] for name, dataset in file["tiers"].items()}
+    links = {name: dataset[...] for name, dataset in file["links"].items()} if "links" in file else None
+    for group in ("timeseries", "tiers") + (("links",) if links else ()):
+        for name, dataset in file[group].items():
+            assert "long_name" in dataset.attrs and (name in ("tier", "link") or "units" in dataset.attrs), name
 
 # Rows stand in order of requests; sums of sources and of stages, in integers.
 finished, scheduled = raw["status"] == 0, raw["first_sched"] >= 0
@@ -40,7 +44,8 @@ assert (raw["restarts"] == raw["preemptions"]).all()   # a preempted request com
 shown = frame[(frame.arrival >= meta["warmup_s"]) & (frame.status == "finished")]
 measured = frame[(frame.arrival >= meta["warmup_s"]) & (frame.status != "failed")]
 frame_queue = shown.t_queue
-for name, values in (("ttft", shown.ttft), ("tpot", shown.tpot.dropna()), ("e2e", shown.e2e), ("queue", frame_queue)):
+for name, values in (("ttft", shown.ttft), ("tpot", shown.tpot.dropna()), ("e2e", shown.e2e), ("queue", frame_queue),
+                     ("fetch_stall", shown.t_fetch_stall), ("induced_stall", shown.t_induced_stall)):
     assert facts[name + ".count"] == len(values), name
     for label, wanted in [("mean", values.mean()), ("max", values.max())] + \
             [("p%d" % q, np.percentile(values, q)) for q in (50, 90, 95, 99)]:
@@ -62,10 +67,43 @@ if len(judged):
 # The bins against the requests.
 assert bins.injected.sum() == len(frame) and bins.finished.sum() == finished.sum()
 assert (series["tier_hits_tokens"].sum(axis=0) == raw["prompt_tokens_by_source"][:, :-1].sum(axis=0)).all()
-assert (series["tier_evictions"].sum(axis=0) == evicted).all()
-for name in ("tier_occupancy", "tier_hits_tokens", "tier_evictions"):
+for name, total in (("tier_evictions", "evicted_chunks"), ("tier_read_bytes", "read_bytes"), ("tier_accesses", "accesses"),
+                    ("tier_written_bytes", "written_bytes"), ("tier_waited_accesses", "waited_accesses"),
+                    ("tier_dropped_chunks", "dropped_chunks")):
+    assert (series[name].sum(axis=0) == totals[total]).all(), name
+for name in (name for name in series if name.startswith("tier_")):
     assert series[name].shape == (len(bins), len(tiers)), name
-    assert "%s.%s" % (name, tiers[0]) in bins, name
+    assert all("%s.%s" % (name, tier) in bins for tier in tiers), name
+# Tokens asked of a tier are those not found above it, also of measured requests alone.
+sources, prompt = series["tier_hits_tokens"], series["prompt_tokens"]
+assert (series["tier_asked_tokens"] == prompt[:, None] - np.cumsum(sources, axis=1) + sources).all()
+for i, tier in enumerate(tiers):
+    above = sum((tokens["prompt_tokens_by_source.%s" % t] for t in tiers[:i]), 0 * tokens.prompt_tokens)
+    asked, hits = (tokens.prompt_tokens - above).sum(), tokens["prompt_tokens_by_source.%s" % tier].sum()
+    assert totals["asked_tokens"][i] == asked and totals["hit_tokens"][i] == hits
+    for name, wanted in (("hit_ratio_token", tokens.prompt_tokens.sum()), ("hit_ratio_token_cond", asked)):
+        for value in (totals[name][i], facts["%s.%s" % (name, tier)]):
+            assert np.isclose(value, hits / wanted) if wanted else np.isnan(value), (name, tier)
+room, held = totals["capacity_chunks"], series["tier_active"] + series["tier_inactive"]
+finite, sampled = room >= 0, series["samples"] > 0
+assert np.allclose((held + series["tier_free"])[sampled][:, finite], room[finite])
+assert np.isnan(series["tier_free"][:, ~finite]).all() and np.isnan(totals["occupancy_mean"][~finite]).all()
+# Stalls of requests that ended are part of those of the run.
+assert raw["t_fetch_stall"].sum() <= series["fetch_stall"].sum()
+assert raw["t_induced_stall"].sum() <= series["induced_stall"].sum()
+assert (raw["t_induced_stall"] <= raw["t_prefill"] + raw["t_decode"]).all()
+assert raw["bytes_by_tier"].shape == (len(frame), len(tiers)) and (raw["bytes_by_tier"] >= 0).all()
+assert (raw["bytes_by_tier"].sum(axis=0) <= totals["read_bytes"])[1:].all()
+assert links is None or (series["link_bytes"].sum(axis=0) == links["bytes"]).all()
+if links is not None:
+    assert list(kvsim_io.links(path).index) == [name.decode() for name in links["link"]]
+    span = bins.time_end.values - bins.index.values
+    known = links["capacity"] > 0
+    assert np.allclose((series["link_util"] * span[:, None] * links["capacity"])[:, known],
+                       series["link_bytes"][:, known])
+    assert (series["link_util"][:, known] <= 1 + 1e-6).all() and (links["utilization_peak"][known] <= 1 + 1e-6).all()
+    assert not series["link_bytes"][:, ~known].any()
+assert list(kvsim_io.tiers(path).index) == list(tiers) and "saturation" in kvsim_io.quality(path)
 # Of the fastest tier, whose blocks are also told by what they hold.
 held, read = bins.active_blocks + bins.inactive_blocks, series["samples"] > 0
 assert np.allclose(series["tier_occupancy"][read, 0], (held / (held + bins.free_blocks))[read])

@@ -16,6 +16,14 @@ fail() { echo "FAIL: $*"; failed=1; }
 "$KVSIM" run configs/quickstart.yaml -o "$work/part.h5" --quiet --time-limit 40s --set workload.rate_scale=400 2>/dev/null
 [ $? = 8 ] || fail "a run with --time-limit ends with 8"
 
+# A made-up run over tiers and links, as a test of sim/out writes it; another program may be under test than was built.
+files="whole part"
+tiers=$(dirname "$KVSIM")/tests/sim/out/test_tiers
+if [ -x "$tiers" ]; then
+    KVSIM_TIERS_FILE=$work/tiers.h5 "$tiers" >/dev/null || fail "test_tiers does not write its file"
+    files="$files tiers"
+fi
+
 h5dump -H "$work/whole.h5" >"$work/dump" || fail "h5dump -H"
 grep -q 'DATASET "prompt_tokens_by_source"' "$work/dump" || fail "h5dump does not list the columns"
 h5dump -d /requests/first_token -s 0 -c 3 "$work/whole.h5" | grep -q '(0): [0-9]' || fail "h5dump -d"
@@ -26,13 +34,13 @@ skipped=
 for module in h5py pandas; do
     $python -c "import $module" 2>/dev/null || { echo "SKIP: $python has no $module (package python3-$module)"; exit 77; }
 done
-for file in whole part; do $python tests/analysis/check_results.py "$work/$file.h5" || fail "check_results $file"; done
+for file in $files; do $python tests/analysis/check_results.py "$work/$file.h5" || fail "check_results $file"; done
 for engine in h5netcdf netCDF4; do
     if ! $python -c "import xarray, $engine" 2>/dev/null; then
         skipped="$skipped $engine"
         continue
     fi
-    for file in whole part; do
+    for file in $files; do
         $python tests/analysis/check_xarray.py "$work/$file.h5" "${engine,,}" || fail "xarray with $engine, $file"
     done
 done

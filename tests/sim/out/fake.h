@@ -36,13 +36,13 @@ static inline struct kv_record fake_record(const struct fake *f, int64_t request
         .prompt_tokens = (int32_t)(fake_draw(request, 1) % 4000 + 1),
         .output_tokens = (int32_t)(fake_draw(request, 2) % 400 + 1), .session = (uint32_t)(request / 3 + 1),
         .turn = (uint16_t)(request % 3), .slo_class = request % 7 == 0, .instance = KV_NO_INSTANCE,
-        .status = fate == 0 ? KV_STATUS_REJECTED : fate == 1 ? KV_STATUS_FAILED : fate == 2 ? KV_STATUS_UNFINISHED
+        .prefill_instance = KV_NO_INSTANCE, .status = fate == 0 ? KV_STATUS_REJECTED : fate == 1 ? KV_STATUS_FAILED : fate == 2 ? KV_STATUS_UNFINISHED
                                                                                 : KV_STATUS_FINISHED,
     };
     if (fate < 2) return r;
     uint64_t blocks = fake_draw(request, 4) % (uint64_t)r.prompt_tokens / 16;
     int32_t hit = fake_draw(request, 3) % 3 ? 0 : (int32_t)(blocks * 16);
-    r.instance = (uint16_t)(request % f->instances);
+    r.instance = r.prefill_instance = (uint16_t)(request % f->instances);
     r.queue_tk = (kv_tick)(fake_draw(request, 5) % 3 * (fake_draw(request, 6) % (uint64_t)FAKE_S));
     r.prefill_tk = (kv_tick)(fake_draw(request, 7) % (uint64_t)(2 * FAKE_S)) + 1;
     r.first_sched_tk = r.arrival_tk + r.queue_tk;
@@ -72,7 +72,7 @@ static inline void fake_open(struct fake *f, int64_t requests)
     f->scenario.name = "made up";
     f->scenario.path = "made_up.yaml";
     f->scenario.text = "kvsim: 1\nname: made up\n";
-    f->scenario.sim = (struct kv_sim_config){.seed = 42, .instance_count = 4, .tp = 2, .hbm_blocks = 1000};
+    f->scenario.sim = (struct kv_sim_config){.seed = 42, .instance_count = 4, .tp = 2, .hbm_blocks = 250};
     f->scenario.sim.engine.block_tokens = 16;
     f->scenario.workload.trace = "made_up.jsonl";
     f->scenario.workload.reader_name = "blocks";
@@ -121,6 +121,7 @@ static inline void fake_bin(void *state, int32_t index, struct kv_bin *bin)
         .waiting = 2.0 * (index % 5), .running = 2 * 8, .active_blocks = 2 * 600, .inactive_blocks = 2 * 300,
         .free_blocks = 2 * 100, .busy_tk = f->busy_tk,
     };
+    bin->grown.tier[0] = (struct kv_tier_counters){.asked_tokens = 1300 + index, .hit_tokens = 300 + index % 7};
     if (index % 10 == 9) bin->grown.steps = bin->grown.prefill_tokens = bin->grown.decode_tokens = 0;
 }
 
@@ -129,7 +130,7 @@ static inline struct kv_run_end fake_end(struct fake *f)
     return (struct kv_run_end){
         .end_tk = f->bins * FAKE_S, .workload = &f->workload, .status = "complete",
         .counters = {.injected = f->requests, .steps = 100 * f->bins, .blocks_allocated = 77, .blocks_evicted = 55},
-        .bins = {f, f->bins, f->instances, fake_bin},
+        .bins = {f, f->bins, fake_bin, NULL},
     };
 }
 
