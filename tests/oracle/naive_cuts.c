@@ -123,8 +123,8 @@ static void give_back(struct oracle *o, int64_t seat)
         for (size_t i = 1; i < s->waits.count; i++)
             if (s->waits.at[i]->order < load->order) load = s->waits.at[i];
         stop_waiting(s, load);
-        if (load->owner == seat) load->owner = -1;
         cut_unwanted(o, load);
+        if (load->owner == seat) load->owner = -1;   /* what is cut because it leaves was still brought for it */
     }
 }
 
@@ -159,12 +159,14 @@ static int64_t last_waiter(const struct oracle *o, const struct load *load)
 
 static void time_out(struct oracle *o, struct load *load)
 {
+    int64_t owner = load->owner;
     load->timed_out = true;
     o->counters->fetch_timeouts++;
     for (int64_t seat; (seat = last_waiter(o, load)) >= 0;) {
         o->seats[seat].hbm_only = true;
         give_back(o, seat);
     }
+    load->owner = owner;
     size_t count = load->blocks.count;
     bool *arrived = kv_arena_take(&o->arena, count);
     for (size_t i = 0; i < count; i++) arrived[i] = block_arrived(o, load, &load->blocks.at[i]);

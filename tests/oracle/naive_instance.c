@@ -188,7 +188,7 @@ static void note_admission(struct oracle *o, int64_t seat)
         r->prompt_tokens_by_source[o->tier_count] = (int32_t)(j->request->input_tokens - hit_tokens);
         o->counters->hit_tokens += hit_tokens;
         o->counters->prompt_tokens += j->request->input_tokens;
-        if (has_tiers(o)) note_saved_time(o, from, hit_tokens, j->request->input_tokens);
+        note_saved_time(o, from, hit_tokens, j->request->input_tokens);
         return;
     }
     int64_t again = s->computed_before > hit_tokens ? s->computed_before - hit_tokens : 0;

@@ -253,6 +253,66 @@ static void draw_pools(struct kv_random_scenario *s, struct tiers_plan *t)
     if (s->config.instance_count > 8) s->config.instance_count = (int32_t)between(d, 3, 8);
 }
 
+/* --- The text --- */
+
+static const char *text_of_tier(struct kv_random_scenario *s, const struct kv_tier_config *t)
+{
+    static const char *const scope[] = {"gpu", "node", "rack", "cluster"};
+    static const char *const write[] = {"none", "through", "back", "on_evict"};
+    bool tested = t->store == &kv_test_store_local || t->store == &kv_test_store_remote
+                  || t->store == &kv_test_store_object;
+    const struct kv_test_store_params *p = tested ? t->store_params : NULL;
+    return kv_arena_text(&s->arena, "\n  %s: %s%s%s, of a %s, %lld chunks of %lld, write %s%s%s, fill %x, %s, %s, "
+                         "link %d, delay %lld+%lld~%lld, ack %lld, limit %lld, %lld, device %lld, at a time %lld",
+                         t->name, tested ? "" : "real ", t->store->network ? "remote" : "local",
+                         t->store->gateways ? " gateways" : "", scope[t->scope], (long long)t->capacity_chunks,
+                         (long long)t->chunk_tokens, write[t->write], t->write_decode ? " decode" : "",
+                         t->write_blocking ? " blocking" : "", t->fill,
+                         t->evict == kv_test_plugin("evict", "lru") ? "lru" : "fifo",
+                         t->admit == kv_test_plugin("admit", "always") ? "always" : "second_hit", t->link[0],
+                         p ? (long long)p->delay_tk : -1, p ? (long long)p->chunk_delay_tk : -1,
+                         p ? (long long)p->jitter_tk : -1, p ? (long long)p->ack_tk : -1,
+                         p ? (long long)p->limit : -1, p ? (long long)p->write_limit : -1,
+                         p ? (long long)p->device : -1, p ? (long long)p->concurrency : -1);
+}
+
+static const char *text_of_network(struct kv_random_scenario *s)
+{
+    const struct kv_network_config *n = &s->config.network;
+    const char *text = kv_arena_text(&s->arena, "\n  %d GPUs a node, %d nodes a rack, pcie %.17g, nic %.17g, gateways %d "
+                                     "of %.17g, efficiency %g, fabric %d", n->gpus_per_node, n->nodes_per_rack,
+                                     n->pcie_Bps, n->nic_Bps, n->gateways, n->gateway_Bps, n->efficiency, n->fabric);
+    for (int32_t i = 0; i < n->link_count; i++) {
+        const struct kv_link_spec *l = n->links[i].params;
+        text = kv_arena_text(&s->arena, "%s; %s: scope %lld, duplex %d, %lld, latency %lld, in order %d", text,
+                             n->links[i].name, (long long)n->links[i].scope, n->links[i].duplex, (long long)l->capacity,
+                             (long long)l->latency_tk, l->in_order);
+    }
+    return text;
+}
+
+static const char *text_of(struct kv_random_scenario *s)
+{
+    static const char *const mode[] = {"bulk", "chunkwise", "layerwise"};
+    const struct kv_engine_config *e = &s->config.engine;
+    const struct kv_fetch_config *f = &s->config.fetch;
+    const struct kv_handover_config *h = &s->config.handover;
+    const char *text = kv_arena_text(
+        &s->arena, "tier scenario %llu: %lld requests, replay %lld, %d instances of %lld blocks of %lld tokens, seqs %lld, "
+        "batched %lld, chunked %d, caching %d, outputs %d, tp %d, layers %d%s\n"
+        "  prefill %d, %s, push %s; fetch %s, policy %s, release %lld, look ahead %lld, at a time %d",
+        (unsigned long long)s->number, (long long)s->count, (long long)s->config.replay.mode, s->config.instance_count,
+        (long long)s->config.hbm_blocks, (long long)e->block_tokens, (long long)e->max_num_seqs,
+        (long long)e->max_num_batched_tokens, e->chunked_prefill, e->enable_prefix_caching, e->cache_outputs,
+        s->config.tp, s->model.layers, s->config.read_layer_bytes ? ", layers of different bytes" : "",
+        h->prefill_instances, h->reserve == KV_RESERVE_AT_ROUTE ? "at route" : "on arrival",
+        h->push == KV_PUSH_LAYERWISE ? "layerwise" : "bulk", mode[f->mode], f->policy->info.help,
+        (long long)f->release_after_layers, (long long)f->lookahead_layers, f->concurrency);
+    for (int32_t t = 1; t < s->config.tier_count; t++)
+        text = kv_arena_text(&s->arena, "%s%s", text, text_of_tier(s, &s->config.tier[t]));
+    return kv_arena_text(&s->arena, "%s%s", text, text_of_network(s));
+}
+
 void kv_random_scenario_draw_tiers(struct kv_random_scenario *s, uint64_t number)
 {
     *s = (struct kv_random_scenario){.number = number};
@@ -277,15 +337,5 @@ void kv_random_scenario_draw_tiers(struct kv_random_scenario *s, uint64_t number
         s->config.route_params = kv_test_params(&s->arena, &s->config.route->info);
     }
     kv_random_load(s, &t.p);
-    const struct kv_engine_config *e = &s->config.engine;
-    s->text = kv_arena_text(&s->arena, "tier scenario %llu: %lld requests, %d instances (%d prefill) of %lld blocks of "
-                            "%lld tokens, seqs %lld, batched %lld, chunked %d, caching %d, outputs %d, tp %d, "
-                            "%d tiers, fetch %lld, release %lld, lookahead %lld, layers %d",
-                            (unsigned long long)number, (long long)s->count, s->config.instance_count,
-                            s->config.handover.prefill_instances, (long long)s->config.hbm_blocks,
-                            (long long)e->block_tokens, (long long)e->max_num_seqs,
-                            (long long)e->max_num_batched_tokens, e->chunked_prefill, e->enable_prefix_caching,
-                            e->cache_outputs, s->config.tp, s->config.tier_count, (long long)s->config.fetch.mode,
-                            (long long)s->config.fetch.release_after_layers,
-                            (long long)s->config.fetch.lookahead_layers, s->model.layers);
+    s->text = text_of(s);
 }
