@@ -324,7 +324,7 @@ void naive_propose_through(struct oracle *o, int64_t seat, int64_t before);
 void naive_propose_back(struct oracle *o, int64_t seat);
 void naive_propose_evicted(struct oracle *o, int32_t instance);
 /* What pool `p` has evicted while it took space once. Empties `evicted`. */
-void naive_spill(struct oracle *o, struct tier_pool *p, proposal *evicted);
+void naive_spill(struct oracle *o, struct tier_pool *p, int32_t instance, proposal *evicted);
 void naive_write_ended(struct oracle *o, struct write_job *w);
 void naive_writes_visible(struct oracle *o);
 kv_tick naive_writes_next_tick(const struct oracle *o);

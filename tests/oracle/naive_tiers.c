@@ -107,13 +107,17 @@ uint64_t naive_chunk_key(const struct oracle *o, const struct job *j, int32_t ti
 
 /* --- Look-up (T5) --- */
 
-/* First lower tier in which block `index` is visible to the instance; 0: none. */
-static int32_t find_below(struct oracle *o, const struct job *j, int32_t instance, int64_t index)
+/* First lower tier in which block `index` is visible to the instance; 0: none. A chunk whose end lies behind what is
+ * known so far has no key yet (rule 15). */
+static int32_t find_below(struct oracle *o, int64_t seat, int64_t index)
 {
+    const struct job *j = job_of(o, seat);
+    int32_t instance = o->seats[seat].instance;
     if (index >= j->shared_count) return 0;
     for (int32_t t = 1; t < o->tier_count; t++) {
         int64_t chunk = index / naive_chunk_blocks(o, t);
         if (!naive_chunk_known(o, j, t, chunk)) continue;
+        if ((chunk + 1) * o->config->tier[t].chunk_tokens > known(o, seat)) continue;
         const struct tier_pool *p = naive_pool_of(o, t, instance);
         uint32_t found = kv_map_get(&p->keys, naive_chunk_key(o, j, t, chunk));
         if (found == KV_NONE) continue;
@@ -132,7 +136,7 @@ void naive_match(struct oracle *o, int64_t seat, bool hbm_only, match *found)
     for (int64_t i = 0; i < most; i++) {
         int32_t source = 0;
         if (naive_pool_find(&n->pool, j->request, j->shared_count, i) == KV_NONE) {
-            source = hbm_only ? 0 : find_below(o, j, o->seats[seat].instance, i);
+            source = hbm_only ? 0 : find_below(o, seat, i);
             if (source == 0) return;
         }
         kv_vec_push(found, source);

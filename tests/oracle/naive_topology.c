@@ -118,7 +118,7 @@ void naive_spill_path(struct oracle *o, const struct tier_pool *from, const stru
 {
     *path = (struct path){0};
     cross_device(o, path, from);
-    cross_to_node(o, to, naive_first_instance(o, from), true, number, path);
+    cross_to_node(o, to, naive_first_instance(o, to), true, number, path);
 }
 
 void naive_handover_path(struct oracle *o, int32_t from, int32_t to, struct path *path)

@@ -54,12 +54,12 @@ void naive_propose_evicted(struct oracle *o, int32_t instance)
     pool->evicted.count = 0;
 }
 
-void naive_spill(struct oracle *o, struct tier_pool *p, proposal *evicted)
+void naive_spill(struct oracle *o, struct tier_pool *p, int32_t instance, proposal *evicted)
 {
     int32_t below = p->tier + 1;
     if (below < o->tier_count && o->config->tier[below].write == KV_WRITE_ON_EVICT) {
         o->coverage->on_evict += evicted->count > 0;
-        propose(o, (struct source){naive_first_instance(o, p), -1, p}, below, evicted);
+        propose(o, (struct source){instance, -1, p}, below, evicted);
     } else {
         kv_vec_close(evicted);
     }
@@ -74,18 +74,6 @@ static bool private_twin(const struct oracle *o, int64_t seat, int32_t tier, int
     return !instance_of(o, seat)->pool.blocks.at[o->seats[seat].held.at[last]].registered;
 }
 
-/* Whom the admission policy takes. */
-static void choose(struct oracle *o, struct tier_pool *p, int64_t seat, const proposal *all, proposal *taken)
-{
-    for (size_t i = 0; i < all->count; i++) {
-        const struct proposed *c = &all->at[i];
-        if (!c->own && seat >= 0 && private_twin(o, seat, p->tier, c->index)) continue;
-        if (!c->own && kv_map_get(&p->keys, c->key) != KV_NONE) continue;
-        if (naive_admits(o, p, c)) kv_vec_push(taken, *c);
-        else o->counters->tier[p->tier].refused_chunks++;
-    }
-}
-
 static void reference_blocks(struct oracle *o, struct write_job *w, int64_t seat, int64_t chunk)
 {
     struct naive_pool *pool = &o->instances[w->instance].pool;
@@ -98,24 +86,27 @@ static void reference_blocks(struct oracle *o, struct write_job *w, int64_t seat
     }
 }
 
-/* Space for the known ones, then for the own ones. */
-static void take_places(struct oracle *o, struct write_job *w, int64_t seat, const proposal *taken, proposal *evicted)
+/* One chunk of the proposal: left out, refused, dropped or given a place. */
+static void place(struct oracle *o, struct write_job *w, int64_t seat, const struct proposed *c, bool *full,
+                  proposal *evicted)
 {
-    bool full = false;
-    for (int own = 0; own < 2; own++)
-        for (size_t i = 0; i < taken->count; i++) {
-            const struct proposed *c = &taken->at[i];
-            if (c->own != (own == 1)) continue;
-            uint32_t place = full ? KV_NONE : naive_take_space(o, w->pool, c, evicted);
-            full = place == KV_NONE;
-            if (full) {
-                o->counters->tier[w->pool->tier].dropped_chunks++;
-                continue;
-            }
-            if (own) kv_vec_push(&w->own, place);
-            else kv_vec_push(&w->known, place);
-            if (!own && seat >= 0) reference_blocks(o, w, seat, c->index);
-        }
+    struct kv_tier_counters *count = &o->counters->tier[w->pool->tier];
+    if (!c->own && seat >= 0 && private_twin(o, seat, w->pool->tier, c->index)) return;
+    if (!c->own && kv_map_get(&w->pool->keys, c->key) != KV_NONE) return;
+    if (!naive_admits(o, w->pool, c)) {
+        count->refused_chunks++;
+        return;
+    }
+    uint32_t chunk = *full ? KV_NONE : naive_take_space(o, w->pool, c, evicted);
+    *full = chunk == KV_NONE;
+    if (*full) {
+        count->dropped_chunks++;
+    } else if (c->own) {
+        kv_vec_push(&w->own, chunk);
+    } else {
+        kv_vec_push(&w->known, chunk);
+        if (seat >= 0) reference_blocks(o, w, seat, c->index);
+    }
 }
 
 static void begin_write(struct oracle *o, struct write_job *w, struct tier_pool *from)
@@ -133,20 +124,21 @@ static void begin_write(struct oracle *o, struct write_job *w, struct tier_pool 
     naive_access_comes(o, a, w->instance, KV_DELIVERY_BULK, chunks);
 }
 
-/* Empties `all`. */
+/* Known ones first. Empties `all`. */
 static void propose(struct oracle *o, struct source from, int32_t tier, proposal *all)
 {
-    struct tier_pool *p = naive_pool_of(o, tier, from.instance);
-    proposal taken = {0}, evicted = {0};
-    if (o->config->engine.enable_prefix_caching) choose(o, p, from.seat, all, &taken);
-    kv_vec_close(all);
     struct write_job *w = kv_arena_take(&o->arena, sizeof *w);
-    w->pool = p;
+    proposal evicted = {0};
+    bool full = false;
+    w->pool = naive_pool_of(o, tier, from.instance);
     w->instance = from.instance;
-    take_places(o, w, from.seat, &taken, &evicted);
+    if (o->config->engine.enable_prefix_caching)
+        for (int own = 0; own < 2; own++)
+            for (size_t i = 0; i < all->count; i++)
+                if (all->at[i].own == (own == 1)) place(o, w, from.seat, &all->at[i], &full, &evicted);
+    kv_vec_close(all);
     if (w->known.count + w->own.count > 0) begin_write(o, w, from.pool);
-    kv_vec_close(&taken);
-    naive_spill(o, p, &evicted);
+    naive_spill(o, w->pool, from.instance, &evicted);
 }
 
 /* --- The end of a write (T24) --- */

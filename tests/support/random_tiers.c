@@ -93,6 +93,7 @@ static void draw_named_link(struct kv_random_scenario *s, struct tiers_plan *t, 
     struct kv_link_spec *spec = kv_arena_take(&s->arena, sizeof *spec);
     *spec = (struct kv_link_spec){.capacity = some_rate(t, 15), .latency_tk = some_delay(t, 0.1),
                                   .in_order = chance(d, 35)};
+    if (spec->capacity == KV_RATE_UNLIMITED) spec->capacity = (kv_rate)1 << 50;   /* binds nobody, but orders flows */
     if (chance(d, 4)) spec->capacity = 0;
     *link = (struct kv_link_config){.name = name, .ops = &kv_test_link, .params = spec, .duplex = chance(d, 60),
                                     .scope = PICK(d, KV_SCOPE_GPU, KV_SCOPE_NODE, KV_SCOPE_RACK, KV_SCOPE_CLUSTER,
