@@ -31,8 +31,10 @@ static void begin_flow(struct oracle *o, struct load *load, bool permitted)
     naive_handover_flow(o, a);
 }
 
+/* As at a finish: `write: back` proposes the prompt, too. */
 static void release_prefill(struct oracle *o, int64_t seat)
 {
+    naive_propose_back(o, seat);
     naive_release(o, seat, true);
     naive_wake_blocked(o, o->seats[seat].instance);
 }
