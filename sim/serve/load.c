@@ -106,8 +106,8 @@ static void release(struct kv_tiers *t, uint32_t load)
 
 static void count_fetched(struct kv_tiers *t, const struct kv_load *l, int32_t tier, int64_t bytes)
 {
-    if (l->owner == KV_NONE) return;
-    struct kv_seq *q = kv_seq_at(t->serve, l->owner);
+    struct kv_seq *q = kv_seq_at(t->serve, l->beginner);
+    if (q->request != l->request) return;   /* it has ended */
     kv_hold_make(t->serve, q)->fetched_bytes[tier] += bytes * t->serve->config->tp;
 }
 
@@ -155,54 +155,63 @@ static void begin_part(struct kv_tiers *t, uint32_t load, int32_t part)
 
 /* ---- begin -------------------------------------------------------------------------------------------------- */
 
-/* Sorts the loaded blocks into parts by tier, and registers them. */
-static void fill_parts(struct kv_tiers *t, uint32_t load, int32_t block_count, const uint8_t *source,
-                       const uint32_t *chunk_slot, uint32_t *slot, const struct kv_prefix *prefix, int32_t input_tokens)
+/* Where the blocks of a hit are: `source[i]` the tier of block i, `slot[i]` in HBM or that of its chunk. */
+struct sources { const uint8_t *source; const uint32_t *slot; int32_t count; };
+
+/* One part for each tier that has a block of it, chunks noted and pinned, first to last. Returns the number of blocks. */
+static int32_t add_parts(struct kv_tiers *t, struct kv_load *l, const struct sources *s, int32_t *part_of)
 {
-    struct kv_load *l = kv_load_at(t, load);
-    int32_t tokens = (int32_t)t->serve->config->engine.block_tokens, loaded = 0;
-    int32_t part_of[KV_TIERS_MAX], last_chunk[KV_TIERS_MAX];
-    for (int32_t tier = 1; tier < t->count; tier++) part_of[tier] = last_chunk[tier] = -1;
-    for (int32_t i = 0; i < block_count; i++) {
-        int32_t tier = source[i];
+    int32_t chunks[KV_TIERS_MAX] = {0}, last[KV_TIERS_MAX], loaded = 0;
+    for (int32_t tier = 1; tier < t->count; tier++) last[tier] = -1;
+    for (int32_t i = 0; i < s->count; i++) {
+        int32_t tier = s->source[i], chunk = tier > 0 ? i / t->tier[tier].blocks : 0;
         if (tier == 0) continue;
         loaded++;
-        part_of[tier] = 0;
+        chunks[tier] += chunk != last[tier];
+        last[tier] = chunk;
     }
-    l->block = slab_take(t, (size_t)loaded * sizeof *l->block);
     for (int32_t tier = 1; tier < t->count; tier++) {
-        if (part_of[tier] < 0) continue;
+        if (chunks[tier] == 0) continue;
         part_of[tier] = l->part_count;
-        struct kv_load_part *p = &l->part[l->part_count++];
-        *p = (struct kv_load_part){.tier = tier, .pool = kv_tier_pool_of(t, tier, l->instance->id), .access = KV_NONE};
+        l->part[l->part_count++] = (struct kv_load_part){
+            .tier = tier, .pool = kv_tier_pool_of(t, tier, l->instance->id), .access = KV_NONE,
+            .chunk_slot = slab_take(t, (size_t)chunks[tier] * sizeof(uint32_t))};
     }
-    for (int32_t pass = 0; pass < 2; pass++) {   /* count the chunks, then note them */
-        for (int32_t i = 0; i < block_count; i++) {
-            int32_t tier = source[i];
-            if (tier == 0) continue;
-            struct kv_load_part *p = &l->part[part_of[tier]];
-            int32_t chunk = i / t->tier[tier].blocks;
-            if (chunk != last_chunk[tier]) {
-                if (pass == 1) p->chunk_slot[p->chunks] = chunk_slot[i];
-                last_chunk[tier] = chunk;
-                p->chunks++;
-            }
-            if (pass == 0) continue;
-            slot[i] = kv_blocks_register_pending(&l->instance->blocks, kv_blocks_place(&l->instance->blocks, prefix, i), load,
-                                                 (i + 1) * tokens > input_tokens);
-            kv_blocks_ref(&l->instance->blocks, slot[i]);   /* one for the load, one for the owner */
-            l->block[l->block_count++] = (struct kv_load_block){slot[i], i, part_of[tier], p->chunks - 1};
+    return loaded;
+}
+
+/* Registers the blocks to load in HBM, where one reference is the load's and one its owner's. */
+static void bring_blocks(struct kv_tiers *t, uint32_t load, const struct sources *s, const int32_t *part_of,
+                         struct kv_seq *q)
+{
+    struct kv_load *l = kv_load_at(t, load);
+    struct kv_blocks *blocks = &l->instance->blocks;
+    int32_t tokens = (int32_t)t->serve->config->engine.block_tokens, last[KV_TIERS_MAX];
+    for (int32_t tier = 1; tier < t->count; tier++) last[tier] = -1;
+    for (int32_t i = 0; i < s->count; i++) {
+        int32_t tier = s->source[i];
+        if (tier == 0) continue;
+        struct kv_load_part *p = &l->part[part_of[tier]];
+        int32_t chunk = i / t->tier[tier].blocks;
+        if (chunk != last[tier]) {
+            p->chunk_slot[p->chunks++] = s->slot[i];
+            kv_blocks_read(&p->pool->chunks, s->slot[i]);
         }
-        for (int32_t part = 0; part < l->part_count && pass == 0; part++) {
-            struct kv_load_part *p = &l->part[part];
-            p->chunk_slot = slab_take(t, (size_t)p->chunks * sizeof *p->chunk_slot);
-            p->chunks = 0;
-            last_chunk[p->tier] = -1;
-        }
+        last[tier] = chunk;
+        uint32_t slot = kv_blocks_register_pending(blocks, kv_blocks_place(blocks, &q->prefix, i), load,
+                                                   (i + 1) * tokens > q->input_tokens);
+        kv_blocks_ref(blocks, slot);
+        q->slot[i] = slot;   /* may be where s->slot[i] was: that has been read */
+        l->block[l->block_count++] = (struct kv_load_block){slot, i, part_of[tier], p->chunks - 1};
     }
-    for (int32_t part = 0; part < l->part_count; part++)
-        for (int32_t i = 0; i < l->part[part].chunks; i++)
-            kv_blocks_read(&l->part[part].pool->chunks, l->part[part].chunk_slot[i]);
+}
+
+static void fill_parts(struct kv_tiers *t, uint32_t load, const struct sources *s, struct kv_seq *q)
+{
+    struct kv_load *l = kv_load_at(t, load);
+    int32_t part_of[KV_TIERS_MAX], loaded = add_parts(t, l, s, part_of);
+    l->block = slab_take(t, (size_t)loaded * sizeof *l->block);
+    bring_blocks(t, load, s, part_of, q);
 }
 
 /* T26. Blocks [first, first + count) are loaded from tiers that fill `tier`. */
@@ -246,7 +255,7 @@ static uint32_t make(struct kv_tiers *t, struct kv_instance *n, uint32_t seq)
 {
     uint32_t load = kv_pool_take(&t->loads);
     struct kv_load *l = kv_load_at(t, load);
-    *l = (struct kv_load){.instance = n, .owner = seq, .serial = t->serial++, .live = true, .timeout_tk = KV_TICK_NEVER};
+    *l = (struct kv_load){.instance = n, .owner = seq, .beginner = seq, .request = kv_seq_at(t->serve, seq)->request, .serial = t->serial++, .live = true, .timeout_tk = KV_TICK_NEVER};
     return load;
 }
 
@@ -262,7 +271,7 @@ uint32_t kv_load_begin(struct kv_tiers *t, struct kv_instance *n, uint32_t seq, 
     struct kv_load *l = kv_load_at(t, load);
     struct kv_seq *q = kv_seq_at(t->serve, seq);
     const struct kv_fetch_config *fetch = fetch_of(t);
-    fill_parts(t, load, block_count, source, chunk_slot, q->slot, &q->prefix, q->input_tokens);
+    fill_parts(t, load, &(struct sources){source, chunk_slot, block_count}, q);
     t->serve->counters.fetches++;
     fill_tiers(t, l, &q->prefix, block_count, source);
     l->parts_open = l->part_count;

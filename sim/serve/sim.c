@@ -102,6 +102,7 @@ static void drop_seq(struct kv_sim *sim, uint32_t seq)
         kv_vec_close(&q->hold->loads);
         kv_slab_give(&sim->serve.slab, q->hold, sizeof *q->hold);
     }
+    kv_seq_at(&sim->serve, seq)->request = -1;   /* for whoever still remembers the index */
     kv_pool_give(&sim->serve.seqs, seq);
 }
 
