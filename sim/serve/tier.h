@@ -112,6 +112,10 @@ int64_t kv_access_drop(struct kv_tiers *t, uint32_t access);
 /* Uncontended: delay and flow of `chunks` chunks read from the pool (T6). */
 kv_tick kv_access_estimate_tk(struct kv_tiers *t, const struct kv_tier_pool *pool, int32_t instance, int64_t chunks);
 
+/* What the network and the timer of delays call. */
+void kv_access_flow_done(void *tiers, uint32_t flow, uint64_t tag, int64_t bytes_done);
+void kv_access_delays_end(void *tiers, uint32_t kind);
+
 /* Room for one more chunk, evicting if need be; false when nothing can leave. What it evicted is kept in pool->evicted. */
 bool kv_tier_take(struct kv_tier_pool *pool);
 
