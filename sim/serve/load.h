@@ -47,8 +47,6 @@ struct kv_fill { struct kv_tier_pool *pool; uint32_t slot; };
 struct kv_load {
     struct kv_instance *instance;          /* into whose HBM */
     uint32_t owner;                        /* request that began it; KV_NONE once it has given back */
-    uint32_t beginner;                     /* the same, and its number, by which one is known that has ended since */
-    int64_t request;
     int32_t block_count;
     struct kv_load_block *block;           /* [block_count] */
     struct kv_load_part part[KV_TIERS_MAX];
