@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Contract of traces/reader: a trace file (or generator) as a stream of rows.
  *
- * A reader is a pull iterator over one pass of the file, in file order, in bounded memory. It checks everything
+ * A reader is a pull iterator over one pass of the file, in order of time and in bounded memory. A file whose rows are
+ * out of order is refused, both rows named, unless the reader has a parameter max_disorder: then it puts rows in order
+ * that are at most so much too late (sim/lib/resort.h). It checks everything
  * it reads; a damaged row is an error naming file and row ("FILE:LINE: found, expected"), or with skip_bad_rows is
  * counted and left out. */
 #ifndef KV_IFACE_READER_H
@@ -25,8 +27,8 @@ struct kv_row {
     const char *model;         /* "" when the trace has none */
     const char *session;       /* session id text, "" when none */
     int64_t turn;              /* -1: count them */
-    int64_t branch;            /* sub-agent of the session, 1 .. UINT32_MAX; 0: its main line. Its first row stands behind
-                                * the row that starts it and before the main line's next, which waits for it */
+    int64_t branch;            /* sub-agent of the session, 1 .. UINT32_MAX; 0: its main line. Its first row stands
+                                * behind the row that starts it and before the main line's next, which waits for it */
     const char *slo_class;     /* "" when none */
     const uint64_t *ids;       /* prefix block ids, NULL when the trace has none */
     int64_t ids_count;

@@ -119,8 +119,18 @@ static uint32_t find_victim(struct kv_blocks *b)
         slot_at(b, victim)->flags |= PARKED;
         victim = b->evict->victim(b->policy);
     }
-    kv_assert(victim != KV_NONE);
     return victim;
+}
+
+bool kv_blocks_take_one(struct kv_blocks *b)
+{
+    if (kv_blocks_available(b) > 0) {
+        kv_blocks_take(b, 1);
+        return true;
+    }
+    uint32_t victim = find_victim(b);   /* none; but those that are being read have been asked for, and are parked */
+    kv_assert(victim == KV_NONE);
+    return false;
 }
 
 static int64_t least(int64_t x, int64_t y)
@@ -143,6 +153,7 @@ static void tell(const struct kv_blocks *b, uint32_t slot, const struct kv_slot 
 static int64_t evict_some(struct kv_blocks *b, int64_t want)
 {
     uint32_t victim = find_victim(b);
+    kv_assert(victim != KV_NONE);
     struct kv_slot *s = slot_at(b, victim);
     int64_t got = s->run == 0 ? 1 : least(s->run, want);
     if (b->evicted) tell(b, victim, s, got);

@@ -61,6 +61,8 @@ static inline int64_t kv_blocks_available(const struct kv_blocks *b) { return b-
 
 /* Takes `count` blocks, evicting where none is free. count <= available (assert). */
 void kv_blocks_take(struct kv_blocks *b, int64_t count);
+/* by_hit: takes one, or finds that nothing can leave. */
+bool kv_blocks_take_one(struct kv_blocks *b);
 /* Gives back `count` referenced blocks that are not registered. */
 static inline void kv_blocks_give(struct kv_blocks *b, int64_t count)
 {

@@ -51,7 +51,7 @@ static int32_t hit_blocks(struct kv_instance *n, const struct kv_seq *q, int32_t
     *idle = 0;
     for (; hit < most && kv_engine_of(n)->enable_prefix_caching; hit++) {
         uint32_t slot = kv_blocks_find(&n->blocks, kv_blocks_place(&n->blocks, &q->prefix, hit));
-        if (slot == KV_NONE || kv_blocks_pending(&n->blocks, slot)) break;
+        if (slot == KV_NONE) break;
         kv_vec_push(&n->serve->hits, slot);
         *idle += kv_blocks_refs(&n->blocks, slot) == 0;
     }
@@ -97,6 +97,7 @@ bool kv_handover_admit(struct kv_instance *n, uint32_t seq)
     int64_t bytes = part_bytes(n, q->input_tokens - h->hit_tokens);
     int32_t keyed = q->slot_capacity > 0 ? kv_prefix_known_blocks(&q->prefix, q->input_tokens, block) : 0;
     kv_instance_add_holder(n, seq);
+    kv_admission_wait_for_others(n, seq, hit, NULL);
     h->load = kv_load_begin_handover(n->serve->tiers, n, seq, h->from, hit, keyed, bytes);
     q->slot_count = keyed;
     kv_log(n->serve->engine, "reserve", "request=%lld instance=%d hit=%d", (long long)q->request, n->id, h->hit_tokens);

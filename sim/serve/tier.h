@@ -15,6 +15,7 @@ struct kv_tiers;
 /* One pool of a tier. "Blocks" of `chunks` are chunks. */
 struct kv_tier_pool {
     int32_t tier, domain;
+    int32_t instance;                      /* the first that shares it */
     struct kv_blocks chunks;
     void *admit;                           /* state of the admission policy */
     int64_t under_way;                     /* accesses that have their turn */
@@ -112,7 +113,8 @@ int64_t kv_access_drop(struct kv_tiers *t, uint32_t access);
 /* Uncontended: delay and flow of `chunks` chunks read from the pool (T6). */
 kv_tick kv_access_estimate_tk(struct kv_tiers *t, const struct kv_tier_pool *pool, int32_t instance, int64_t chunks);
 
-/* Room for one more chunk, evicting if need be; false when nothing can leave. What it evicted is kept in pool->evicted. */
-bool kv_tier_take(struct kv_tier_pool *pool);
+/* What the network and the timer of delays call. */
+void kv_access_flow_done(void *tiers, uint32_t flow, uint64_t tag, int64_t bytes_done);
+void kv_access_delays_end(void *tiers, uint32_t kind);
 
 #endif

@@ -88,7 +88,8 @@ static void sessions_share_tools_and_system_prompt_when_asked(void **unused)
             bool agent_a = r->row[a].branch > 0, agent_b = r->row[b].branch > 0;
             if (strcmp(r->session[a], r->session[b]) == 0) continue;
             int64_t same = 0;
-            while (same < r->row[a].ids_count && same < r->row[b].ids_count && r->ids[a][same] == r->ids[b][same]) same++;
+            while (same < r->row[a].ids_count && same < r->row[b].ids_count && r->ids[a][same] == r->ids[b][same])
+                same++;
             assert_false(r->row[a].ids_local);
             /* As many tool tokens: two blocks; as many of both: the third one too. */
             assert_int_equal(same, fourth_a || fourth_b ? (fourth_a && fourth_b ? 3 : 0) : agent_a == agent_b ? 3 : 2);

@@ -63,8 +63,8 @@ static enum kv_row_kind read_window(void *state, struct kv_err *err)
     long client;
     double start_s, rate, cv, shape, scale;
     char pattern[16];
-    assert_int_equal(sscanf(w->rows.in.line, "%ld,%lf,%lf,%lf,%15[A-Za-z],%lf,%lf", &client, &start_s, &rate, &cv, pattern,
-                            &shape, &scale), 7);
+    assert_int_equal(sscanf(w->rows.in.line, "%ld,%lf,%lf,%lf,%15[A-Za-z],%lf,%lf", &client, &start_s, &rate, &cv,
+                            pattern, &shape, &scale), 7);
     struct window window = {client, llround(start_s * 1e9), llround(rate * 600), cv, shape, scale, pattern[0] == 'W'};
     kv_vec_push(&w->at, window);
     kv_vec_push(&w->line, w->text.count);
@@ -172,9 +172,9 @@ static void check_figures(struct figures *f)
 {
     double n = (double)f->ratios, mean = f->log_ratio_sum / n, ks = kolmogorov_smirnov(f->uniform.at, f->uniform.count);
     double error = sqrt((f->log_ratio_squares / n - mean * mean) / (n - 1));
-    print_message("  %lld windows, %lld requests; %zu gaps: sqrt(n) D = %.3f; CV of %lld windows / file: %.4f +- %.4f\n",
-                  (long long)f->windows, (long long)f->requests, f->uniform.count, ks, (long long)f->ratios, exp(mean),
-                  error);
+    print_message("  %lld windows, %lld requests; %zu gaps: sqrt(n) D = %.3f; CV of %lld windows / file's: %.4f +- "
+                  "%.4f\n", (long long)f->windows, (long long)f->requests, f->uniform.count, ks, (long long)f->ratios,
+                  exp(mean), error);
     assert_true(ks < KS_999);
     /* The CV of n gaps lies below the law's by some 1/n: 0.5 % are allowed for that. */
     if (f->ratios > 10) assert_true(fabs(mean) < Z_999 * error + 0.005);
@@ -213,7 +213,7 @@ static void real_windows_have_their_rate_their_law_and_their_cv(void **unused)
     close_windows(&w);
 }
 
-/* Twice the rate: twice the requests, gaps half as long; a fraction: as many on average; a part: the rows of the whole. */
+/* Twice the rate: twice the requests; a fraction: as many on average; a part of the windows: the rows of the whole. */
 static void scale_and_part_keep_their_promises(void **unused)
 {
     (void)unused;

@@ -97,8 +97,8 @@ static void files_say_what_they_hold(void **unused)
     s = kv_test_read(&arena, "servegen", kv_test_shared(&arena, "traces/servegen/m-small_client_windows.csv.gz"),
                      "rows=100", 1, NULL, NULL);
     assert_string_equal(s.stats.note, "40095 windows of 43 clients");
-    s = kv_test_read(&arena, "ragpulse", kv_test_shared(&arena, "traces/ragpulse/0_trace_days0-4.jsonl.gz"), "", 1, NULL,
-                     NULL);
+    s = kv_test_read(&arena, "ragpulse", kv_test_shared(&arena, "traces/ragpulse/0_trace_days0-4.jsonl.gz"), "", 1,
+                     NULL, NULL);
     assert_int_equal(s.parts, 51937);
     assert_int_equal(s.last_ns - s.first_ns, INT64_C(431998000000000));
 }

@@ -92,6 +92,40 @@ static void bad_objects_are_told(void **unused)
     }
 }
 
+static void objects_stand_in_lists(void **unused)
+{
+    (void)unused;
+    /* Elements begun and numbers read up to the first fault. */
+    static const struct { const char *text; int64_t elements, numbers; bool good; } cases[] = {
+        {"{\"a\": []}", 0, 0, true}, {"{\"a\": [{}, {\"b\": 1}, {}], \"c\": 2}", 3, 2, true},
+        {"{\"a\": [{\"b\": 1} {\"b\": 2}]}", 1, 1, false}, {"{\"a\": [{\"b\": 1},]}", 2, 1, false},
+        {"{\"a\": [{\"b\": 1}", 1, 1, false}, {"{\"a\": [,{}]}", 1, 0, false}, {"{\"a\": [{}]", 1, 0, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[128] = "";
+        memcpy(text, cases[i].text, strlen(cases[i].text));
+        struct kv_json j = kv_json_start(text, strlen(text));
+        struct kv_slice key, number;
+        int64_t elements = 0, numbers = 0;
+        kv_json_enter(&j);
+        while (kv_json_key(&j, &key)) {
+            if (kv_json_kind(&j) != KV_JSON_LIST) {
+                numbers += kv_json_number(&j, &number);
+                continue;
+            }
+            kv_json_list(&j);
+            while (kv_json_element(&j)) {
+                elements++;
+                if (!kv_json_enter(&j)) break;
+                while (kv_json_key(&j, &key)) numbers += kv_json_number(&j, &number);
+            }
+        }
+        assert_int_equal(kv_json_finish(&j), cases[i].good);
+        assert_int_equal(elements, cases[i].elements);
+        assert_int_equal(numbers, cases[i].numbers);
+    }
+}
+
 static void nesting_is_limited(void **unused)
 {
     (void)unused;
@@ -173,6 +207,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_objects_pass),
         cmocka_unit_test(bad_objects_are_told),
+        cmocka_unit_test(objects_stand_in_lists),
         cmocka_unit_test(nesting_is_limited),
         cmocka_unit_test(ids_are_read_whole),
         cmocka_unit_test(strings_are_unescaped),

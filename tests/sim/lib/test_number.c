@@ -108,10 +108,24 @@ static void written_seconds_read_back_the_same(void **unused)
     }
 }
 
+static void real_numbers(void **unused)
+{
+    (void)unused;
+    static const char *const bad[] = {"", "nan", "inf", "0x10", " 1", "1e", "--1", "1.2.3", "1e999", "-0.5", "-0"};
+    double value;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_non_null(kv_number_real(bad[i], strlen(bad[i]), &value));
+    assert_null(kv_number_real("0.07666666666666666", 19, &value));
+    assert_true(value == 0.07666666666666666);
+    assert_null(kv_number_real("1e-3", 4, &value));
+    assert_true(value == 0.001);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole_numbers),
+        cmocka_unit_test(real_numbers),
         cmocka_unit_test(times_are_exact_to_the_ns),
         cmocka_unit_test(written_seconds_read_back_the_same),
     };
