@@ -76,7 +76,7 @@ void naive_access_comes(struct oracle *o, struct access *a, int32_t instance, en
     struct kv_access access = {.write = a->write, .delivery = delivery, .chunks = chunks,
                                .number = (uint64_t)p->numbers++};
     struct kv_access_plan plan = o->config->tier[p->tier].store->plan(o->tier[p->tier].store, &access);
-    if (a->from) naive_spill_path(o, a->from, p, instance, access.number, &a->path);
+    if (a->from) naive_spill_path(o, a->from, p, access.number, &a->path);
     else naive_path(o, p, instance, a->write, access.number, &a->path);
     a->delay_tk = plan.delay_tk + a->path.latency_tk;
     a->ack_tk = plan.ack_tk;

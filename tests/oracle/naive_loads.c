@@ -147,7 +147,7 @@ static void fill_tier(struct oracle *o, struct load *load, int32_t tier)
         if (full) o->counters->tier[tier].dropped_chunks++;
         else kv_vec_push(&load->fills, ((struct fill){p, place}));
     }
-    naive_spill(o, p, load->instance, &evicted);
+    naive_spill(o, p, &evicted);
 }
 
 static void fill(struct oracle *o, struct load *load)

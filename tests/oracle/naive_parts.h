@@ -256,6 +256,7 @@ int64_t naive_look_up_hbm(const struct oracle *o, const struct instance *n, int6
 
 /* naive_tiers.c: places, pools, and what leaves them. */
 int32_t naive_node_of(const struct oracle *o, int32_t instance);
+int32_t naive_first_instance(const struct oracle *o, const struct tier_pool *p);
 int32_t naive_domain_of(const struct oracle *o, int32_t instance, int64_t scope);
 struct tier_pool *naive_pool_of(struct oracle *o, int32_t tier, int32_t instance);
 bool naive_tiers_open(struct oracle *o, struct kv_err *err);
@@ -278,8 +279,8 @@ int64_t naive_read_bytes(const struct oracle *o, int32_t layers);      /* of a t
 int64_t naive_written_bytes(const struct oracle *o);
 void naive_path(struct oracle *o, const struct tier_pool *p, int32_t instance, bool write, uint64_t number,
                 struct path *path);
-void naive_spill_path(struct oracle *o, const struct tier_pool *from, const struct tier_pool *to, int32_t instance,
-                      uint64_t number, struct path *path);
+void naive_spill_path(struct oracle *o, const struct tier_pool *from, const struct tier_pool *to, uint64_t number,
+                      struct path *path);
 void naive_handover_path(struct oracle *o, int32_t from, int32_t to, struct path *path);
 int64_t naive_parts_on(const struct path *path, int32_t parts, int32_t link);
 
@@ -323,7 +324,7 @@ void naive_propose_through(struct oracle *o, int64_t seat, int64_t before);
 void naive_propose_back(struct oracle *o, int64_t seat);
 void naive_propose_evicted(struct oracle *o, int32_t instance);
 /* What pool `p` has evicted while it took space once. Empties `evicted`. */
-void naive_spill(struct oracle *o, struct tier_pool *p, int32_t instance, proposal *evicted);
+void naive_spill(struct oracle *o, struct tier_pool *p, proposal *evicted);
 void naive_write_ended(struct oracle *o, struct write_job *w);
 void naive_writes_visible(struct oracle *o);
 kv_tick naive_writes_next_tick(const struct oracle *o);

@@ -24,6 +24,14 @@ int32_t naive_domain_of(const struct oracle *o, int32_t instance, int64_t scope)
     }
 }
 
+/* Of those that the pool belongs to. */
+int32_t naive_first_instance(const struct oracle *o, const struct tier_pool *p)
+{
+    int32_t i = 0;
+    while (naive_domain_of(o, i, o->config->tier[p->tier].scope) != p->domain) i++;
+    return i;
+}
+
 struct tier_pool *naive_pool_of(struct oracle *o, int32_t tier, int32_t instance)
 {
     int32_t domain = naive_domain_of(o, instance, o->config->tier[tier].scope);

@@ -113,12 +113,12 @@ void naive_path(struct oracle *o, const struct tier_pool *p, int32_t instance, b
 }
 
 /* T17b: from the device of the tier above, without any GPU. */
-void naive_spill_path(struct oracle *o, const struct tier_pool *from, const struct tier_pool *to, int32_t instance,
-                      uint64_t number, struct path *path)
+void naive_spill_path(struct oracle *o, const struct tier_pool *from, const struct tier_pool *to, uint64_t number,
+                      struct path *path)
 {
     *path = (struct path){0};
     cross_device(o, path, from);
-    cross_to_node(o, to, instance, true, number, path);
+    cross_to_node(o, to, naive_first_instance(o, from), true, number, path);
 }
 
 void naive_handover_path(struct oracle *o, int32_t from, int32_t to, struct path *path)

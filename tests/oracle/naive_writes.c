@@ -54,12 +54,12 @@ void naive_propose_evicted(struct oracle *o, int32_t instance)
     pool->evicted.count = 0;
 }
 
-void naive_spill(struct oracle *o, struct tier_pool *p, int32_t instance, proposal *evicted)
+void naive_spill(struct oracle *o, struct tier_pool *p, proposal *evicted)
 {
     int32_t below = p->tier + 1;
     if (below < o->tier_count && o->config->tier[below].write == KV_WRITE_ON_EVICT) {
         o->coverage->on_evict += evicted->count > 0;
-        propose(o, (struct source){instance, -1, p}, below, evicted);
+        propose(o, (struct source){naive_first_instance(o, p), -1, p}, below, evicted);
     } else {
         kv_vec_close(evicted);
     }
@@ -86,21 +86,26 @@ static void reference_blocks(struct oracle *o, struct write_job *w, int64_t seat
     }
 }
 
-/* One chunk of the proposal: left out, refused, dropped or given a place. */
+/* What is left of the proposal when those are left out that are there already and those that are refused. */
+static void choose(struct oracle *o, struct tier_pool *p, int64_t seat, const proposal *all, proposal *taken)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        const struct proposed *c = &all->at[i];
+        if (!c->own && seat >= 0 && private_twin(o, seat, p->tier, c->index)) continue;
+        if (!c->own && kv_map_get(&p->keys, c->key) != KV_NONE) continue;
+        if (naive_admits(o, p, c)) kv_vec_push(taken, *c);
+        else o->counters->tier[p->tier].refused_chunks++;
+    }
+}
+
+/* Space for a chunk of the write; `full`: an earlier one has found none. */
 static void place(struct oracle *o, struct write_job *w, int64_t seat, const struct proposed *c, bool *full,
                   proposal *evicted)
 {
-    struct kv_tier_counters *count = &o->counters->tier[w->pool->tier];
-    if (!c->own && seat >= 0 && private_twin(o, seat, w->pool->tier, c->index)) return;
-    if (!c->own && kv_map_get(&w->pool->keys, c->key) != KV_NONE) return;
-    if (!naive_admits(o, w->pool, c)) {
-        count->refused_chunks++;
-        return;
-    }
     uint32_t chunk = *full ? KV_NONE : naive_take_space(o, w->pool, c, evicted);
     *full = chunk == KV_NONE;
     if (*full) {
-        count->dropped_chunks++;
+        o->counters->tier[w->pool->tier].dropped_chunks++;
     } else if (c->own) {
         kv_vec_push(&w->own, chunk);
     } else {
@@ -124,21 +129,22 @@ static void begin_write(struct oracle *o, struct write_job *w, struct tier_pool 
     naive_access_comes(o, a, w->instance, KV_DELIVERY_BULK, chunks);
 }
 
-/* Known ones first. Empties `all`. */
+/* Empties `all`. */
 static void propose(struct oracle *o, struct source from, int32_t tier, proposal *all)
 {
     struct write_job *w = kv_arena_take(&o->arena, sizeof *w);
-    proposal evicted = {0};
+    proposal taken = {0}, evicted = {0};
     bool full = false;
     w->pool = naive_pool_of(o, tier, from.instance);
     w->instance = from.instance;
-    if (o->config->engine.enable_prefix_caching)
-        for (int own = 0; own < 2; own++)
-            for (size_t i = 0; i < all->count; i++)
-                if (all->at[i].own == (own == 1)) place(o, w, from.seat, &all->at[i], &full, &evicted);
+    if (o->config->engine.enable_prefix_caching) choose(o, w->pool, from.seat, all, &taken);
     kv_vec_close(all);
+    for (int own = 0; own < 2; own++)                /* known ones first */
+        for (size_t i = 0; i < taken.count; i++)
+            if (taken.at[i].own == (own == 1)) place(o, w, from.seat, &taken.at[i], &full, &evicted);
+    kv_vec_close(&taken);
     if (w->known.count + w->own.count > 0) begin_write(o, w, from.pool);
-    naive_spill(o, w->pool, from.instance, &evicted);
+    naive_spill(o, w->pool, &evicted);
 }
 
 /* --- The end of a write (T24) --- */
