@@ -223,6 +223,23 @@ static bool add_up(void *state, struct kv_sim *sim)
     return true;
 }
 
+/* Tokens asked of a tier are those not found above it; all tiers together have found the hits. By tier they are also the
+ * sums over requests. */
+static void expect_tokens(const struct kv_tier_bench *b, int64_t count)
+{
+    const struct kv_counters *c = &b->run.counters;
+    int64_t asked = c->prompt_tokens, hit = 0;
+    for (int32_t tier = 0; tier < b->config.tier_count; tier++) {
+        int64_t here = 0;
+        for (int64_t i = 0; i < count; i++) here += b->run.records[i].prompt_tokens_by_source[tier];
+        assert_int_equal(c->tier[tier].asked_tokens, asked);
+        assert_int_equal(c->tier[tier].hit_tokens, here);
+        asked -= here;
+        hit += here;
+    }
+    assert_int_equal(c->hit_tokens, hit);
+}
+
 /* Three lower tiers too small for what they are asked to keep; unless `roomy`, HBM too, and loads have timeouts: then
  * writes and loads are cut short. */
 static void crowd(struct kv_tier_bench *b, bool roomy, struct kv_request *request, int64_t count)
@@ -262,7 +279,7 @@ static void crowd(struct kv_tier_bench *b, bool roomy, struct kv_request *reques
     }
 }
 
-static void bytes_over_links_are_the_bytes_of_tiers(void **state)
+static void bytes_over_links_and_tokens_are_those_of_tiers(void **state)
 {
     (void)state;
     int64_t fetches = 0, timeouts = 0, dropped = 0, evicted = 0, looks = 0, quiet = 0;
@@ -276,6 +293,7 @@ static void bytes_over_links_are_the_bytes_of_tiers(void **state)
         if (!kv_fast_run(&b.run, &b.config, request, 300, &between, &err)) fail_msg("%d: %s", i, err.text);
         assert_int_equal(b.run.end, KV_SIM_COMPLETE);
         assert_int_equal(b.run.counters.finished, 300);
+        expect_tokens(&b, 300);
         fetches += b.run.counters.fetches;
         timeouts += b.run.counters.fetch_timeouts;
         looks += ledger.looks;
@@ -298,7 +316,7 @@ int main(void)
         cmocka_unit_test(without_limits_the_first_token_takes_what_the_uncached_part_takes_to_compute),
         cmocka_unit_test(tiers_that_are_never_written_change_no_record),
         cmocka_unit_test(more_bandwidth_never_makes_a_request_later),
-        cmocka_unit_test(bytes_over_links_are_the_bytes_of_tiers),
+        cmocka_unit_test(bytes_over_links_and_tokens_are_those_of_tiers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
