@@ -261,8 +261,8 @@ static void add_load(struct kv_results *r, struct text *t)
 {
     const struct kv_bins_view *v = &r->view;
     bool fetching = fetches(r);
-    const char *words = kv_arena_text(t->arena, "%s: on average %.1f requests waiting", kv_saturation_names[v->saturation],
-                                      v->waiting_mean);
+    const char *words = kv_arena_text(t->arena, "%s: on average %.1f requests waiting",
+                                      kv_saturation_names[v->saturation], v->waiting_mean);
     if (fetching) words = kv_arena_text(t->arena, "%s, %.1f fetching", words, v->fetching_mean);
     words = kv_arena_text(t->arena, "%s and %.1f running; the %s ", words, v->running_mean,
                           fetching ? "backlog" : "queue");
