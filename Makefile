@@ -116,7 +116,7 @@ install: kvsim              ## install under PREFIX (/usr/local)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 kvsim $(DESTDIR)$(PREFIX)/bin
 	./kvsim man > $(DESTDIR)$(PREFIX)/share/man/man1/kvsim.1
-	for f in models/data/*.yaml models/gpus/*.yaml models/profiles/*/* configs/*.yaml traces/sample/* \
+	for f in models/data/*.yaml models/gpus/*.yaml models/stores/*.yaml models/profiles/*/* configs/*.yaml traces/sample/* \
 	    analysis/*.py; do \
 	    install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/kvsim/$$f || exit 1; done
 clean:                      ## remove what make built

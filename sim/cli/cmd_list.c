@@ -170,7 +170,7 @@ static const char *range_text(struct kv_arena *arena, const struct kv_param *p)
 }
 
 /* `prefix` names the section or plug-in: "engine.", "roofline." or "". */
-static void param_row(struct list *l, const char *prefix, const struct kv_param *p, bool required, bool planned)
+static void param_row(struct list *l, const char *prefix, const struct kv_param *p, bool required)
 {
     row_new(l);
     put(l, "key", CELL_TEXT, true, kv_arena_text(l->arena, "%s%s", prefix, p->key));
@@ -179,7 +179,7 @@ static void param_row(struct list *l, const char *prefix, const struct kv_param 
     put(l, "default", CELL_TEXT, true, preset);
     put(l, "range", CELL_TEXT, true, range_text(l->arena, p));
     put(l, "units", CELL_TEXT, false, kv_units_accepted(p->dim));
-    put(l, "help", CELL_TEXT, true, planned ? kv_arena_text(l->arena, "%s (not built yet)", p->help) : p->help);
+    put(l, "help", CELL_TEXT, true, p->help);
     put(l, "source", CELL_TEXT, false, p->source);
 }
 
@@ -208,17 +208,16 @@ static void fill_params(struct list *l, const char *name)
     for (int32_t i = 0; i < count; i++, section++) {
         if (name && strcmp(section_name(section), name)) continue;
         const char *prefix = *section->path ? kv_arena_text(l->arena, "%s.", section->path) : "";
-        for (const struct kv_param *p = section->params; p && p->key; p++)
-            param_row(l, prefix, p, true, section->planned);
+        for (const struct kv_param *p = section->params; p && p->key; p++) param_row(l, prefix, p, true);
         for (const struct kv_special *p = section->specials; p && p->param.key; p++)
-            param_row(l, prefix, &p->param, false, section->planned);
+            param_row(l, prefix, &p->param, false);
     }
     int32_t plugins;
     const struct kv_plugin *plugin = kv_plugins(&plugins);
     for (int32_t i = 0; i < plugins; i++, plugin++) {
         if (name && strcmp(plugin->name, name) && strcmp(kv_family_name(plugin->family), name)) continue;
         const char *prefix = kv_arena_text(l->arena, "%s %s: ", kv_family_name(plugin->family), plugin->name);
-        for (const struct kv_param *p = plugin->info->params; p && p->key; p++) param_row(l, prefix, p, true, false);
+        for (const struct kv_param *p = plugin->info->params; p && p->key; p++) param_row(l, prefix, p, true);
     }
 }
 
@@ -228,7 +227,7 @@ static void fill_params(struct list *l, const char *name)
 static const char *params_json(struct list *l, const struct kv_plugin_info *info)
 {
     size_t from = l->rows.count;
-    for (const struct kv_param *p = info->params; p && p->key; p++) param_row(l, "", p, true, false);
+    for (const struct kv_param *p = info->params; p && p->key; p++) param_row(l, "", p, true);
     const char *text = json_rows(l, from, "    ");
     l->rows.count = from;
     return text;
@@ -256,7 +255,7 @@ static void print_plugin_params(struct list *l, const struct row *row)
         if (strcmp(kv_family_name((enum kv_family)f), cell_text(row, "family"))) continue;
         const struct kv_plugin *plugin = kv_plugin_find((enum kv_family)f, cell_text(row, "name"));
         size_t from = l->rows.count;
-        for (const struct kv_param *p = plugin->info->params; p && p->key; p++) param_row(l, "", p, true, false);
+        for (const struct kv_param *p = plugin->info->params; p && p->key; p++) param_row(l, "", p, true);
         kv_print(l->rows.count > from ? "parameters:\n" : "no parameters\n");
         print_params(l, from);
         l->rows.count = from;
@@ -350,8 +349,33 @@ static void fill_gpus(struct list *l, const char *name)
         put_quantity(l, "bf16", "flops_bf16", KV_DIM_FLOPS, gpu.flops_bf16);
         put_quantity(l, "fp8", "flops_fp8", KV_DIM_FLOPS, gpu.flops_fp8);
         put_quantity(l, "link", "link_Bps", KV_DIM_BITS_PER_S, gpu.link_Bps);
+        put_quantity(l, "pcie", "pcie_Bps", KV_DIM_BITS_PER_S, gpu.pcie_Bps);
         put(l, "aliases", CELL_TEXT, false, entries[i].aliases);
         put(l, "source", CELL_TEXT, false, entries[i].source);
+    }
+}
+
+/* ---- profiles of stores ---- */
+
+/* As in the file: the parameters are those of the plug-in that it names. */
+static void fill_profiles(struct list *l, const char *name)
+{
+    const struct kv_shape_entry *entries;
+    int32_t count = kv_store_profile_list(l->arena, &entries, &l->diag);
+    for (int32_t i = 0; i < count; i++) {
+        if (!is_called(&entries[i], name)) continue;
+        struct kv_yaml *tree = kv_store_profile_load(l->arena, entries[i].name, "", (struct kv_pos){0}, &l->diag);
+        if (!tree) continue;
+        row_new(l);
+        put(l, "name", CELL_TEXT, true, entries[i].name);
+        put(l, "kind", CELL_TEXT, true, kv_yaml_get(tree, "kind")->text);
+        const char *values = "";
+        for (const struct kv_yaml *c = tree->child; c; c = c->next)
+            if (!c->used && c->kind == KV_YAML_SCALAR)
+                values = kv_arena_text(l->arena, "%s%s%s: %s", values, *values ? ", " : "", c->key, c->text);
+        put(l, "values", CELL_TEXT, false, values);
+        put(l, "aliases", CELL_TEXT, false, entries[i].aliases);
+        put(l, "source", CELL_TEXT, true, entries[i].source);
     }
 }
 
@@ -387,11 +411,17 @@ static const struct kind {
 } kinds[] = {
     { "models", 0, fill_models, "shapes of transformers (model.use)" },
     { "gpus", 0, fill_gpus, "data sheets (cluster.nodes.gpu)" },
-    { "policies", FAMILY(evict) | FAMILY(route) | FAMILY(sched), NULL, "eviction, routing and scheduling together" },
+    { "policies", FAMILY(admit) | FAMILY(evict) | FAMILY(fetch) | FAMILY(route) | FAMILY(sched), NULL,
+      "all policies together" },
     { "compute", FAMILY(compute), NULL, "what a step costs (compute.kind)" },
     { "evict", FAMILY(evict), NULL, "which block leaves a tier (tiers[].evict)" },
+    { "admit", FAMILY(admit), NULL, "which chunks a lower tier takes (tiers[].admit)" },
+    { "fetch", FAMILY(fetch), NULL, "load from lower tiers or compute (fetch.policy)" },
     { "sched", FAMILY(sched), NULL, "order of the waiting queue (engine.sched)" },
     { "route", FAMILY(route), NULL, "which instance serves a request (route.policy)" },
+    { "stores", FAMILY(store), NULL, "what a lower tier is made of (tiers[].kind)" },
+    { "profiles", 0, fill_profiles, "presets of a store's parameters (tiers[].store.profile)" },
+    { "links", FAMILY(link), NULL, "how flows share a link (network.links.*.kind)" },
     { "readers", FAMILY(reader), NULL, "formats of traces (workload.format)" },
     { "params", 0, fill_params, "every key of a scenario; NAME: a section (engine) or a plug-in" },
     { "metrics", 0, fill_metrics, "the numbers of a run's summary" },
@@ -520,8 +550,8 @@ static const struct kv_flag flags[] = {
 const struct kv_command kv_command_list = {
     .name = "list", .usage = "[KIND [NAME]] [flags]",
     .help = "what there is to choose from, with units, defaults and sources",
-    .details = "KIND is one of models, gpus, policies, compute, evict, sched, route, readers, params,\n"
-               "metrics. NAME shows one of them in full; for params it is a section of the scenario\n"
-               "(engine, tiers[], ...) or a plug-in.",
+    .details = "KIND is one of models, gpus, policies, compute, evict, admit, fetch, sched, route, stores,\n"
+               "profiles, links, readers, params, metrics. NAME shows one of them in full; for params it is\n"
+               "a section of the scenario (engine, tiers[], ...) or a plug-in.",
     .flags = flags, .arg_min = 0, .arg_max = 2, .run = list,
 };

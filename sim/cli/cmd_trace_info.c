@@ -11,6 +11,7 @@
 #include "sim/lib/hash.h"
 #include "sim/lib/lru_replay.h"
 #include "sim/lib/number.h"
+#include "sim/lib/parts.h"
 #include "sim/lib/tally.h"
 
 #define IDC_BIN_NS INT64_C(60000000000)
@@ -30,6 +31,8 @@ struct info {
     int64_t turn_pairs, extending_pairs, api_rows;
     int64_t block_tokens;                 /* 0: no ids */
     struct kv_lru_replay cache;
+    struct kv_parts parts;
+    struct kv_parts_hits part_hits;
     struct kv_reader_stats stats;
 };
 
@@ -80,6 +83,10 @@ static void add_row(struct info *s, const struct kv_row *row)
     kv_tally_add(&s->output, row->output_tokens);
     s->api_rows += row->api;
     if (row->session[0]) add_turn(s, row);
+    if (row->parts) {
+        kv_parts_begin(&s->parts, row->line);
+        for (int64_t i = 0; i < row->parts_count; i++) kv_parts_add(&s->parts, row->parts[i].id, row->parts[i].tokens);
+    }
     if (!row->ids) return;
     s->block_tokens = row->ids_tokens;
     uint64_t scope = row->ids_local ? kv_hash_text(row->session) | 1 : 0;
@@ -129,6 +136,7 @@ static void close_info(struct info *s)
     kv_map_close(&s->session_of);
     kv_vec_close(&s->sessions);
     kv_lru_replay_close(&s->cache);
+    kv_parts_close(&s->parts);
     kv_trace_close(&s->trace);
 }
 
@@ -141,6 +149,7 @@ static int read_all(struct info *s)
     if (kv_cli_interrupted()) return KV_EINTERRUPT;
     if (got < 0) return kv_cli_fail(&err);
     for (size_t i = 0; i < s->sessions.count; i++) kv_tally_add(&s->turns, s->sessions.at[i].turns);
+    kv_parts_count(&s->parts, &s->part_hits);
     s->trace.reader->stats(s->trace.state, &s->stats);
     return KV_OK;
 }
@@ -178,6 +187,15 @@ static void print_hits(const struct kv_lru_replay *c, const char *capacity, cons
              share(h->ratio_sum, (double)c->requests));
 }
 
+static void print_parts(const struct info *s)
+{
+    const struct kv_parts_hits *h = &s->part_hits;
+    kv_print("parts     %zu of prompts, %lld unique; %lld tokens\n", s->parts.entries.count, (long long)h->unique,
+             (long long)s->parts.tokens);
+    kv_print("          seen before, as prefix %lld, %lld tokens; at any position %lld, %lld tokens\n",
+             (long long)h->prefix, (long long)h->prefix_tokens, (long long)h->anywhere, (long long)h->anywhere_tokens);
+}
+
 static void print_table(struct info *s)
 {
     double span_s = (double)(s->last_ns - s->first_ns) / 1e9;
@@ -188,6 +206,7 @@ static void print_table(struct info *s)
     kv_print(")\nspan      %s s", kv_seconds_text(s->last_ns - s->first_ns).text);
     if (span_s > 0) kv_print(", %.4g rows/s", (double)s->stats.rows / span_s);
     kv_print("\narrivals  gap CV %.3f, IDC of 60 s %.3f\n", gap_cv(s), idc(s));
+    if (s->stats.note[0]) kv_print("file      %s\n", s->stats.note);
     print_lengths("input", &s->input);
     print_lengths("output", &s->output);
     if (s->sessions.count) {
@@ -201,6 +220,7 @@ static void print_table(struct info *s)
         kv_print("          %lld of %lld turns extend the one before (%.1f %%)\n", (long long)s->extending_pairs,
                  (long long)s->turn_pairs, 100 * share((double)s->extending_pairs, (double)s->turn_pairs));
     }
+    if (s->parts.entries.count) print_parts(s);
     if (!s->block_tokens) return;
     kv_print("blocks    %lld of %lld tokens, %lld unique\n", (long long)s->cache.blocks, (long long)s->block_tokens,
              (long long)s->cache.unique);
@@ -256,6 +276,13 @@ static void print_json(struct info *s)
         json_lengths("turns", &s->turns);
         json_lengths("turn_gap_ms", &s->turn_gap_ms);
     }
+    if (s->parts.entries.count) {
+        const struct kv_parts_hits *h = &s->part_hits;
+        kv_print(", \"parts\": {\"count\": %zu, \"unique\": %lld, \"tokens\": %lld, \"prefix_hits\": %lld, "
+                 "\"prefix_hit_tokens\": %lld, \"hits\": %lld, \"hit_tokens\": %lld}", s->parts.entries.count,
+                 (long long)h->unique, (long long)s->parts.tokens, (long long)h->prefix, (long long)h->prefix_tokens,
+                 (long long)h->anywhere, (long long)h->anywhere_tokens);
+    }
     if (s->block_tokens) {
         kv_print(
             ", \"block_tokens\": %lld, \"blocks\": %lld, \"unique_blocks\": %lld, \"touch\": \"%s\", \"infinite\": {",
@@ -269,6 +296,7 @@ static void print_json(struct info *s)
         }
         kv_print("]");
     }
+    if (s->stats.note[0]) kv_print(", \"file\": \"%s\"", s->stats.note);
     kv_print("}\n");
 }
 
@@ -301,7 +329,8 @@ const struct kv_command kv_command_trace_info = {
         "Hits are those of a cache alone, without time, pinning or generated tokens: the requests in file order, each\n"
         "first counting its leading blocks that are held, then touching or inserting all its blocks. by block: hit\n"
         "blocks / blocks; by token: min(hit blocks x block size, prompt) / prompt tokens; mean/req: the mean of the\n"
-        "requests' token ratios. They bound, but do not predict, what a serving run hits.\n",
+        "requests' token ratios. They bound, but do not predict, what a serving run hits. Parts are the components of\n"
+        "prompts where a trace names them; the requests in the order of their lines.\n",
     .flags = flags,
     .arg_min = 1,
     .arg_max = 1,

@@ -28,8 +28,9 @@ static double cost_s(kv_cost cost)
 struct pricer { const struct kv_sim_config *config; void *state; double overhead_s; };
 
 /* Prompt in chunks as the engine would cut it when it were alone; no prefix hits. */
-static double prefill_s(const struct pricer *p, int64_t tokens)
+static double prefill_s(const void *state, int64_t tokens)
 {
+    const struct pricer *p = state;
     int64_t chunk_max = p->config->engine.chunked_prefill ? p->config->engine.max_num_batched_tokens : tokens;
     double total_s = 0;
     for (int64_t done = 0; done < tokens;) {
@@ -92,10 +93,9 @@ static double load_share(const struct kv_scenario *s, const struct load *l)
     return (l->prefill_s + decode_s) / (l->span_s * s->sim.instance_count);
 }
 
-static void print_table(const struct kv_scenario *s, const struct load *l, double share, double memory_bytes)
+static bool print_cluster(const struct kv_scenario *s, const struct pricer *p, struct kv_err *err)
 {
     const struct kv_sim_config *c = &s->sim;
-    double served = (double)(l->rows - l->failed);
     kv_print("scenario     %s, seed %llu\n", s->name, (unsigned long long)c->seed);
     kv_print("model        %s: %lld B of KV per token and GPU\n", s->model.name,
              (long long)kv_bytes_per_token_per_gpu(&s->model, c->tp));
@@ -104,6 +104,12 @@ static void print_table(const struct kv_scenario *s, const struct load *l, doubl
     kv_print("%-12s %lld blocks of %lld tokens per instance = %lld tokens\n", s->hbm.name, (long long)c->hbm_blocks,
              (long long)c->engine.block_tokens, (long long)(c->hbm_blocks * c->engine.block_tokens));
     kv_print("             %.2f GiB per GPU (%s)\n", (double)s->hbm.capacity_bytes / 0x1p30, s->hbm.rule);
+    return kv_dry_tiers(s, &(struct kv_dry_price){p, prefill_s}, false, err);
+}
+
+static void print_load(const struct kv_scenario *s, const struct load *l, double share, double memory_bytes)
+{
+    double served = (double)(l->rows - l->failed);
     kv_print("workload     %s\n", s->workload.trace ? s->workload.trace : s->workload.reader_name);
     kv_print("             %s %lld rows: %lld served, %lld failed\n", l->whole ? "all" : "the first",
              (long long)l->rows, (long long)(l->rows - l->failed), (long long)l->failed);
@@ -121,13 +127,15 @@ static void print_table(const struct kv_scenario *s, const struct load *l, doubl
     kv_print("dry run; nothing was simulated\n");
 }
 
-static void print_json(const struct kv_scenario *s, const struct load *l, double share, double memory_bytes)
+static bool print_json(const struct kv_scenario *s, const struct pricer *p, const struct load *l, double share,
+                       double memory_bytes, struct kv_err *err)
 {
     const struct kv_sim_config *c = &s->sim;
     kv_print("{\"dry_run\": true, \"seed\": %llu, \"kv_bytes_per_token_per_gpu\": %lld, \"instances\": %d, \"tp\": %d, "
              "\"hbm_blocks\": %lld, \"block_tokens\": %lld, \"hbm_bytes\": %lld, ", (unsigned long long)c->seed,
              (long long)kv_bytes_per_token_per_gpu(&s->model, c->tp), (int)c->instance_count, (int)c->tp,
              (long long)c->hbm_blocks, (long long)c->engine.block_tokens, (long long)s->hbm.capacity_bytes);
+    if (!kv_dry_tiers(s, &(struct kv_dry_price){p, prefill_s}, true, err)) return false;
     kv_print("\"rows\": %lld, \"all_rows\": %s, \"failed\": %lld, \"input_tokens\": %lld, \"output_tokens\": %lld, "
              "\"span_s\": %.9g, \"prefill_s\": %.9g, \"decode_batch\": %lld, \"decode_step_s\": %.9g, ",
              (long long)l->rows, l->whole ? "true" : "false", (long long)l->failed, (long long)l->input_tokens,
@@ -135,6 +143,7 @@ static void print_json(const struct kv_scenario *s, const struct load *l, double
     if (share < 0) kv_print("\"load\": null, ");
     else kv_print("\"load\": %.9g, ", share);
     kv_print("\"memory_bytes\": %.0f}\n", memory_bytes);
+    return true;
 }
 
 static int no_source(void *state, struct kv_request *request, struct kv_err *err)
@@ -149,6 +158,16 @@ static bool no_record(void *state, const struct kv_record *record, struct kv_err
     return true;
 }
 
+static bool print_all(const struct kv_scenario *s, const struct pricer *p, const struct load *l, double memory_bytes,
+                      bool json, struct kv_err *err)
+{
+    double share = load_share(s, l);
+    if (json) return print_json(s, p, l, share, memory_bytes, err);
+    if (!print_cluster(s, p, err)) return false;
+    print_load(s, l, share, memory_bytes);
+    return true;
+}
+
 bool kv_cli_dry_run(const struct kv_scenario *s, const struct kv_workload *workload, struct kv_source source,
                     bool json, struct kv_err *err)
 {
@@ -159,20 +178,19 @@ bool kv_cli_dry_run(const struct kv_scenario *s, const struct kv_workload *workl
     p.state = kv_mem_take(config->compute->state_bytes);
     bool good = config->compute->open(p.state, config->compute_params, &config->compute_env, err)
                 && read_load(&p, source, &l, err);
-    kv_mem_give(p.state, config->compute->state_bytes);
-    if (!good) return false;
     /* Opening the cluster finds what only it can find, and tells what it takes before the first request. */
-    struct kv_sim *sim = kv_sim_open(config, (struct kv_source){ NULL, no_source },
-                                     (struct kv_sink){ NULL, no_record }, err);
-    if (!sim) return false;
-    double memory_bytes = (double)kv_memory_used_bytes()
-                          + (double)config->hbm_blocks * config->instance_count * BLOCK_MEMORY_BYTES;
-    kv_sim_close(sim);
-    double share = load_share(s, &l);
-    struct kv_workload_stats stats;
-    kv_workload_stats(workload, &stats);
-    if (stats.assumptions[0] && !json) kv_say("kvsim: assumed: %s\n", stats.assumptions);
-    if (json) print_json(s, &l, share, memory_bytes);
-    else print_table(s, &l, share, memory_bytes);
-    return true;
+    struct kv_sim *sim = good ? kv_sim_open(config, (struct kv_source){ NULL, no_source },
+                                            (struct kv_sink){ NULL, no_record }, err) : NULL;
+    if (sim) {
+        double blocks = (double)config->hbm_blocks * config->instance_count + kv_dry_chunks(config);
+        double memory_bytes = (double)kv_memory_used_bytes() - (double)config->compute->state_bytes
+                              + blocks * BLOCK_MEMORY_BYTES;
+        kv_sim_close(sim);
+        struct kv_workload_stats stats;
+        kv_workload_stats(workload, &stats);
+        if (stats.assumptions[0] && !json) kv_say("kvsim: assumed: %s\n", stats.assumptions);
+        good = print_all(s, &p, &l, memory_bytes, json, err);
+    }
+    kv_mem_give(p.state, config->compute->state_bytes);
+    return good && sim;
 }

@@ -13,4 +13,11 @@
 bool kv_cli_dry_run(const struct kv_scenario *s, const struct kv_workload *workload, struct kv_source source,
                     bool json, struct kv_err *err);
 
+/* Seconds to compute a prompt of so many tokens, alone and from nothing. */
+struct kv_dry_price { const void *state; double (*prefill_s)(const void *state, int64_t tokens); };
+/* Chunks that all pools of lower tiers can hold; unlimited ones count as none. */
+double kv_dry_chunks(const struct kv_sim_config *c);
+/* Lines of the table, or members of the JSON object, on lower tiers and hand-over. Nothing where there are none. */
+bool kv_dry_tiers(const struct kv_scenario *s, const struct kv_dry_price *price, bool json, struct kv_err *err);
+
 #endif

@@ -16,6 +16,9 @@ static const char *json_format(const struct kv_input *in)
     bool fits = kv_block_row_read(&row, &mooncake, in, &ignored) && row.has_ids && row.ids.count > 0
                 && strstr(in->line, "\"timestamp\"") && strstr(in->line, "\"hash_ids\"") && row.time_ns % 1000000 == 0;
     kv_block_row_close(&row);
+    if (strstr(in->line, "\"hash_id_scope\"")) return "claude_code";
+    if (strstr(in->line, "\"passages_ids\"")) return "ragpulse";
+    if (strstr(in->line, "\"span_index\"")) return "spans";
     return fits ? "mooncake" : "blocks";
 }
 
@@ -44,6 +47,8 @@ static const char *find_format(struct kv_arena *arena, const char *path, struct 
         if (got == 1) {
             if (strstr(in.line, "Request tokens") || strstr(in.line, "Log Type")) format = "burstgpt";
             else if (strstr(in.line, "ContextTokens")) format = "azure";
+            else if (strstr(in.line, "num_prefill_tokens")) format = "lengths";
+            else if (strstr(in.line, "window_start_s")) format = "servegen";
             else if (in.line[0] == '{') format = json_format(&in);
             else kv_input_fail(&in, err, "no known format begins with '%s'; say --format NAME: %s",
                                kv_excerpt(in.line, in.length).text, file_formats(arena));
@@ -205,6 +210,7 @@ static void write_blocks(struct kv_writer *w, const struct kv_row *row)
     }
     if (row->session[0]) write_json_text(w, "session_id", row->session);
     if (row->session[0] && row->turn >= 0) kv_writer_text(w, ",\"turn\":%lld", (long long)row->turn);
+    if (row->branch) kv_writer_text(w, ",\"branch\":%lld", (long long)row->branch);
     if (row->think_ns >= 0) kv_writer_text(w, ",\"think_s\":%s", short_seconds(row->think_ns).text);
     if (row->elapsed_ns >= 0) kv_writer_text(w, ",\"elapsed_s\":%s", short_seconds(row->elapsed_ns).text);
     if (row->priority) kv_writer_text(w, ",\"priority\":%d", row->priority);

@@ -28,10 +28,12 @@ enum kv_delay_kind { KV_DELAY_CONSTANT, KV_DELAY_EXPONENTIAL, KV_DELAY_LOGNORMAL
 /* A duration: constant `mean_s`; exponential of mean `mean_s`; log-normal of mean `mean_s` and log-sigma `sigma`. */
 struct kv_delay { int64_t kind; double mean_s, sigma; };
 
+enum kv_clients_take { KV_TAKE_REQUEST, KV_TAKE_SESSION };
 struct kv_replay_config {
     int64_t mode;              /* enum kv_replay_mode */
     int64_t clients;           /* closed: number of clients */
-    struct kv_delay think;     /* closed: pause of a client between two requests */
+    int64_t clients_take;      /* closed: enum kv_clients_take; what a client takes when it is free */
+    struct kv_delay think;     /* closed: pause of a client before it takes the next */
     struct kv_delay frontend_overhead;
 };
 

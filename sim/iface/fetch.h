@@ -40,6 +40,15 @@ static inline int64_t kv_fetch_matched(const struct kv_fetch_view *view)
     return blocks;
 }
 
+/* Blocks of the match that are not in HBM. */
+static inline int64_t kv_fetch_below_hbm(const struct kv_fetch_view *view)
+{
+    int64_t blocks = 0;
+    for (int32_t i = 0; i < view->segment_count; i++)
+        if (view->segments[i].source != 0) blocks += view->segments[i].blocks;
+    return blocks;
+}
+
 struct kv_fetch_ops {
     struct kv_plugin_info info;
     /* Pure. 0 <= blocks <= matched. */

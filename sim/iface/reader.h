@@ -10,6 +10,9 @@
 #include "sim/base/err.h"
 #include "sim/conf/param.h"
 
+/* A component of a prompt: equal ids are equal texts, wherever they stand. */
+struct kv_part { uint64_t id; int64_t tokens; };
+
 /* One data row. Pointers stay valid until the next call of next(). Unknown numbers are -1. */
 struct kv_row {
     int64_t line;              /* line in the (decompressed) file, from 1; 0 for generated rows */
@@ -22,17 +25,22 @@ struct kv_row {
     const char *model;         /* "" when the trace has none */
     const char *session;       /* session id text, "" when none */
     int64_t turn;              /* -1: count them */
+    int64_t branch;            /* sub-agent of the session, 1 .. UINT32_MAX; 0: its main line. Its first row stands behind
+                                * the row that starts it and before the main line's next, which waits for it */
     const char *slo_class;     /* "" when none */
     const uint64_t *ids;       /* prefix block ids, NULL when the trace has none */
     int64_t ids_count;
     int64_t ids_tokens;        /* tokens per id */
     int64_t known_tokens;      /* tokens that the ids cover (input, or more when outputs have ids) */
     bool ids_local;            /* ids are unique within the session only */
+    const struct kv_part *parts;   /* components of the prompt in order, NULL when the trace has none */
+    int64_t parts_count;
 };
 
 struct kv_reader_env {
     const char *path;          /* NULL for a generator */
     uint64_t seed;
+    int64_t block_tokens;      /* of the engine; 0: unknown */
     bool skip_bad_rows;
     bool skip_digest;          /* nobody will ask for stats.digest: it may stay "" */
 };
@@ -40,6 +48,7 @@ struct kv_reader_env {
 /* Totals for messages and /meta; filled as far as read. */
 struct kv_reader_stats {
     int64_t rows, failed_rows, bad_rows, bytes;
+    char note[64];             /* what else the file holds, for people: "460 sessions"; may be "" */
     char digest[65];           /* sha256 over the decompressed bytes, hex; "" until the end of the file was read */
 };
 

@@ -42,6 +42,7 @@ struct kv_request {
     int32_t output_tokens;  /* >= 1 when served */
     int32_t priority;       /* smaller is more urgent */
     uint32_t session;       /* dense session number from 1; 0 = none */
+    uint32_t branch;        /* sub-agent of the session, from 1; 0 = its main line (docs/engine.md, rule 25a) */
     uint16_t turn;          /* from 0 */
     uint16_t slo_class;     /* index into the scenario's SLO classes; 0 = default */
     bool failed;            /* failed in the trace: recorded, not served */
@@ -97,12 +98,15 @@ static inline uint64_t kv_prefix_key(const struct kv_prefix *p, int32_t block, i
 }
 
 /* The same identity in two parts, for an index that keeps neighbours together: two blocks have equal keys exactly
- * when both parts are equal, and up to KV_PREFIX_GROUP consecutive blocks of a prefix share a group. */
-#define KV_PREFIX_GROUP 16
+ * when both parts are equal, and up to 2^width_bits consecutive blocks of a prefix share a group. Of chunk
+ * `chunk` of `blocks` blocks each: the place of its last block, in groups of as many chunks. Only places of one
+ * `blocks` and one width can be compared. */
 struct kv_prefix_place { uint64_t group; uint32_t member; };
 
-static inline struct kv_prefix_place kv_prefix_place(const struct kv_prefix *p, int32_t block, int32_t block_tokens)
+static inline struct kv_prefix_place kv_prefix_place(const struct kv_prefix *p, int32_t chunk, int32_t blocks,
+                                                     int32_t block_tokens, uint32_t width_bits)
 {
+    int32_t block = (chunk + 1) * blocks - 1;
     if (p->ids && p->ids_tokens < block_tokens)
         return (struct kv_prefix_place){kv_prefix_key(p, block, block_tokens), 0};
     uint64_t stream = p->own_stream;
@@ -114,7 +118,9 @@ static inline struct kv_prefix_place kv_prefix_place(const struct kv_prefix *p, 
     } else if ((int64_t)(block + 1) * block_tokens <= p->shared_tokens) {
         stream = p->shared_stream;
     }
-    return (struct kv_prefix_place){kv_mix64_pair(stream, part / KV_PREFIX_GROUP), part % KV_PREFIX_GROUP};
+    if (blocks > 1) part /= (uint32_t)blocks;   /* ends of chunks lie `blocks` apart: no two share a place */
+    uint32_t member = part & ((1u << width_bits) - 1);
+    return (struct kv_prefix_place){kv_mix64_pair(stream, part >> width_bits), member};
 }
 
 #endif

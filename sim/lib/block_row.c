@@ -3,14 +3,16 @@
 
 #include <string.h>
 
+#include "sim/lib/json_row.h"
+
 enum key {
     TIMESTAMP, ARRIVAL_S, INPUT_LENGTH, INPUT_TOKS, INPUT_BYTES, OUTPUT_LENGTH, OUTPUT_TOKS, OUTPUT_BYTES, HASH_IDS,
-    BLOCK_IDS, OUTPUT_HASH_IDS, SESSION_ID, TURN, THINK_S, ELAPSED_S, PRIORITY, SLO_CLASS, FAILED, KEYS
+    BLOCK_IDS, OUTPUT_HASH_IDS, SESSION_ID, TURN, BRANCH, THINK_S, ELAPSED_S, PRIORITY, SLO_CLASS, FAILED, KEYS
 };
-static const char *const key_name[KEYS] = {
+static const char *const key_name[KEYS + 1] = {
     "timestamp", "arrival_s", "input_length", "input_toks", "input_bytes", "output_length", "output_toks",
-    "output_bytes", "hash_ids", "block_ids", "output_hash_ids", "session_id", "turn", "think_s", "elapsed_s",
-    "priority", "slo_class", "failed",
+    "output_bytes", "hash_ids", "block_ids", "output_hash_ids", "session_id", "turn", "branch", "think_s", "elapsed_s",
+    "priority", "slo_class", "failed", NULL,
 };
 #define BIT(key) (UINT32_C(1) << (key))
 #define ANY_TIME (BIT(TIMESTAMP) | BIT(ARRIVAL_S))
@@ -20,56 +22,22 @@ static const char *const key_name[KEYS] = {
 
 /* State of reading one line. */
 struct reading {
-    struct kv_json json;
+    struct kv_json_row json;
     const struct kv_input *in;
     const struct kv_block_rule *rule;
     struct kv_block_row *row;
     struct kv_err *err;
     uint32_t seen;
-    enum key input_key;          /* the name in use, for messages */
+    int32_t input_key;           /* the name in use, for messages */
     int64_t input_given;         /* in the file's unit */
     struct kv_ids output_ids;
 };
 
-static enum key find_key(struct kv_slice name)
-{
-    for (enum key k = 0; k < KEYS; k++) {
-        if (strlen(key_name[k]) == name.length && memcmp(key_name[k], name.text, name.length) == 0) return k;
-    }
-    return KEYS;
-}
-
-static bool read_whole(struct reading *r, enum key key, int64_t max, int64_t *value)
-{
-    struct kv_slice n;
-    return kv_json_number(&r->json, &n) && kv_field_whole(r->in, key_name[key], n.text, n.length, max, value, r->err);
-}
-
-static bool read_ns(struct reading *r, enum key key, int32_t exponent, int64_t *ns)
-{
-    struct kv_slice n;
-    return kv_json_number(&r->json, &n) && kv_field_ns(r->in, key_name[key], n.text, n.length, exponent, ns, r->err);
-}
-
-static bool read_tokens(struct reading *r, enum key key, bool bytes, int64_t *given, int64_t *tokens)
+static bool read_tokens(struct reading *r, int32_t key, bool bytes, int64_t *given, int64_t *tokens)
 {
     int64_t unit = bytes ? r->rule->bytes_per_token : 1;
-    if (!read_whole(r, key, KV_FIELD_TOKENS_MAX * unit, given)) return false;
+    if (!kv_json_row_whole(&r->json, key_name[key], KV_FIELD_TOKENS_MAX * unit, given)) return false;
     *tokens = (*given + unit - 1) / unit;
-    return true;
-}
-
-/* A session id may be a string or a number; null is none. */
-static bool read_name(struct reading *r, char text[KV_JSON_TEXT_MAX + 1])
-{
-    enum kv_json_kind kind = kv_json_kind(&r->json);
-    if (kind == KV_JSON_NULL) return kv_json_skip(&r->json);
-    if (kind == KV_JSON_TEXT) return kv_json_text(&r->json, text);
-    struct kv_slice n;
-    if (!kv_json_number(&r->json, &n)) return false;
-    if (n.length > KV_JSON_TEXT_MAX) return kv_input_fail(r->in, r->err, "a number of %zu digits as name", n.length);
-    memcpy(text, n.text, n.length);
-    text[n.length] = '\0';
     return true;
 }
 
@@ -77,7 +45,7 @@ static bool read_priority(struct reading *r)
 {
     struct kv_slice n;
     int64_t value;
-    if (!kv_json_number(&r->json, &n)) return false;
+    if (!kv_json_number(&r->json.json, &n)) return false;
     bool minus = n.text[0] == '-';
     if (!kv_field_whole(r->in, key_name[PRIORITY], n.text + minus, n.length - minus, INT32_MAX, &value, r->err))
         return false;
@@ -85,13 +53,14 @@ static bool read_priority(struct reading *r)
     return true;
 }
 
-/* The value of one key. False with a fault in the JSON or *err filled. */
-static bool read_value(struct reading *r, enum key key)
+static bool read_value(void *state, struct kv_json_row *json, int32_t key)
 {
+    struct reading *r = state;
     struct kv_block_row *row = r->row;
-    switch (key) {
-    case TIMESTAMP: return read_ns(r, key, r->rule->timestamp_exponent, &row->time_ns);
-    case ARRIVAL_S: return read_ns(r, key, 9, &row->time_ns);
+    const char *name = key_name[key];
+    switch ((enum key)key) {
+    case TIMESTAMP: return kv_json_row_ns(json, name, r->rule->timestamp_exponent, &row->time_ns);
+    case ARRIVAL_S: return kv_json_row_ns(json, name, 9, &row->time_ns);
     case INPUT_LENGTH: case INPUT_TOKS: case INPUT_BYTES:
         r->input_key = key;
         return read_tokens(r, key, key == INPUT_BYTES, &r->input_given, &row->input_tokens);
@@ -99,41 +68,22 @@ static bool read_value(struct reading *r, enum key key)
         int64_t given;
         return read_tokens(r, key, key == OUTPUT_BYTES, &given, &row->output_tokens);
     }
-    case HASH_IDS: case BLOCK_IDS: return kv_json_ids(&r->json, &row->ids);
-    case OUTPUT_HASH_IDS: return kv_json_ids(&r->json, &r->output_ids);
-    case SESSION_ID: return read_name(r, row->session);
-    case TURN: return read_whole(r, key, INT32_MAX, &row->turn);
-    case THINK_S: return read_ns(r, key, 9, &row->think_ns);
-    case ELAPSED_S: return read_ns(r, key, 9, &row->elapsed_ns);
+    case HASH_IDS: case BLOCK_IDS: return kv_json_ids(&json->json, &row->ids);
+    case OUTPUT_HASH_IDS: return kv_json_ids(&json->json, &r->output_ids);
+    case SESSION_ID: return kv_json_row_name(json, row->session);
+    case TURN: return kv_json_row_whole(json, name, INT32_MAX, &row->turn);
+    case BRANCH: return kv_json_row_whole(json, name, UINT32_MAX, &row->branch);
+    case THINK_S: return kv_json_row_ns(json, name, 9, &row->think_ns);
+    case ELAPSED_S: return kv_json_row_ns(json, name, 9, &row->elapsed_ns);
     case PRIORITY: return read_priority(r);
-    case SLO_CLASS: return read_name(r, row->slo_class);
-    case FAILED: return kv_json_bool(&r->json, &row->failed);
+    case SLO_CLASS: return kv_json_row_name(json, row->slo_class);
+    case FAILED: return kv_json_bool(&json->json, &row->failed);
     case KEYS: break;
     }
-    return kv_json_skip(&r->json);
+    return false;
 }
 
-static bool read_object(struct reading *r)
-{
-    r->json = kv_json_start(r->in->line, r->in->length);
-    struct kv_slice name;
-    if (kv_json_enter(&r->json)) {
-        while (kv_json_key(&r->json, &name)) {
-            enum key key = find_key(name);
-            if (key < KEYS && (r->seen & BIT(key))) {
-                return kv_input_fail(r->in, r->err, "the key '%s' stands here twice", key_name[key]);
-            }
-            if (key < KEYS) r->seen |= BIT(key);
-            if (!read_value(r, key)) {
-                if (!r->json.fault) return false;
-                return kv_input_fail(r->in, r->err, "%s%s%s at column %d", key < KEYS ? key_name[key] : "",
-                                     key < KEYS ? ": " : "", r->json.fault, kv_json_column(&r->json));
-            }
-        }
-    }
-    if (kv_json_finish(&r->json)) return true;
-    return kv_input_fail(r->in, r->err, "%s at column %d", r->json.fault, kv_json_column(&r->json));
-}
+static const struct kv_json_form form = {key_name, read_value};
 
 /* Exactly one of the names in `any` must have been there. */
 static bool check_one_of(const struct reading *r, uint32_t any, const char *names)
@@ -201,12 +151,13 @@ bool kv_block_row_read(struct kv_block_row *row, const struct kv_block_rule *rul
 {
     row->turn = row->think_ns = row->elapsed_ns = -1;
     row->priority = 0;
+    row->branch = 0;
     row->failed = false;
     row->session[0] = row->slo_class[0] = '\0';
     row->ids.count = 0;
     row->known_tokens = 0;
     struct reading r = {.in = in, .rule = rule, .row = row, .err = err};
-    bool good = read_object(&r) && check_row(&r);
+    bool good = kv_json_row_read(&r.json, in, &form, &r, &r.seen, err) && check_row(&r);
     kv_vec_close(&r.output_ids);
     return good;
 }

@@ -55,6 +55,7 @@ bool kv_json_key(struct kv_json *j, struct kv_slice *key)
     skip_space(j);
     if (*j->at == '}') {
         j->at++;
+        j->first = false;   /* of what it stands in */
         return false;
     }
     if (!j->first) {
@@ -69,6 +70,31 @@ bool kv_json_key(struct kv_json *j, struct kv_slice *key)
     if (!raw_string(j, key)) return false;
     skip_space(j);
     if (*j->at != ':') return fault(j, "':' was expected");
+    j->at++;
+    return true;
+}
+
+bool kv_json_list(struct kv_json *j)
+{
+    if (kv_json_kind(j) != KV_JSON_LIST) return fault(j, "a list was expected");
+    j->at++;
+    j->first = true;
+    return true;
+}
+
+bool kv_json_element(struct kv_json *j)
+{
+    if (j->fault) return false;
+    skip_space(j);
+    bool first = j->first;
+    j->first = false;
+    if (*j->at == ']') {
+        j->at++;
+        return false;
+    }
+    if (first) return true;
+    if (*j->at != ',')
+        return fault(j, j->at >= j->end ? "a list without its closing bracket" : "',' or ']' was expected");
     j->at++;
     return true;
 }
@@ -206,6 +232,13 @@ bool kv_json_text(struct kv_json *j, char text[KV_JSON_TEXT_MAX + 1])
     }
     text[used] = '\0';
     return true;
+}
+
+bool kv_json_plain_text(struct kv_json *j, struct kv_slice *text)
+{
+    if (kv_json_kind(j) != KV_JSON_TEXT) return fault(j, "a string was expected");
+    if (!raw_string(j, text)) return false;
+    return !memchr(text->text, '\\', text->length) || fault(j, "a string has an escape");
 }
 
 bool kv_json_ids(struct kv_json *j, struct kv_ids *ids)

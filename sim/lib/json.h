@@ -37,6 +37,10 @@ bool kv_json_enter(struct kv_json *j);
 /* The next key and its colon; false at the closing `}` or a fault. Keys are compared as written: one with an
  * escape in it is taken literally. */
 bool kv_json_key(struct kv_json *j, struct kv_slice *key);
+/* The `[` of a list, and the cursor before each of its values in turn; false at the closing `]` or a fault. Objects and
+ * lists may stand inside one another. */
+bool kv_json_list(struct kv_json *j);
+bool kv_json_element(struct kv_json *j);
 /* Only white space may follow. */
 bool kv_json_finish(struct kv_json *j);
 int32_t kv_json_column(const struct kv_json *j);
@@ -47,6 +51,8 @@ bool kv_json_number(struct kv_json *j, struct kv_slice *number);
 bool kv_json_bool(struct kv_json *j, bool *value);
 /* Unescaped into `text`, NUL-terminated. */
 bool kv_json_text(struct kv_json *j, char text[KV_JSON_TEXT_MAX + 1]);
+/* As it stands between its quotes, of any length; one with an escape is a fault. */
+bool kv_json_plain_text(struct kv_json *j, struct kv_slice *text);
 /* A list of whole numbers below 2^64, appended to `ids`. */
 bool kv_json_ids(struct kv_json *j, struct kv_ids *ids);
 bool kv_json_skip(struct kv_json *j);

@@ -30,6 +30,11 @@ int64_t kv_bytes_per_token_per_gpu(const struct kv_model_shape *model, int32_t t
     return kv_bytes_per_token_per_layer_per_gpu(model, tp) * model->layers;
 }
 
+int64_t kv_stored_bytes_per_token(const struct kv_model_shape *model)
+{
+    return kv_bytes_per_token_per_gpu(model, 1);
+}
+
 static int64_t attention_parameters(const struct kv_model_shape *m)
 {
     int64_t hidden = m->hidden, heads = m->heads;

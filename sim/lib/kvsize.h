@@ -15,6 +15,9 @@ int32_t kv_heads_per_gpu(const struct kv_model_shape *model, int32_t tp);
 int64_t kv_bytes_per_token_per_layer_per_gpu(const struct kv_model_shape *model, int32_t tp);
 int64_t kv_bytes_per_token_per_gpu(const struct kv_model_shape *model, int32_t tp);
 
+/* KV bytes of one token as a lower tier stores it, all layers: one copy, whatever the number of GPUs that read it. */
+int64_t kv_stored_bytes_per_token(const struct kv_model_shape *model);
+
 /* Parameters of the whole model: matrices, embeddings and layer norms. Biases and the norms inside
  * attention are left out (< 0.01 %); so are multi-token-prediction heads, which serving does not load. */
 int64_t kv_parameter_count(const struct kv_model_shape *model);

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim/lib/number.h"
 
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "sim/base/tick.h"
 
@@ -118,4 +121,15 @@ struct kv_seconds_text kv_seconds_text(int64_t ns)
     struct kv_seconds_text t;
     snprintf(t.text, sizeof t.text, "%lld.%09lld", (long long)(ns / 1000000000), (long long)(ns % 1000000000));
     return t;
+}
+
+const char *kv_number_real(const char *text, size_t length, double *value)
+{
+    /* strtod alone would take inf, nan, hexadecimal numbers and leading spaces. */
+    if (length == 0 || strspn(text, "0123456789.eE+-") != length) return "is not a number";
+    char *end;
+    *value = strtod(text, &end);
+    if (end != text + length) return "is not a number";
+    if (*value < 0 || *text == '-') return "is negative";
+    return isfinite(*value) ? NULL : "is too large";
 }

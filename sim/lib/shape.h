@@ -30,6 +30,7 @@ struct kv_gpu_spec {
     const char *name;
     int64_t memory_bytes;
     double memory_Bps, flops_bf16, flops_fp8, link_Bps;   /* data sheet, dense; link = one way between GPUs */
+    double pcie_Bps;       /* payload between host and GPU, one way; 0: unknown */
 };
 
 #endif

@@ -79,6 +79,10 @@ static bool make_line(struct exporter *e, const struct kv_request *r, kv_tick ar
         snprintf(text, sizeof text, ", \"session_id\": \"%u\", \"turn\": %u", r->session, r->turn);
         add_text(e, text);
     }
+    if (r->branch) {
+        snprintf(text, sizeof text, ", \"branch\": %u", r->branch);
+        add_text(e, text);
+    }
     if (r->priority) {
         snprintf(text, sizeof text, ", \"priority\": %d", r->priority);
         add_text(e, text);

@@ -119,9 +119,10 @@ int32_t kv_load_word(struct kv_load *l, struct kv_yaml *map, const struct kv_sec
     const struct kv_special *s = special_of(section, key);
     const struct kv_yaml *node = kv_yaml_get(map, key);
     const char *text = s->param.preset, *words = "", *why;
-    if (!node && map && map->kind == KV_YAML_MAP) kv_load_default(l, map, key, text);
+    if (!node && text && map && map->kind == KV_YAML_MAP) kv_load_default(l, map, key, text);
     if (node && node->kind == KV_YAML_SCALAR) text = node->text;
     else if (node) kv_bind_scalar(l->arena, node, path_of(l, map, key), &s->param, out, l->diag);
+    if (!text) return 0;   /* there is no preset, and what is wrong has been said */
     for (int32_t i = 0; s->param.choices[i]; i++) {
         if (!strcmp(text, s->param.choices[i])) return i;
         words = kv_arena_text(l->arena, "%s%s%s", words, i ? ", " : "", s->param.choices[i]);
@@ -145,10 +146,39 @@ struct kv_yaml *kv_load_word_map(struct kv_load *l, struct kv_yaml *map, const c
     return node;
 }
 
+void kv_load_adopt(struct kv_load *l, struct kv_yaml *map, const struct kv_yaml *from)
+{
+    struct kv_yaml *copy = kv_arena_take(l->arena, sizeof *copy);
+    *copy = *from;
+    copy->next = NULL;
+    copy->used = false;
+    append(map, copy);
+}
+
+int32_t kv_load_names(struct kv_load *l, struct kv_yaml *map, const char *key, struct kv_yaml **nodes, int32_t max)
+{
+    struct kv_yaml *node = kv_yaml_get(map, key);
+    if (!node) return 0;
+    const char *path = path_of(l, map, key);
+    if (node->kind == KV_YAML_MAP || node->kind == KV_YAML_NULL) {
+        kv_load_error(l, node, NULL, "%s: found %s, expected a name or a list of names", path,
+                      node->kind == KV_YAML_MAP ? "a map" : "no value");
+        return 0;
+    }
+    int32_t count = 0;
+    for (struct kv_yaml *c = node->kind == KV_YAML_SCALAR ? node : node->child; c; c = c->next) {
+        if (c->kind != KV_YAML_SCALAR) kv_load_error(l, c, NULL, "%s: expected a name", path);
+        else if (count == max) kv_load_error(l, c, NULL, "%s: more than %d names", path, max);
+        else nodes[count++] = c;
+        if (c == node) break;
+    }
+    return count;
+}
+
 /* ---- plug-ins ---- */
 
-static const struct kv_plugin *find_plugin(struct kv_load *l, const struct kv_yaml *node, const char *path,
-                                           enum kv_family family, const char *name)
+const struct kv_plugin *kv_load_find(struct kv_load *l, const struct kv_yaml *node, const char *path,
+                                     enum kv_family family, const char *name)
 {
     const struct kv_plugin *plugin = kv_plugin_find(family, name);
     if (plugin) return plugin;
@@ -217,7 +247,7 @@ const struct kv_plugin *kv_load_plugin(struct kv_load *l, struct kv_yaml *map, c
         kv_load_error(l, name, NULL, "%s: expected the name of a %s", path, kv_family_noun(family));
         return NULL;
     }
-    const struct kv_plugin *plugin = find_plugin(l, name, path, family, name->text);
+    const struct kv_plugin *plugin = kv_load_find(l, name, path, family, name->text);
     const struct kv_plugin_info *info = plugin ? plugin->info : NULL;
     if (node->kind == KV_YAML_SCALAR && !extra && (!info || !info->params)) return plugin;
     if (node->kind == KV_YAML_SCALAR)

@@ -21,12 +21,23 @@ void kv_load_cluster(struct kv_load *l);
 void kv_load_engine(struct kv_load *l);
 void kv_load_compute(struct kv_load *l);
 void kv_load_route(struct kv_load *l);
+void kv_load_links(struct kv_load *l);        /* network.links: tiers name them */
+void kv_load_fetch(struct kv_load *l);
+void kv_load_transfer(struct kv_load *l);
 void kv_load_tiers(struct kv_load *l);
+void kv_load_handover(struct kv_load *l);
+void kv_load_network(struct kv_load *l);      /* gateways, rates of nodes; and what nothing crosses */
 void kv_load_workload(struct kv_load *l);
 void kv_load_slo(struct kv_load *l);
 void kv_load_output(struct kv_load *l);
-/* Sections known by name whose part of the simulator is not built: types are checked, then that is said. */
-void kv_load_planned(struct kv_load *l);
+/* tiers[1..]: into sim.tier[index]; `index` counts from 1. `node`: of the tier. */
+void kv_load_lower_tier(struct kv_load *l, struct kv_yaml *node, int32_t index);
+/* What can only be judged when all tiers are there. `first`: node of tiers[0]. */
+void kv_load_check_tiers(struct kv_load *l, struct kv_yaml *first);
+/* Tiers below the first that the file lists, good or not. */
+int32_t kv_load_lower_count(struct kv_load *l);
+/* Node of an instance (docs/tiers.md, T1). */
+int32_t kv_load_node_of(const struct kv_load *l, int32_t instance);
 
 /* Notes, once, that `what` needs cluster.nodes.gpu. */
 void kv_load_no_gpu(struct kv_load *l, const char *what);
@@ -52,6 +63,13 @@ int32_t kv_load_word(struct kv_load *l, struct kv_yaml *map, const struct kv_sec
                      void *out);
 /* A special of form WORD_MAP: a word becomes the map {FIRST_KEY: word}, so that the rest has one form to read. */
 struct kv_yaml *kv_load_word_map(struct kv_load *l, struct kv_yaml *map, const char *key, const char *first_key);
+/* The plug-in of that name; NULL, and noted at `node`, when there is none. `path` is the key in messages. */
+const struct kv_plugin *kv_load_find(struct kv_load *l, const struct kv_yaml *node, const char *path,
+                                     enum kv_family family, const char *name);
+/* A special of form NAMES: its nodes, at most `max` (more, and what is no name, is noted). 0 where it is absent. */
+int32_t kv_load_names(struct kv_load *l, struct kv_yaml *map, const char *key, struct kv_yaml **nodes, int32_t max);
+/* Puts a node into a map, behind its other children; makes it a copy of `from` with another parent. */
+void kv_load_adopt(struct kv_load *l, struct kv_yaml *map, const struct kv_yaml *from);
 /* A plug-in under `key`: a name or a map {kind: NAME, parameters...} (`policy` says the same). A name gets its
  * parameters, defaults included, as a map. `preset` may be NULL: the key must be there. `extra`: keys beside the
  * plug-in's own, bound into extra_out. NULL when there is no such plug-in (noted). */

@@ -21,7 +21,7 @@ static const struct kv_param model_params[] = {
       "type of the KV cache; auto: as in the model's file", "vLLM --kv-cache-dtype" },
     KV_PARAM_END
 };
-const struct kv_section kv_section_model = { "model", "the model served", model_params, NULL, false };
+const struct kv_section kv_section_model = { "model", "the model served", model_params, NULL };
 
 /* Folder of the scenario file; "" for the current one. */
 static const char *folder_of(struct kv_load *l, const struct kv_yaml *node)
@@ -47,7 +47,7 @@ void kv_load_model(struct kv_load *l)
 
 /* ---- cluster ---- */
 
-struct instance_keys { int64_t count, tp; };
+struct instance_keys { int64_t count, tp; bool tp_blamed; };
 static const struct kv_param instance_params[] = {
     { "count", KV_DIM_COUNT, offsetof(struct instance_keys, count), "1", 1, 65534, NULL,
       "instances: engines that serve requests on their own", NULL },
@@ -55,8 +55,10 @@ static const struct kv_param instance_params[] = {
       "tensor-parallel GPUs of an instance", "vLLM --tensor-parallel-size" },
     KV_PARAM_END
 };
-const struct kv_section kv_section_instances = { "cluster.instances", "the engines", instance_params, NULL, false };
+const struct kv_section kv_section_instances = { "cluster.instances", "the engines", instance_params, NULL };
 
+static const char *const unlimited[] = {"unlimited", NULL};
+static const char *const autos[] = {"auto", "unlimited", NULL};
 static const struct kv_special node_specials[] = {
     { { "count", KV_DIM_COUNT, 0, NULL, 1, 65534, NULL, "nodes; default: as many as the instances need", NULL },
       KV_FORM_OPTIONAL, KV_FAMILY_COUNT, NULL },
@@ -66,13 +68,16 @@ static const struct kv_special node_specials[] = {
     { { "gpu", KV_DIM_TEXT, 0, NULL, 0, 0, NULL,
         "kind of GPU (see `kvsim list gpus`) or the path of a .yaml file", NULL },
       KV_FORM_OPTIONAL, KV_FAMILY_COUNT, NULL },
-    { { "nic", KV_DIM_BITS_PER_S, 0, NULL, 1, 1e15, NULL, "network rate of a node (no effect yet)", NULL },
-      KV_FORM_OPTIONAL, KV_FAMILY_COUNT, NULL },
-    { { "pcie", KV_DIM_BITS_PER_S, 0, NULL, 1, 1e15, NULL, "host link of a GPU, one way (no effect yet)", NULL },
+    { { "nic", KV_DIM_BITS_PER_S, 0, "unlimited", 1, 1e15, unlimited, "network rate of a node, one way", NULL },
+      KV_FORM_WORD, KV_FAMILY_COUNT, NULL },
+    { { "pcie", KV_DIM_BITS_PER_S, 0, "auto", 1, 1e15, autos,
+        "host link of a GPU, one way; auto: as in the GPU's file, unlimited without a GPU", NULL },
+      KV_FORM_WORD, KV_FAMILY_COUNT, NULL },
+    { { "rack", KV_DIM_COUNT, 0, NULL, 1, 65534, NULL, "nodes of a rack; default: all", NULL },
       KV_FORM_OPTIONAL, KV_FAMILY_COUNT, NULL },
     KV_SPECIAL_END
 };
-const struct kv_section kv_section_nodes = { "cluster.nodes", "the machines", NULL, node_specials, false };
+const struct kv_section kv_section_nodes = { "cluster.nodes", "the machines", NULL, node_specials };
 
 static const struct kv_special cluster_specials[] = {
     { { "nodes", KV_DIM_TEXT, 0, NULL, 0, 0, NULL, "the machines", NULL }, KV_FORM_MAP, KV_FAMILY_COUNT,
@@ -81,29 +86,48 @@ static const struct kv_special cluster_specials[] = {
       KV_FORM_MAP, KV_FAMILY_COUNT, "cluster.instances" },
     KV_SPECIAL_END
 };
-const struct kv_section kv_section_cluster = { "cluster", "machines and instances", NULL, cluster_specials, false };
+const struct kv_section kv_section_cluster = { "cluster", "machines and instances", NULL, cluster_specials };
 
 /* Everything needs exact division, as in vLLM: heads over GPUs, KV heads over GPUs or the other way round. */
-static void check_tp(struct kv_load *l, const struct kv_yaml *node, int64_t tp)
+static bool check_tp(struct kv_load *l, const struct kv_yaml *node, int64_t tp)
 {
     const struct kv_model_shape *m = &l->s->model;
     if (m->heads % tp)
-        kv_load_error(l, node, NULL, "cluster.instances.tp: %lld does not divide the %d attention heads of %s",
-                      (long long)tp, m->heads, m->name);
-    else if (m->attention == KV_ATTENTION_GQA && m->kv_heads % tp && tp % m->kv_heads)
-        kv_load_error(l, node, NULL, "cluster.instances.tp: %lld and the %d KV heads of %s do not divide each other",
-                      (long long)tp, m->kv_heads, m->name);
+        return kv_load_error(l, node, NULL, "cluster.instances.tp: %lld does not divide the %d attention heads of %s",
+                             (long long)tp, m->heads, m->name);
+    if (m->attention == KV_ATTENTION_GQA && m->kv_heads % tp && tp % m->kv_heads)
+        return kv_load_error(l, node, NULL, "cluster.instances.tp: %lld and the %d KV heads of %s do not divide each "
+                             "other", (long long)tp, m->kv_heads, m->name);
+    return true;
+}
+
+/* GPUs of a node where nobody says: 8 or what is needed, so that instances fill nodes or nodes instances. */
+static int64_t gpus_preset(int64_t needed, int64_t tp)
+{
+    if (needed <= 8) return needed;
+    if (tp <= 8) return 8 / tp * tp;
+    int64_t gpus = 8;
+    while (tp % gpus) gpus--;
+    return gpus;
+}
+
+/* An instance stands on one node, or owns whole nodes (docs/tiers.md, T1). */
+static void check_placement(struct kv_load *l, struct kv_yaml *map, int64_t tp, int64_t gpus)
+{
+    const struct kv_yaml *at = kv_yaml_get(map, "gpus");
+    if (gpus % tp && tp % gpus)
+        kv_load_error(l, at, NULL, "cluster.nodes.gpus: %lld GPUs of a node and %lld of an instance (tp) do not divide "
+                      "each other", (long long)gpus, (long long)tp);
 }
 
 static void load_nodes(struct kv_load *l, struct kv_yaml *map, const struct instance_keys *k)
 {
     const struct kv_section *section = &kv_section_nodes;
-    double rate;
     int64_t needed = k->count * k->tp;
     l->gpu_blamed = !kv_bind(l->arena, map, "cluster.nodes", NULL, NULL, l->diag);
     if (l->gpu_blamed) return;
     if (!kv_load_optional(l, map, section, "gpus", &l->s->gpus_per_node)) {
-        l->s->gpus_per_node = needed < 8 ? needed : 8;
+        l->s->gpus_per_node = gpus_preset(needed, k->tp);
         if (!kv_yaml_get(map, "gpus"))
             kv_load_default(l, map, "gpus", kv_arena_text(l->arena, "%lld", (long long)l->s->gpus_per_node));
     }
@@ -117,19 +141,13 @@ static void load_nodes(struct kv_load *l, struct kv_yaml *map, const struct inst
                       "cluster: %lld instances of %lld GPUs need %lld GPUs; %lld nodes of %lld have %lld",
                       (long long)k->count, (long long)k->tp, (long long)needed, (long long)l->s->nodes,
                       (long long)l->s->gpus_per_node, (long long)(l->s->nodes * l->s->gpus_per_node));
+    if (!k->tp_blamed) check_placement(l, map, k->tp, l->s->gpus_per_node);
     const char *gpu;
     if (kv_load_optional(l, map, section, "gpu", &gpu)) {
         const struct kv_yaml *node = kv_yaml_get(map, "gpu");
         kv_gpu_load(l->arena, gpu, folder_of(l, node), node->pos, &l->s->gpu, l->diag);
     }
     l->gpu_blamed = kv_yaml_get(map, "gpu") && !l->s->gpu.name;
-    static const char *const idle[] = {"nic", "pcie"};
-    for (int32_t i = 0; i < 2; i++)
-        if (kv_load_optional(l, map, section, idle[i], &rate))
-            kv_load_warning(l, kv_yaml_get(map, idle[i]),
-                            "cluster.nodes.%s has no effect yet: nothing crosses it before "
-                            "there are lower tiers", idle[i]);
-    kv_load_end(l, map, section, "cluster.nodes");
 }
 
 void kv_load_cluster(struct kv_load *l)
@@ -138,12 +156,12 @@ void kv_load_cluster(struct kv_load *l)
     l->gpu_blamed = !kv_bind(l->arena, map, "cluster", NULL, NULL, l->diag);
     if (l->gpu_blamed) return;
     struct kv_yaml *instances = kv_load_map(l, map, "instances"), *nodes = kv_load_map(l, map, "nodes");
-    struct instance_keys k = {1, 1};
+    struct instance_keys k = {1, 1, false};
     kv_bind(l->arena, instances, "cluster.instances", instance_params, &k, l->diag);
     kv_load_end(l, instances, &kv_section_instances, "cluster.instances");
     l->s->sim.instance_count = (int32_t)k.count;
     l->s->sim.tp = (int32_t)k.tp;
-    if (l->model_known) check_tp(l, kv_yaml_get(instances, "tp"), k.tp);
+    if (l->model_known) k.tp_blamed = !check_tp(l, kv_yaml_get(instances, "tp"), k.tp);
     load_nodes(l, nodes, &k);
     kv_load_end(l, map, &kv_section_cluster, "cluster");
 }
@@ -187,7 +205,7 @@ static const struct kv_special engine_specials[] = {
     KV_SPECIAL_END
 };
 const struct kv_section kv_section_engine = { "engine", "batching and blocks of an instance", engine_params,
-                                              engine_specials, false };
+                                              engine_specials };
 
 void kv_load_engine(struct kv_load *l)
 {
@@ -225,8 +243,7 @@ static const struct kv_special compute_specials[] = {
       KV_FORM_PLUGIN, KV_FAMILY_compute, NULL },
     KV_SPECIAL_END
 };
-const struct kv_section kv_section_compute = { "compute", "what a step costs", compute_params, compute_specials,
-                                               false };
+const struct kv_section kv_section_compute = { "compute", "what a step costs", compute_params, compute_specials };
 
 static const struct kv_special route_specials[] = {
     { { "policy", KV_DIM_TEXT, 0, "round_robin", 0, 0, NULL,
@@ -234,8 +251,7 @@ static const struct kv_special route_specials[] = {
         NULL }, KV_FORM_PLUGIN, KV_FAMILY_route, NULL },
     KV_SPECIAL_END
 };
-const struct kv_section kv_section_route = { "route", "which instance serves a request", NULL, route_specials,
-                                             false };
+const struct kv_section kv_section_route = { "route", "which instance serves a request", NULL, route_specials };
 
 void kv_load_compute(struct kv_load *l)
 {

@@ -12,15 +12,14 @@ static const struct kv_special class_specials[] = {
     BOUND("ttft", "time to first token at most"), BOUND("tpot", "time per output token at most"),
     BOUND("e2e", "end-to-end time at most"), KV_SPECIAL_END
 };
-const struct kv_section kv_section_slo_class = { "slo.*", "bounds of a class of requests", NULL, class_specials,
-                                                 false };
+const struct kv_section kv_section_slo_class = { "slo.*", "bounds of a class of requests", NULL, class_specials };
 static const struct kv_special slo_specials[] = {
     { { "default", KV_DIM_TEXT, 0, NULL, 0, 0, NULL, "requests of no other class", NULL },
       KV_FORM_MAP_OF, KV_FAMILY_COUNT, "slo.*" },
     KV_SPECIAL_END
 };
 const struct kv_section kv_section_slo = { "slo", "service level objectives by class of requests", NULL,
-                                           slo_specials, false };
+                                           slo_specials };
 
 static void load_class(struct kv_load *l, struct kv_yaml *node, struct kv_slo_class *class)
 {
@@ -74,16 +73,15 @@ static const struct kv_special output_specials[] = {
       KV_FORM_MAP, KV_FAMILY_COUNT, "output.layers" },
     KV_SPECIAL_END
 };
-const struct kv_section kv_section_output = { "output", "what is written down", output_params, output_specials,
-                                              false };
+const struct kv_section kv_section_output = { "output", "what is written down", output_params, output_specials };
 
 struct layer_keys { int64_t sample; };
 static const struct kv_param layer_params[] = {
     { "sample", KV_DIM_COUNT, offsetof(struct layer_keys, sample), "0", 0, 1e9, NULL,
-      "requests whose layers are recorded (not built yet)", NULL },
+      "requests whose layers are recorded (no effect yet)", NULL },
     KV_PARAM_END
 };
-const struct kv_section kv_section_layers = { "output.layers", "times layer by layer", layer_params, NULL, false };
+const struct kv_section kv_section_layers = { "output.layers", "times layer by layer", layer_params, NULL };
 
 void kv_load_output(struct kv_load *l)
 {
@@ -101,9 +99,8 @@ void kv_load_output(struct kv_load *l)
     struct layer_keys layer = {0};
     kv_bind(l->arena, layers, "output.layers", layer_params, &layer, l->diag);
     if (layer.sample > 0)
-        kv_load_error(l, kv_yaml_get(layers, "sample"), NULL,
-                      "output.layers.sample: not built yet: layers are recorded "
-                      "where a fetch overlaps them");
+        kv_load_warning(l, kv_yaml_get(layers, "sample"),
+                        "output.layers.sample has no effect yet: results have no times of single layers");
     kv_load_end(l, layers, &kv_section_layers, "output.layers");
     kv_load_end(l, map, &kv_section_output, "output");
 }

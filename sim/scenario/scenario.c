@@ -30,9 +30,10 @@ static const struct kv_special top_specials[] = {
     SECTION("engine", "batching and blocks of an instance"),
     { { "tiers", KV_DIM_TEXT, 0, NULL, 0, 0, NULL, "where KV lives; the first is hbm", NULL },
       KV_FORM_LIST, KV_FAMILY_COUNT, "tiers[]" },
-    SECTION("network", "links and gateways (not built yet)"),
-    SECTION("fetch", "how KV comes from lower tiers (not built yet)"),
-    SECTION("transfer", "bandwidth of flows (not built yet)"),
+    SECTION("network", "links and gateways"),
+    SECTION("fetch", "how KV comes from lower tiers"),
+    SECTION("transfer", "bandwidth of flows"),
+    SECTION("disaggregation", "prefill and decode on different instances"),
     { { "route", KV_DIM_TEXT, 0, "round_robin", 0, 0, NULL, "which instance serves a request", NULL },
       KV_FORM_PLUGIN, KV_FAMILY_route, "route" },
     SECTION("workload", "the requests"),
@@ -41,7 +42,7 @@ static const struct kv_special top_specials[] = {
     SECTION("output", "what is written down"),
     KV_SPECIAL_END
 };
-const struct kv_section kv_section_top = { "", "a scenario", top_params, top_specials, false };
+const struct kv_section kv_section_top = { "", "a scenario", top_params, top_specials };
 
 static const char *base_name(struct kv_arena *arena, const char *path)
 {
@@ -141,8 +142,12 @@ bool kv_scenario_load(struct kv_scenario *s, const char *path, const struct kv_o
     kv_load_model(&l);
     kv_load_cluster(&l);
     kv_load_engine(&l);
+    kv_load_links(&l);
+    kv_load_fetch(&l);
+    kv_load_transfer(&l);
     kv_load_tiers(&l);
-    kv_load_planned(&l);
+    kv_load_handover(&l);
+    kv_load_network(&l);
     kv_load_route(&l);
     kv_load_workload(&l);
     kv_load_slo(&l);

@@ -37,6 +37,8 @@ void kv_scenario_close(struct kv_scenario *s);
 /* The resolved scenario as YAML: every key in force, defaults written out. With `origin`, a comment on each line
  * says where the value came from (default, FILE:LINE, --set). Loading the text again gives the same text. */
 char *kv_scenario_resolved(struct kv_scenario *s, bool origin);
+/* What the store of tier[index] (1..) is told when it opens. */
+struct kv_store_env kv_scenario_store_env(const struct kv_scenario *s, int32_t index);
 /* JSON schema of a scenario, from the tables that read it. */
 const char *kv_scenario_schema(struct kv_arena *arena);
 

@@ -91,27 +91,51 @@ static void put_value(struct out *o, const struct kv_param *p)
 
 static void put_section(struct out *o, const struct kv_section *section);
 
-/* One alternative a plug-in, so that each has its own parameters. `section` may add keys (compute.host_overhead). */
-static void put_plugins(struct out *o, const struct kv_special *s, const struct kv_section *extra)
+/* The section of the further items of a list: "X[1..]" for "X[]". */
+static const struct kv_section *rest_of(struct out *o, const struct kv_section *first)
+{
+    int length = (int)strlen(first->path) - 1;
+    const struct kv_section *rest = kv_section_find(kv_arena_text(o->arena, "%.*s1..]", length, first->path));
+    return rest ? rest : first;
+}
+
+static void put_names(struct out *o, enum kv_family family)
 {
     int32_t count;
     const struct kv_plugin *all = kv_plugins(&count);
-    const char *selector = s->family == KV_FAMILY_route ? "policy" : "kind", *between = "";
-    put(o, "\"anyOf\": [{\"enum\": [");
+    const char *between = "";
+    put(o, "\"enum\": [");
     for (int32_t i = 0; i < count; i++) {
-        if (all[i].family != s->family) continue;
+        if (all[i].family != family) continue;
         put(o, between);
         put_string(o, all[i].name);
         between = ", ";
     }
-    put(o, "]}");
+    put(o, "]");
+}
+
+/* One alternative a plug-in, so that each has its own parameters. `section` may add keys (compute.host_overhead). With
+ * form PARAMS another key names the plug-in, and `profile` takes its place here. */
+static void put_plugins(struct out *o, const struct kv_special *s, const struct kv_section *extra)
+{
+    int32_t count;
+    const struct kv_plugin *all = kv_plugins(&count);
+    const char *selector = s->family == KV_FAMILY_route ? "policy" : "kind";
+    bool unnamed = s->form == KV_FORM_PARAMS;
+    put(o, "\"anyOf\": [{");
+    if (unnamed) put(o, "\"type\": \"string\"");
+    else put_names(o, s->family);
+    put(o, "}");
     for (int32_t i = 0; i < count; i++) {
         if (all[i].family != s->family) continue;
         put(o, ", {\"type\": \"object\", \"additionalProperties\": false, \"properties\": {");
-        put_string(o, selector);
-        put(o, ": {\"const\": ");
-        put_string(o, all[i].name);
-        put(o, "}");
+        put_string(o, unnamed ? "profile" : selector);
+        if (unnamed) put(o, ": {\"type\": \"string\"}");
+        else {
+            put(o, ": {\"const\": ");
+            put_string(o, all[i].name);
+            put(o, "}");
+        }
         const struct kv_param *tables[] = {extra ? extra->params : NULL, all[i].info->params};
         for (int32_t t = 0; t < 2; t++)
             for (const struct kv_param *p = tables[t]; p && p->key; p++) {
@@ -152,15 +176,25 @@ static void put_special(struct out *o, const struct kv_special *s)
         break;
     case KV_FORM_MAP_OF:
         put(o, "\"type\": \"object\", \"additionalProperties\": {");
-        put_section(o, section);
+        if (s->family == KV_FAMILY_COUNT) put_section(o, section);
+        else put_plugins(o, s, section);
         put(o, "}");
         break;
     case KV_FORM_LIST:
-        put(o, "\"type\": \"array\", \"minItems\": 1, \"items\": {");
+        put(o, "\"type\": \"array\", \"minItems\": 1, \"items\": [{");
         put_section(o, section);
+        put(o, "}], \"additionalItems\": {");
+        put_section(o, rest_of(o, section));
         put(o, "}");
         break;
-    case KV_FORM_ANY: put(o, "\"title\": \"not looked into\""); break;
+    case KV_FORM_NAME:
+        if (s->family == KV_FAMILY_COUNT) put_value(o, &s->param);
+        else put_names(o, s->family);
+        break;
+    case KV_FORM_NAMES:
+        put(o, "\"anyOf\": [{\"type\": \"string\"}, {\"type\": \"array\", \"items\": {\"type\": \"string\"}}]");
+        break;
+    case KV_FORM_PARAMS: put_plugins(o, s, section); break;
     }
     put_help(o, &s->param);
     put(o, "}");
@@ -188,7 +222,7 @@ static void put_section(struct out *o, const struct kv_section *section)
         between = ",\n";
     }
     put(o, "}");
-    if (required && !section->planned) {
+    if (required) {
         put(o, ", \"required\": [");
         put_string(o, required);
         put(o, "]");

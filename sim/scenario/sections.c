@@ -9,7 +9,7 @@ static const struct kv_section *const all[] = {
     &kv_section_workload, &kv_section_prefix, &kv_section_infer, &kv_section_system_prompts, &kv_section_replay,
     &kv_section_window, &kv_section_delay, &kv_section_slo, &kv_section_slo_class, &kv_section_output,
     &kv_section_layers, &kv_section_network, &kv_section_link, &kv_section_gateway, &kv_section_fetch,
-    &kv_section_transfer,
+    &kv_section_transfer, &kv_section_handover,
 };
 #define COUNT ((int32_t)(sizeof all / sizeof *all))
 

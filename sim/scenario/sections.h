@@ -17,8 +17,10 @@ enum kv_form {
     KV_FORM_MAP,       /* a map: section `section` */
     KV_FORM_WORD_MAP,  /* one of param.choices, or section `section` with that word under its first key */
     KV_FORM_MAP_OF,    /* a map whose keys are names, each a section `section` */
-    KV_FORM_LIST,      /* a list of sections `section` */
-    KV_FORM_ANY,       /* not looked into (belongs to a part that is not built yet) */
+    KV_FORM_LIST,      /* a list: "X[]" is the section of its first item, "X[1..]" that of the others */
+    KV_FORM_NAME,      /* the name of a plug-in of `family`, or of something else where that is KV_FAMILY_COUNT */
+    KV_FORM_NAMES,     /* a name or a list of names */
+    KV_FORM_PARAMS,    /* parameters of the plug-in of `family` that another key names; `profile` presets them */
 };
 
 struct kv_special {
@@ -27,14 +29,13 @@ struct kv_special {
     enum kv_family family;
     const char *section;
 };
-#define KV_SPECIAL_END { KV_PARAM_END, KV_FORM_ANY, KV_FAMILY_COUNT, NULL }
+#define KV_SPECIAL_END { KV_PARAM_END, KV_FORM_NAME, KV_FAMILY_COUNT, NULL }
 
 struct kv_section {
     const char *path;         /* "engine", "tiers[]", "slo.*"; "" is the top level */
     const char *help;
     const struct kv_param *params;
     const struct kv_special *specials;   /* NULL or ended by KV_SPECIAL_END */
-    bool planned;             /* known and checked, but an error to use */
 };
 
 /* All sections, in the order of a scenario file. */
@@ -51,6 +52,6 @@ extern const struct kv_section kv_section_top, kv_section_model, kv_section_clus
     kv_section_lower_tier, kv_section_workload, kv_section_window, kv_section_prefix, kv_section_infer,
     kv_section_system_prompts, kv_section_replay, kv_section_delay, kv_section_slo, kv_section_slo_class,
     kv_section_output, kv_section_layers, kv_section_network, kv_section_link, kv_section_gateway, kv_section_fetch,
-    kv_section_transfer;
+    kv_section_transfer, kv_section_handover;
 
 #endif

@@ -65,8 +65,12 @@ static bool ends_with(const char *text, const char *end)
     return a > b && !strcmp(text + a - b, end);
 }
 
+/* What a file is about: as messages call it, its folder, and `kvsim list` of it. */
+static const struct kind { const char *noun, *folder, *list; } models = {"model", "models/data", "models"},
+    gpus = {"GPU", "models/gpus", "gpus"}, profiles = {"store profile", "models/stores", "profiles"};
+
 /* The tree of the file that `name` means. NULL with a note when there is none. */
-static struct kv_yaml *find_shape(struct kv_arena *arena, const char *kind, const char *subfolder, const char **name,
+static struct kv_yaml *find_shape(struct kv_arena *arena, const struct kind *kind, const char **name,
                                   const char *folder, struct kv_pos at, struct kv_diag *diag)
 {
     const char *path = *name, *data = NULL;
@@ -79,11 +83,11 @@ static struct kv_yaml *find_shape(struct kv_arena *arena, const char *kind, cons
     data = kv_data_folder(arena);
     if (!data) {
         kv_diag_add(diag, KV_ERROR, at, "set KVSIM_DATA to the folder that holds 'models'",
-                    "the data folder with models/data and models/gpus was not found beside the program");
+                    "the data folder with %s was not found beside the program", kind->folder);
         return NULL;
     }
     struct names known = {0};
-    const char *dir = kv_arena_text(arena, "%s/%s", data, subfolder), *all = "";
+    const char *dir = kv_arena_text(arena, "%s/%s", data, kind->folder), *all = "";
     list_folder(arena, dir, &known);
     struct kv_yaml *root = NULL;
     for (size_t i = 0; i < known.list.count && !root; i++) {
@@ -101,8 +105,8 @@ static struct kv_yaml *find_shape(struct kv_arena *arena, const char *kind, cons
     if (!root) {
         const char *near = kv_suggest(*name, known.list.at, (int32_t)known.list.count);
         const char *hint = near ? kv_arena_text(arena, "did you mean '%s'?", near) : NULL;
-        if (near) all = kv_arena_text(arena, "see `kvsim list %ss`", *kind == 'm' ? "model" : "gpu");
-        kv_diag_add(diag, KV_ERROR, at, hint, "unknown %s '%s' (%s%s; or the path of a .yaml file)", kind, *name,
+        if (near) all = kv_arena_text(arena, "see `kvsim list %s`", kind->list);
+        kv_diag_add(diag, KV_ERROR, at, hint, "unknown %s '%s' (%s%s; or the path of a .yaml file)", kind->noun, *name,
                     near ? "" : "known: ", all);
     }
     kv_vec_close(&known.list);
@@ -175,7 +179,7 @@ static bool check_model(struct kv_yaml *root, const struct model_keys *k, struct
 bool kv_model_load(struct kv_arena *arena, const char *name, const char *folder, struct kv_pos at,
                    struct kv_model_shape *shape, struct kv_diag *diag)
 {
-    struct kv_yaml *root = find_shape(arena, "model", "models/data", &name, folder, at, diag);
+    struct kv_yaml *root = find_shape(arena, &models, &name, folder, at, diag);
     if (!root) return false;
     struct model_keys k = {0};
     kv_yaml_get(root, "aliases");
@@ -202,7 +206,7 @@ bool kv_model_load(struct kv_arena *arena, const char *name, const char *folder,
 struct gpu_keys {
     const char *name, *source;
     int64_t memory_bytes;
-    double memory_bps, flops_bf16, flops_fp8, link_bps;
+    double memory_bps, flops_bf16, flops_fp8, link_bps, pcie_bps;
 };
 #define RATE(key, dim, field, preset, help) \
     { key, dim, offsetof(struct gpu_keys, field), preset, 0, 1e18, NULL, help, NULL }
@@ -213,6 +217,7 @@ static const struct kv_param gpu_params[] = {
     RATE("flops_bf16", KV_DIM_FLOPS, flops_bf16, NULL, "dense bf16 peak"),
     RATE("flops_fp8", KV_DIM_FLOPS, flops_fp8, "0FLOPS", "dense fp8 peak; 0 where there is none"),
     RATE("link_bandwidth", KV_DIM_BITS_PER_S, link_bps, NULL, "between GPUs of a node, one way"),
+    RATE("pcie", KV_DIM_BITS_PER_S, pcie_bps, "0bps", "payload between host and GPU, one way; 0 where it is not known"),
     { "source", KV_DIM_TEXT, offsetof(struct gpu_keys, source), "", 0, 0, NULL, "where the numbers come from", NULL },
     KV_PARAM_END
 };
@@ -220,7 +225,7 @@ static const struct kv_param gpu_params[] = {
 bool kv_gpu_load(struct kv_arena *arena, const char *name, const char *folder, struct kv_pos at,
                  struct kv_gpu_spec *gpu, struct kv_diag *diag)
 {
-    struct kv_yaml *root = find_shape(arena, "GPU", "models/gpus", &name, folder, at, diag);
+    struct kv_yaml *root = find_shape(arena, &gpus, &name, folder, at, diag);
     if (!root) return false;
     struct gpu_keys k = {0};
     kv_yaml_get(root, "aliases");
@@ -228,22 +233,39 @@ bool kv_gpu_load(struct kv_arena *arena, const char *name, const char *folder, s
     good = kv_bind_unknown(root, "a GPU file", gpu_params, other_keys, NULL, diag) && good;
     if (!good) return false;
     *gpu = (struct kv_gpu_spec){.name = name, .memory_bytes = k.memory_bytes, .memory_Bps = k.memory_bps / 8,
-                                .flops_bf16 = k.flops_bf16, .flops_fp8 = k.flops_fp8, .link_Bps = k.link_bps / 8};
+                                .flops_bf16 = k.flops_bf16, .flops_fp8 = k.flops_fp8, .link_Bps = k.link_bps / 8,
+                                .pcie_Bps = k.pcie_bps / 8};
     return true;
+}
+
+/* ---- stores ---- */
+
+struct kv_yaml *kv_store_profile_load(struct kv_arena *arena, const char *name, const char *folder, struct kv_pos at,
+                                      struct kv_diag *diag)
+{
+    struct kv_yaml *root = find_shape(arena, &profiles, &name, folder, at, diag);
+    if (!root) return NULL;
+    const struct kv_yaml *kind = kv_yaml_get(root, "kind"), *source = kv_yaml_get(root, "source");
+    kv_yaml_get(root, "aliases");
+    if (!kind || kind->kind != KV_YAML_SCALAR || !source || source->kind != KV_YAML_SCALAR) {
+        kv_diag_add(diag, KV_ERROR, root->pos, NULL, "a store profile has a `kind` (of a tier) and a `source`");
+        return NULL;
+    }
+    return root;
 }
 
 /* ---- lists ---- */
 
-static int32_t list_shapes(struct kv_arena *arena, const char *subfolder, const struct kv_shape_entry **entries,
+static int32_t list_shapes(struct kv_arena *arena, const char *folder, const struct kv_shape_entry **entries,
                            struct kv_diag *diag)
 {
     *entries = NULL;
     const char *data = kv_data_folder(arena);
-    const char *dir = kv_arena_text(arena, "%s/%s", data ? data : ".", subfolder);
+    const char *dir = kv_arena_text(arena, "%s/%s", data ? data : ".", folder);
     struct names names = {0};
     if (!data || !list_folder(arena, dir, &names)) {
         kv_diag_add(diag, KV_ERROR, (struct kv_pos){0}, "set KVSIM_DATA to the folder that holds 'models'",
-                    "the data folder with %s was not found beside the program", subfolder);
+                    "the data folder with %s was not found beside the program", folder);
         return 0;
     }
     int32_t count = (int32_t)names.list.count;
@@ -273,4 +295,9 @@ int32_t kv_model_list(struct kv_arena *arena, const struct kv_shape_entry **entr
 int32_t kv_gpu_list(struct kv_arena *arena, const struct kv_shape_entry **entries, struct kv_diag *diag)
 {
     return list_shapes(arena, "models/gpus", entries, diag);
+}
+
+int32_t kv_store_profile_list(struct kv_arena *arena, const struct kv_shape_entry **entries, struct kv_diag *diag)
+{
+    return list_shapes(arena, "models/stores", entries, diag);
 }

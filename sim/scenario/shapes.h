@@ -16,9 +16,15 @@ bool kv_model_load(struct kv_arena *arena, const char *name, const char *folder,
 bool kv_gpu_load(struct kv_arena *arena, const char *name, const char *folder, struct kv_pos at,
                  struct kv_gpu_spec *gpu, struct kv_diag *diag);
 
+/* Parameter presets of a store: the tree of models/stores/NAME.yaml. Its keys are `kind` (the plug-in that has the
+ * parameters), `source`, perhaps `aliases`, and parameters, which nobody has looked at yet. */
+struct kv_yaml *kv_store_profile_load(struct kv_arena *arena, const char *name, const char *folder, struct kv_pos at,
+                                      struct kv_diag *diag);
+
 struct kv_shape_entry { const char *name, *path, *source, *aliases /* "a, b"; "" */; };
 /* All that ship, by name. Returns how many; notes problems. */
 int32_t kv_model_list(struct kv_arena *arena, const struct kv_shape_entry **entries, struct kv_diag *diag);
 int32_t kv_gpu_list(struct kv_arena *arena, const struct kv_shape_entry **entries, struct kv_diag *diag);
+int32_t kv_store_profile_list(struct kv_arena *arena, const struct kv_shape_entry **entries, struct kv_diag *diag);
 
 #endif

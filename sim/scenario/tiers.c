@@ -5,18 +5,18 @@
 #include "sim/lib/kvsize.h"
 #include "sim/scenario/load.h"
 
-struct tier_keys { const char *name; int64_t kind; };
-static const char *const kinds[] = {"hbm", "dram", "disk", "object", "remote", NULL};
+struct tier_keys { const char *name; };
+static const char *const kinds[] = {"hbm", NULL};
 static const struct kv_param tier_params[] = {
     { "name", KV_DIM_TEXT, offsetof(struct tier_keys, name), "hbm", 0, 0, NULL,
       "name of the tier in the results", NULL },
-    { "kind", KV_DIM_CHOICE, offsetof(struct tier_keys, kind), "hbm", 0, 0, kinds,
-      "what it is made of; the first tier is hbm", NULL },
     KV_PARAM_END
 };
 
 static const char *const autos[] = {"auto", NULL};
 static const struct kv_special tier_specials[] = {
+    { { "kind", KV_DIM_CHOICE, 0, "hbm", 0, 0, kinds, "what it is made of; the first tier is hbm", NULL },
+      KV_FORM_OPTIONAL, KV_FAMILY_COUNT, NULL },
     { { "capacity", KV_DIM_BYTES, 0, "auto", 1, 1e15, autos,
         "KV bytes of a GPU; auto: device memory * gpu_memory_utilization - weights / tp - activation peak", NULL },
       KV_FORM_WORD, KV_FAMILY_COUNT, NULL },
@@ -33,8 +33,7 @@ static const struct kv_special tier_specials[] = {
       KV_FORM_PLUGIN, KV_FAMILY_evict, NULL },
     KV_SPECIAL_END
 };
-const struct kv_section kv_section_tier = { "tiers[]", "the first tier: GPU memory", tier_params, tier_specials,
-                                            false };
+const struct kv_section kv_section_tier = { "tiers[]", "the first tier: GPU memory", tier_params, tier_specials };
 
 /* Device memory * utilization - weights / tp - activations, as vLLM reckons it. -1 when something is missing. */
 static int64_t automatic_capacity(struct kv_load *l, struct kv_yaml *tier, const struct kv_yaml *at)
@@ -112,81 +111,28 @@ static void size_pool(struct kv_load *l, struct kv_yaml *tier)
                       "engine.block_tokens", (long long)s->sim.hbm_blocks);
 }
 
-/* ---- tiers below the first: known, not built ---- */
-
-struct lower_keys {
-    const char *name, *admit;
-    int64_t kind, scope, write, layout, chunk_tokens;
-    bool write_decode, write_blocking;
-};
-static const char *const scopes[] = {"node", "rack", "cluster", NULL};
-static const char *const writes[] = {"none", "through", "back", "on_evict", NULL};
-static const char *const layouts[] = {"layer_major", "block_major", "per_layer", NULL};
-#define LOWER(key, dim, preset, min, max, choices, help) \
-    { #key, dim, offsetof(struct lower_keys, key), preset, min, max, choices, help, NULL }
-static const struct kv_param lower_params[] = {
-    LOWER(name, KV_DIM_TEXT, NULL, 0, 0, NULL, "name of the tier in the results"),
-    LOWER(kind, KV_DIM_CHOICE, NULL, 0, 0, kinds, "what it is made of"),
-    LOWER(scope, KV_DIM_CHOICE, "node", 0, 0, scopes, "who shares it"),
-    LOWER(write, KV_DIM_CHOICE, "none", 0, 0, writes, "when blocks are written to it"),
-    LOWER(admit, KV_DIM_TEXT, "always", 0, 0, NULL, "which written blocks it takes"),
-    LOWER(layout, KV_DIM_CHOICE, "layer_major", 0, 0, layouts, "how objects are laid out"),
-    LOWER(chunk_tokens, KV_DIM_TOKENS, "256", 1, 1 << 20, NULL, "tokens of an object"),
-    LOWER(write_decode, KV_DIM_BOOL, "false", 0, 0, NULL, "generated blocks are written too"),
-    LOWER(write_blocking, KV_DIM_BOOL, "false", 0, 0, NULL, "writes are never dropped"),
-    KV_PARAM_END
-};
-static const char *const unlimited[] = {"unlimited", NULL};
-static const struct kv_special lower_specials[] = {
-    { { "capacity", KV_DIM_BYTES, 0, "unlimited", 1, 1e18, unlimited, "bytes it holds", NULL },
-      KV_FORM_WORD, KV_FAMILY_COUNT, NULL },
-    { { "evict", KV_DIM_TEXT, 0, "lru", 0, 0, NULL, "which block leaves", NULL }, KV_FORM_PLUGIN,
-      KV_FAMILY_evict, NULL },
-    { { "store", KV_DIM_TEXT, 0, NULL, 0, 0, NULL, "the device or service behind it", NULL },
-      KV_FORM_ANY, KV_FAMILY_COUNT, NULL },
-    { { "link", KV_DIM_TEXT, 0, NULL, 0, 0, NULL, "the link it is reached by", NULL }, KV_FORM_ANY,
-      KV_FAMILY_COUNT, NULL },
-    { { "fill", KV_DIM_TEXT, 0, NULL, 0, 0, NULL, "tiers that a fetch also populates", NULL },
-      KV_FORM_ANY, KV_FAMILY_COUNT, NULL },
-    KV_SPECIAL_END
-};
-const struct kv_section kv_section_lower_tier = { "tiers[1..]", "tiers below the first", lower_params,
-                                                  lower_specials, true };
-
-static void load_lower(struct kv_load *l, struct kv_yaml *tier, int32_t index)
-{
-    struct lower_keys k = {0};
-    int64_t capacity;
-    const void *params;
-    const char *path = kv_arena_text(l->arena, "tiers[%d]", index);
-    if (tier->kind == KV_YAML_MAP && !kv_yaml_get(tier, "capacity"))
-        kv_load_error(l, tier, NULL, "%s.capacity: missing; give bytes, or say unlimited", path);
-    kv_bind(l->arena, tier, path, lower_params, &k, l->diag);
-    if (tier->kind != KV_YAML_MAP) return;
-    kv_load_word(l, tier, &kv_section_lower_tier, "capacity", &capacity);
-    kv_load_plugin(l, tier, "evict", KV_FAMILY_evict, "lru", NULL, NULL, &params);
-    static const char *const any[] = {"store", "link", "fill"};
-    for (int32_t i = 0; i < 3; i++) kv_yaml_get(tier, any[i]);
-    const char *name = kv_arena_text(l->arena, "%s (%s)", path, k.name ? k.name : "?");
-    kv_load_error(l, tier, NULL, "%s: not built yet: so far there is one tier, hbm", name);
-    kv_load_end(l, tier, &kv_section_lower_tier, name);
-}
-
 static void load_first(struct kv_load *l, struct kv_yaml *tier)
 {
     struct tier_keys k = {0};
     kv_bind(l->arena, tier, "tiers[0]", tier_params, &k, l->diag);
     if (tier->kind != KV_YAML_MAP) return;
-    if (k.kind != 0)
-        kv_load_error(l, kv_yaml_get(tier, "kind"), NULL,
-                      "tiers[0].kind: the first tier is the GPU's own memory, kind hbm; "
-                      "found %s", kinds[k.kind]);
+    const struct kv_yaml *kind = kv_yaml_get(tier, "kind");
+    if (!kind) kv_load_default(l, tier, "kind", "hbm");
+    else if (kind->kind == KV_YAML_SCALAR && strcmp(kind->text, "hbm") != 0)
+        kv_load_error(l, kind, NULL, "tiers[0].kind: the first tier is the GPU's own memory, kind hbm; found %s",
+                      kind->text);
     size_pool(l, tier);
     const struct kv_plugin *plugin = kv_load_plugin(l, tier, "evict", KV_FAMILY_evict, "lru", NULL, NULL,
                                                     &l->s->sim.evict_params);
     if (plugin) l->s->sim.evict = kv_plugin_ops(evict, plugin);
     l->s->hbm.name = k.name;
     kv_load_end(l, tier, &kv_section_tier, kv_arena_text(l->arena, "tiers[0] (%s)", k.name));
+}
+
+int32_t kv_load_lower_count(struct kv_load *l)
+{
+    const struct kv_yaml *list = kv_yaml_get(l->s->tree, "tiers");
+    return list && list->kind == KV_YAML_LIST && list->count > 1 ? list->count - 1 : 0;
 }
 
 void kv_load_tiers(struct kv_load *l)
@@ -209,7 +155,14 @@ void kv_load_tiers(struct kv_load *l)
         list->child = tier;
         list->count = 1;
     }
+    struct kv_sim_config *c = &l->s->sim;
     load_first(l, list->child);
-    int32_t index = 1;
-    for (struct kv_yaml *tier = list->child->next; tier; tier = tier->next) load_lower(l, tier, index++);
+    c->tier[0].name = l->s->hbm.name;
+    c->tier_count = 1;
+    for (struct kv_yaml *tier = list->child->next; tier && c->tier_count < KV_TIERS_MAX; tier = tier->next)
+        kv_load_lower_tier(l, tier, c->tier_count++);
+    if (list->count > KV_TIERS_MAX)
+        kv_load_error(l, list, NULL, "tiers: %d of them; there may be %d below the first", list->count,
+                      KV_TIERS_MAX - 1);
+    kv_load_check_tiers(l, list->child);
 }

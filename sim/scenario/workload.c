@@ -51,8 +51,7 @@ static const struct kv_special workload_specials[] = {
       KV_FORM_WORD_MAP, KV_FAMILY_COUNT, "delay" },
     KV_SPECIAL_END
 };
-const struct kv_section kv_section_workload = { "workload", "the requests", workload_params, workload_specials,
-                                                false };
+const struct kv_section kv_section_workload = { "workload", "the requests", workload_params, workload_specials };
 
 /* ---- delays: a constant or a distribution ---- */
 
@@ -65,7 +64,7 @@ static const struct kv_param delay_params[] = {
     KV_PARAM_END
 };
 const struct kv_section kv_section_delay = { "delay", "a duration, or a distribution of durations",
-                                             delay_params, NULL, false };
+                                             delay_params, NULL };
 
 static void load_delay(struct kv_load *l, struct kv_yaml *map, const char *key, struct kv_delay *delay)
 {
@@ -100,7 +99,7 @@ static const struct kv_special prefix_specials[] = {
     KV_SPECIAL_END
 };
 const struct kv_section kv_section_prefix = { "workload.prefix", "where shared prefixes come from", prefix_params,
-                                              prefix_specials, false };
+                                              prefix_specials };
 
 static const struct kv_param infer_params[] = {
     { "turns_mean", KV_DIM_NUMBER, offsetof(struct kv_infer_config, turns_mean), "2.72", 1, 1e6, NULL,
@@ -120,7 +119,7 @@ static const struct kv_param infer_params[] = {
     KV_PARAM_END
 };
 const struct kv_section kv_section_infer = { "workload.prefix.infer", "sessions of rows that name none", infer_params,
-                                             NULL, false };
+                                             NULL };
 
 /* `true` is the map of all defaults; the resolved scenario has the map. */
 static void load_infer(struct kv_load *l, struct kv_yaml *map)
@@ -152,7 +151,7 @@ static const struct kv_param system_prompt_params[] = {
     KV_PARAM_END
 };
 const struct kv_section kv_section_system_prompts = { "workload.prefix.system_prompts", "shared system prompts",
-                                                      system_prompt_params, NULL, false };
+                                                      system_prompt_params, NULL };
 
 static void load_prefix(struct kv_load *l, struct kv_yaml *map)
 {
@@ -200,16 +199,20 @@ static const struct kv_param replay_params[] = {
       "open: at the times of the trace; closed: a number of clients; session: a turn follows the one before", NULL },
     KV_PARAM_END
 };
+static const char *const takes[] = {"request", "session", NULL};
 static const struct kv_special replay_specials[] = {
     { { "clients", KV_DIM_COUNT, 0, NULL, 1, 1e9, NULL, "closed: clients, each with one request at a time", NULL },
       KV_FORM_OPTIONAL, KV_FAMILY_COUNT, NULL },
+    { { "clients_take", KV_DIM_CHOICE, 0, NULL, 0, 0, takes,
+        "closed: what a free client takes: the next request (default), or a session that it stays with to its end", NULL },
+      KV_FORM_OPTIONAL, KV_FAMILY_COUNT, NULL },
     { { "think", KV_DIM_TIME, 0, "0s", 0, LONGEST_S, NULL,
-        "closed: pause of a client between two requests", NULL },
+        "closed: pause of a client before it takes the next request, or session", NULL },
       KV_FORM_WORD_MAP, KV_FAMILY_COUNT, "delay" },
     KV_SPECIAL_END
 };
 const struct kv_section kv_section_replay = { "workload.replay", "when requests arrive", replay_params,
-                                              replay_specials, false };
+                                              replay_specials };
 
 static void load_replay(struct kv_load *l, struct kv_yaml *map)
 {
@@ -220,6 +223,7 @@ static void load_replay(struct kv_load *l, struct kv_yaml *map)
     kv_bind(l->arena, node, "workload.replay", replay_params, r, l->diag);
     if (node->kind != KV_YAML_MAP) return;
     bool clients = kv_load_optional(l, node, &kv_section_replay, "clients", &r->clients);
+    bool take = kv_load_optional(l, node, &kv_section_replay, "clients_take", &r->clients_take);
     struct kv_yaml *given = kv_yaml_get(node, "clients"), *think = kv_yaml_get(node, "think");
     if (r->mode == KV_REPLAY_CLOSED && !given)
         kv_load_error(l, node, NULL,
@@ -227,6 +231,9 @@ static void load_replay(struct kv_load *l, struct kv_yaml *map)
                       "clients: 16}");
     if (r->mode != KV_REPLAY_CLOSED && clients)
         kv_load_error(l, given, NULL, "workload.replay.clients has no effect with mode: %s", replays[r->mode]);
+    if (r->mode != KV_REPLAY_CLOSED && take)
+        kv_load_error(l, kv_yaml_get(node, "clients_take"), NULL,
+                      "workload.replay.clients_take has no effect with mode: %s", replays[r->mode]);
     if (r->mode != KV_REPLAY_CLOSED && think)   /* session replay pauses as the trace recorded it */
         kv_load_error(l, think, NULL, "workload.replay.think has no effect with mode: %s", replays[r->mode]);
     if (r->mode == KV_REPLAY_CLOSED || think) load_delay(l, node, "think", &r->think);
@@ -247,7 +254,7 @@ static const struct kv_special window_specials[] = {
     KV_SPECIAL_END
 };
 const struct kv_section kv_section_window = { "workload.window", "part of the trace", window_params,
-                                              window_specials, false };
+                                              window_specials };
 
 static void load_window(struct kv_load *l, struct kv_yaml *map)
 {

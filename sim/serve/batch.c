@@ -143,7 +143,8 @@ void kv_batch_register(struct kv_instance *n, struct kv_seq *q, int64_t tokens)
     int32_t block = block_tokens(n);
     int32_t full = kv_prefix_known_blocks(&q->prefix, (int32_t)tokens, block);
     for (; q->slot_count < full; q->slot_count++)
-        q->slot[q->slot_count] = kv_blocks_register(&n->blocks, kv_prefix_place(&q->prefix, q->slot_count, block));
+        q->slot[q->slot_count] = kv_blocks_register(&n->blocks, kv_blocks_place(&n->blocks, &q->prefix, q->slot_count),
+                                                    (q->slot_count + 1) * block > q->input_tokens);
 }
 
 void kv_batch_publish(struct kv_instance *n)
@@ -179,7 +180,8 @@ static int64_t blocks_ahead(const struct kv_instance *n, int64_t steps)
 int64_t kv_batch_steps_in_memory(const struct kv_instance *n, int64_t steps)
 {
     int32_t block = block_tokens(n);
-    int64_t available = kv_blocks_available(&n->blocks);
+    /* Where evictions are written down, a boundary that evicts has to be an event. */
+    int64_t available = n->blocks.evicted ? n->blocks.free : kv_blocks_available(&n->blocks);
     if ((kv_divide(n->block, (uint32_t)steps) + 1) * n->decode_count <= available) return steps;
     int64_t cycles = available / n->decode_count, left = available % n->decode_count, ahead = cycles * block;
     for (int32_t b = n->step_phase; ahead + 1 < steps; ahead++) {
@@ -188,6 +190,16 @@ int64_t kv_batch_steps_in_memory(const struct kv_instance *n, int64_t steps)
         left -= n->phase[b];
     }
     return ahead + 1 < steps ? ahead + 1 : steps;
+}
+
+int64_t kv_batch_steps_to_full_block(const struct kv_instance *n, int64_t steps)
+{
+    int32_t block = block_tokens(n), b = n->step_phase;
+    for (int64_t ahead = 1; ahead < steps && ahead <= block; ahead++) {
+        if (++b == block) b = 0;
+        if (n->phase[b] > 0) return ahead;
+    }
+    return steps;
 }
 
 /* Steps after the one under way until a publisher fills its next known block; at most `limit`. */

@@ -26,6 +26,9 @@ int64_t kv_batch_blocks_needed(const struct kv_instance *n);              /* by 
 /* The largest number <= steps (>= 1) of decode steps, the one under way included, that the pool can feed. */
 int64_t kv_batch_steps_in_memory(const struct kv_instance *n, int64_t steps);
 
+/* The same until the end of a step fills a block of a decoding member. */
+int64_t kv_batch_steps_to_full_block(const struct kv_instance *n, int64_t steps);
+
 /* Ends `steps` decode steps and schedules as many: contexts grow, blocks are taken, publishers register. */
 void kv_batch_roll(struct kv_instance *n, int64_t steps);
 /* Ends the step under way without scheduling another. */

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The KV block pool of one instance: in-use and cached blocks are one pool (docs/engine.md rules 14-21).
+/* A pool of KV: the blocks of one instance, in use and cached in one pool (docs/engine.md rules 14-21), or the chunks of
+ * a lower tier (docs/tiers.md T2-T4), which are called blocks here too.
  *
  * Only registered blocks have a slot: an entry with an identity, a reference count and a place in the eviction
  * policy. The index knows slots by groups of consecutive blocks, so that a prefix costs one hash look-up a group.
  * Private and partly filled blocks are mere counts. Full blocks that only their own request can ever hit are not
  * registered one by one but, when the request lets go of them, as one *run*: a slot that stands for several blocks
  * and loses them from its tail. That keeps a pool exact per block while a request without shared tokens costs one
- * slot whatever its length. */
+ * slot whatever its length.
+ *
+ * A *pending* slot has an identity and a place but no content yet: it is being loaded, or written. In a lower tier
+ * (`by_hit`) the policy sees hits instead of references, and a victim that is being read is parked until it is not. */
 #ifndef KV_SERVE_BLOCKS_H
 #define KV_SERVE_BLOCKS_H
 
@@ -14,12 +18,25 @@
 #include "sim/iface/config.h"
 #include "sim/iface/record.h"
 
+/* What an eviction took: a block with an identity, or so many that were their request's own. */
+struct kv_evicted { struct kv_prefix_place place; int64_t own; };
+
 struct kv_blocks {
     const struct kv_evict_ops *evict;
     void *policy;
-    struct kv_pool slots;          /* struct kv_slot */
+    bool by_hit;                   /* a lower tier */
+    /* Told of each eviction, blocks with generated tokens left out unless `tell_generated`; NULL: nobody listens. */
+    void (*evicted)(void *owner, struct kv_evicted evicted);
+    void *evicted_owner;
+    bool tell_generated;
+    int32_t chunk_blocks, block_tokens;   /* of a block of this pool; of those of prefixes */
+    const int32_t *ids_tokens;     /* of the trace's first prefix, 0 without ids: known when a prefix is */
+    /* Slots stand in groups of `width`, a power of two, as their blocks follow each other in a prefix: slot = group *
+     * width + member. 0 until the first prefix is seen. */
+    uint32_t width, width_bits;
     struct kv_pool groups;         /* struct kv_block_group */
     struct kv_map index;           /* group key -> group */
+    uint32_t run_group, run_slots_free;   /* a group with room for runs; KV_NONE */
     uint64_t memo_key;             /* the group looked up last: a prefix asks for the same one many times */
     uint32_t memo_group;           /* KV_NONE: no memo */
     int64_t capacity, free, active, inactive;   /* free + active + inactive = capacity */
@@ -27,7 +44,16 @@ struct kv_blocks {
     struct kv_counters *counters;
 };
 
-void kv_blocks_open(struct kv_blocks *b, const struct kv_sim_config *config, struct kv_counters *counters);
+#define KV_BLOCKS_UNLIMITED (INT64_C(1) << 61)
+struct kv_blocks_config {
+    const struct kv_evict_ops *evict;
+    const void *evict_params;
+    int64_t capacity;              /* <= KV_BLOCKS_UNLIMITED; the policy is told the same */
+    int32_t chunk_blocks, block_tokens;
+    const int32_t *ids_tokens;     /* as in struct kv_blocks; NULL: no ids */
+    struct kv_counters *counters;
+};
+void kv_blocks_open(struct kv_blocks *b, const struct kv_blocks_config *config);
 void kv_blocks_close(struct kv_blocks *b);
 
 /* Blocks that a request could take now: free ones and evictable ones. */
@@ -43,11 +69,24 @@ static inline void kv_blocks_give(struct kv_blocks *b, int64_t count)
     b->counters->blocks_freed += count;
 }
 
-/* Slot of a registered block, KV_NONE when there is none. */
+void kv_blocks_see_prefix(struct kv_blocks *b);
+/* Place of a block (chunk) of a prefix in pools of this chunk size. */
+static inline struct kv_prefix_place kv_blocks_place(struct kv_blocks *b, const struct kv_prefix *prefix, int32_t block)
+{
+    if (b->width == 0) kv_blocks_see_prefix(b);
+    return kv_prefix_place(prefix, block, b->chunk_blocks, b->block_tokens, b->width_bits);
+}
+/* Slot of a registered block, pending ones included; KV_NONE when there is none. */
 uint32_t kv_blocks_find(struct kv_blocks *b, struct kv_prefix_place place);
 int32_t kv_blocks_refs(const struct kv_blocks *b, uint32_t slot);
-/* Registers a block that its request holds; KV_NONE when it is registered already (this one stays private). */
-uint32_t kv_blocks_register(struct kv_blocks *b, struct kv_prefix_place place);
+/* Registers a block that its request holds (one reference); KV_NONE when it is registered already (this one stays
+ * private). `generated`: it ends with a generated token. */
+uint32_t kv_blocks_register(struct kv_blocks *b, struct kv_prefix_place place, bool generated);
+/* The same, pending on behalf of `job` (any number). */
+uint32_t kv_blocks_register_pending(struct kv_blocks *b, struct kv_prefix_place place, uint32_t job, bool generated);
+bool kv_blocks_pending(const struct kv_blocks *b, uint32_t slot);
+uint32_t kv_blocks_job(const struct kv_blocks *b, uint32_t slot);   /* of a pending slot */
+void kv_blocks_arrived(struct kv_blocks *b, uint32_t slot);         /* no longer pending */
 /* One more reference. */
 void kv_blocks_ref(struct kv_blocks *b, uint32_t slot);
 /* One reference less; the last makes the block evictable. */
@@ -55,9 +94,14 @@ void kv_blocks_unref(struct kv_blocks *b, uint32_t slot);
 /* One reference less; the last makes the block free and unknown (cache_outputs: false). */
 void kv_blocks_unref_forget(struct kv_blocks *b, uint32_t slot);
 
-/* A run of `count` >= 1 referenced blocks becomes evictable, tail first. `*handle` (may be NULL: nobody will ask
- * for the run again) receives the slot, and KV_NONE once the run has been evicted to its end. */
-void kv_blocks_retire_run(struct kv_blocks *b, int64_t count, uint32_t *handle);
+/* by_hit: a reader begins (a hit, and a reference) or ends. */
+void kv_blocks_read(struct kv_blocks *b, uint32_t slot);
+void kv_blocks_read_end(struct kv_blocks *b, uint32_t slot);
+
+/* A run of `count` >= 1 referenced blocks becomes evictable, tail first; the first `prompt` of them hold no generated
+ * token. `*handle` (may be NULL: nobody will ask for the run again) receives the slot, and KV_NONE once the run has
+ * been evicted to its end. */
+void kv_blocks_retire_run(struct kv_blocks *b, int64_t count, int64_t prompt, uint32_t *handle);
 /* Blocks left in a run. */
 int64_t kv_blocks_run_count(const struct kv_blocks *b, uint32_t slot);
 /* Ends a run: its first `reuse` blocks are referenced again, the others become free. */

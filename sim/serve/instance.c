@@ -1,25 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Scheduling of one instance. "Rule N" is docs/engine.md rule N. The batch and its sums live in batch.c. */
-#include "sim/serve/instance.h"
-
+/* Time and steps of one instance. The batch and its sums live in batch.c. */
 #include <math.h>
 
-#include "sim/serve/batch.h"
-
-static const struct kv_engine_config *engine_of(const struct kv_instance *n)
-{
-    return &n->serve->config->engine;
-}
-
-static int64_t blocks_for(const struct kv_instance *n, int64_t tokens)
-{
-    return kv_divide(n->block, (uint32_t)tokens + n->block.by - 1);
-}
-
-static int32_t known_tokens(const struct kv_seq *q)
-{
-    return q->input_tokens + q->generated_tokens;
-}
+#include "sim/serve/instance_parts.h"
 
 /* ---- time -------------------------------------------------------------------------------------------------- */
 
@@ -60,24 +43,35 @@ void kv_instance_advance(struct kv_instance *n, kv_tick upto_tk)
     n->run_applied = applied;
 }
 
-static void arm_end_of_run(struct kv_instance *n, int64_t steps)
+void kv_instance_arm(struct kv_instance *n, int64_t steps)
 {
     n->run_steps = steps;
     kv_timer_arm(n->serve->engine, n->timer, boundary_tk(n, steps));
 }
 
+void kv_instance_cut(struct kv_instance *n)
+{
+    kv_instance_settle(n);
+    if (n->run_applied + 1 < n->run_steps) kv_instance_arm(n, n->run_applied + 1);
+}
+
+void kv_instance_settle(struct kv_instance *n)
+{
+    kv_instance_advance(n, kv_engine_seen_tk(n->serve->engine));
+}
+
 /* ---- requests leave ---------------------------------------------------------------------------------------- */
 
-/* Rule 20. `computed_tokens` is up to date. */
-static void release_blocks(struct kv_instance *n, struct kv_seq *q, bool finish)
+void kv_instance_release_blocks(struct kv_instance *n, struct kv_seq *q, int64_t held, bool finish)
 {
-    const struct kv_engine_config *engine = engine_of(n);
-    int64_t held = blocks_for(n, q->computed_tokens), full = kv_divide(n->block, (uint32_t)q->computed_tokens);
+    const struct kv_engine_config *engine = kv_engine_of(n);
+    int64_t full = kv_divide(n->block, (uint32_t)q->computed_tokens);
     int64_t keep = finish && !engine->cache_outputs ? kv_divide(n->block, (uint32_t)q->input_tokens) : full;
     if (keep > full) keep = full;
     int64_t own = engine->enable_prefix_caching && keep > q->slot_count ? keep - q->slot_count : 0;
     kv_blocks_give(&n->blocks, held - q->slot_count - own);
-    if (own > 0) kv_blocks_retire_run(&n->blocks, own, finish ? NULL : &q->own_run);
+    int64_t prompt = (int64_t)kv_divide(n->block, (uint32_t)q->input_tokens) - q->slot_count;
+    if (own > 0) kv_blocks_retire_run(&n->blocks, own, prompt, finish ? NULL : &q->own_run);
     for (int32_t i = q->slot_count - 1; i >= 0; i--) {
         if (q->slot[i] == KV_NONE) kv_blocks_give(&n->blocks, 1);
         else if (i >= keep) kv_blocks_unref_forget(&n->blocks, q->slot[i]);
@@ -86,14 +80,22 @@ static void release_blocks(struct kv_instance *n, struct kv_seq *q, bool finish)
     q->slot_count = 0;
 }
 
+/* It leaves running; what others made it wait while it ran is its own sum from now on. */
+static void leave_running(struct kv_instance *n, struct kv_seq *q, uint32_t place)
+{
+    kv_batch_remove(n, place);
+    q->induced_tk += n->induced_tk - q->induced_base_tk;
+}
+
 static void finish(struct kv_instance *n, uint32_t place)
 {
     uint32_t seq = n->place[place].seq;
     struct kv_seq *q = kv_seq_at(n->serve, seq);
-    kv_batch_remove(n, place);
+    leave_running(n, q, place);
     q->generated_tokens = q->output_tokens;
     q->computed_tokens = q->input_tokens + q->output_tokens - 1;
-    release_blocks(n, q, true);
+    if (n->serve->tiers) kv_write_finished(n->serve->tiers, n, q, q->computed_tokens);
+    kv_instance_release_blocks(n, q, kv_blocks_for(n, q->computed_tokens), true);
     n->serve->ended(n->serve->owner, seq, KV_STATUS_FINISHED);
 }
 
@@ -103,8 +105,8 @@ static void preempt_last(struct kv_instance *n)
     uint32_t place = n->tail, seq = n->place[place].seq;
     struct kv_seq *q = kv_seq_at(n->serve, seq);
     kv_batch_freeze(n, place);
-    kv_batch_remove(n, place);
-    release_blocks(n, q, false);
+    leave_running(n, q, place);
+    kv_instance_release_blocks(n, q, kv_blocks_for(n, q->computed_tokens), false);
     n->outstanding_tokens += q->computed_tokens;
     q->computed_before_tokens = q->computed_tokens;
     q->computed_tokens = 0;
@@ -120,17 +122,41 @@ static void preempt_last(struct kv_instance *n)
 
 static void end_prefill(struct kv_instance *n, struct kv_prefill prefill)
 {
-    struct kv_seq *q = kv_seq_at(n->serve, n->place[prefill.place].seq);
+    uint32_t seq = n->place[prefill.place].seq;
+    struct kv_seq *q = kv_seq_at(n->serve, seq);
     q->computed_tokens += prefill.new_tokens;
     n->outstanding_tokens -= prefill.new_tokens;
-    if (q->computed_tokens < known_tokens(q)) return;
+    if (n->serve->tiers)
+        kv_write_computed(n->serve->tiers, n, q, q->computed_tokens - prefill.new_tokens, q->computed_tokens);
+    if (q->computed_tokens < kv_known_tokens(q)) return;
     q->generated_tokens++;
     if (q->first_token_tk < 0) {
         q->first_token_tk = kv_engine_now(n->serve->engine);
         kv_log(n->serve->engine, "first_token", "request=%lld instance=%d", (long long)q->request, n->id);
     }
-    if (q->generated_tokens == q->output_tokens) finish(n, prefill.place);
-    else kv_batch_join(n, prefill.place);
+    if (q->generated_tokens == q->output_tokens) {
+        finish(n, prefill.place);
+    } else if (q->handover) {
+        leave_running(n, q, prefill.place);
+        kv_handover_prefilled(n, seq);
+    } else {
+        kv_batch_join(n, prefill.place);
+    }
+}
+
+/* The decoding members of a step that has ended, in running order: chunks that it filled are written, those that have
+ * their last token finish. */
+static void end_decodes_one_by_one(struct kv_instance *n)
+{
+    for (uint32_t place = n->head, next; place != KV_NONE; place = next) {
+        next = n->place[place].next;
+        if (!n->place[place].decoding) continue;
+        int64_t ctx = n->place[place].ctx_base_tokens + n->step;
+        if (kv_batch_needs_block(n, place))
+            kv_write_computed(n->serve->tiers, n, kv_seq_at(n->serve, n->place[place].seq), ctx - 1, ctx);
+        const struct kv_heap_key *top = kv_heap_top(&n->finishing);
+        if (top && top->due < n->step && (uint32_t)top->order == place) finish(n, place);
+    }
 }
 
 static void end_step(struct kv_instance *n)
@@ -139,9 +165,14 @@ static void end_step(struct kv_instance *n)
     kv_batch_roll(n, n->run_steps - 1 - n->run_applied);
     kv_cost cost = run_cost(n, n->run_steps);
     n->run_start += cost;
+    if (n->layered.on) {
+        cost -= n->layered.stall;
+        kv_layered_end(n);
+    }
     n->priced += cost;
     if (n->run_outside) n->priced_outside += cost;
     kv_batch_end_step(n);
+    if (n->writes_each_chunk) end_decodes_one_by_one(n);
     for (const struct kv_heap_key *top; (top = kv_heap_top(&n->finishing)) && top->due < n->step;)
         finish(n, (uint32_t)top->order);
     /* Prefilling members were admitted after all decoding ones, so they also end after them. */
@@ -162,17 +193,9 @@ static uint32_t unfinished_place(const struct kv_instance *n)
     return n->tail != KV_NONE && !n->place[n->tail].decoding ? n->tail : KV_NONE;
 }
 
-static int64_t add_prefill(struct kv_instance *n, uint32_t place, const struct kv_seq *q, int64_t budget)
-{
-    int64_t tokens = known_tokens(q) - q->computed_tokens;
-    if (tokens > budget) tokens = budget;
-    kv_vec_push(&n->prefills, ((struct kv_prefill){place, (int32_t)tokens}));
-    return tokens;
-}
-
 static int64_t prefill_blocks(const struct kv_instance *n, const struct kv_seq *q, int64_t tokens)
 {
-    return blocks_for(n, q->computed_tokens + tokens) - blocks_for(n, q->computed_tokens);
+    return kv_blocks_for(n, q->computed_tokens + tokens) - kv_blocks_for(n, q->computed_tokens);
 }
 
 /* Rule 11 when the pool cannot give every running request its blocks: one by one, preempting from the tail. */
@@ -181,16 +204,18 @@ static void schedule_running_scarce(struct kv_instance *n, int64_t *budget)
     for (uint32_t place = n->head; place != KV_NONE && *budget > 0; place = n->place[place].next) {
         struct kv_seq *q = kv_seq_at(n->serve, n->place[place].seq);
         bool decoding = n->place[place].decoding;
-        int64_t left = decoding ? 1 : known_tokens(q) - q->computed_tokens;
+        int64_t left = decoding ? 1 : kv_known_tokens(q) - q->computed_tokens;
         int64_t tokens = left < *budget ? left : *budget;
         int64_t need = decoding ? kv_batch_needs_block(n, place) : prefill_blocks(n, q, tokens);
         while (kv_blocks_available(&n->blocks) < need) {
+            if (n->serve->tiers && kv_write_drop_one(n->serve->tiers, n)) continue;
             bool itself = n->tail == place;
+            if (itself && n->head == place && kv_admission_give_back_last(n)) continue;
             preempt_last(n);
             if (itself) return;
         }
         kv_blocks_take(&n->blocks, need);
-        if (!decoding) add_prefill(n, place, q, *budget);
+        if (!decoding) kv_admission_add_prefill(n, place, q, *budget);
         *budget -= tokens;
     }
 }
@@ -203,14 +228,14 @@ static bool schedule_running(struct kv_instance *n, int64_t *budget)
     int64_t left = *budget - n->decode_count, tokens = 0;
     int64_t need = kv_batch_blocks_needed(n);
     if (q) {
-        tokens = known_tokens(q) - q->computed_tokens;
+        tokens = kv_known_tokens(q) - q->computed_tokens;
         if (tokens > left) tokens = left;
         need += prefill_blocks(n, q, tokens);
     }
     int64_t preemptions = n->serve->counters.preemptions;
     if (need <= kv_blocks_available(&n->blocks)) {
         kv_blocks_take(&n->blocks, need);
-        if (tokens > 0) add_prefill(n, unfinished, q, left);
+        if (tokens > 0) kv_admission_add_prefill(n, unfinished, q, left);
         *budget = left - tokens;
     } else {
         schedule_running_scarce(n, budget);
@@ -224,122 +249,18 @@ static bool schedule_running(struct kv_instance *n, int64_t *budget)
     return n->serve->counters.preemptions > preemptions;
 }
 
-/* What a look-up found: `blocks` leading hits, the first `keyed` of them through slots in serve->hits, the others in
- * the request's own run; `idle` of all were unreferenced. */
-struct hit { int64_t blocks, keyed, idle; };
-
-/* Rule 18. */
-static struct hit look_up(struct kv_instance *n, const struct kv_seq *q)
-{
-    const struct kv_engine_config *engine = engine_of(n);
-    struct hit hit = {0, 0, 0};
-    n->serve->hits.count = 0;
-    if (!engine->enable_prefix_caching) return hit;
-    int32_t block = (int32_t)engine->block_tokens, cap = (known_tokens(q) - 1) / block;
-    int32_t keyed = kv_prefix_known_blocks(&q->prefix, known_tokens(q), block);
-    for (int32_t i = 0; i < keyed && i < cap; i++) {
-        uint32_t slot = kv_blocks_find(&n->blocks, kv_prefix_place(&q->prefix, i, block));
-        if (slot == KV_NONE) break;
-        kv_vec_push(&n->serve->hits, slot);
-        hit.keyed++;
-        hit.idle += kv_blocks_refs(&n->blocks, slot) == 0;
-    }
-    hit.blocks = hit.keyed;
-    if (hit.keyed == keyed && q->own_run != KV_NONE) {
-        int64_t own = kv_blocks_run_count(&n->blocks, q->own_run);
-        if (own > cap - hit.keyed) own = cap - hit.keyed;
-        hit.blocks += own;
-        hit.idle += own;
-    }
-    return hit;
-}
-
-static void note_admission(struct kv_instance *n, struct kv_seq *q, int64_t hit_tokens)
-{
-    kv_tick now = kv_engine_now(n->serve->engine);
-    struct kv_counters *counters = &n->serve->counters;
-    if (q->first_sched_tk < 0) {
-        q->first_sched_tk = now;
-        q->hit_tokens = (int32_t)hit_tokens;
-        counters->hit_tokens += hit_tokens;
-        counters->prompt_tokens += q->input_tokens;
-    } else {
-        int64_t again = q->computed_before_tokens - hit_tokens;
-        if (again > 0) q->recomputed_tokens += again, counters->recomputed_tokens += again;
-        if (q->first_token_tk < 0) q->paused_prefill_tk += now - q->preempted_at_tk;
-        else q->paused_decode_tk += now - q->preempted_at_tk;
-    }
-    kv_log(n->serve->engine, "admit", "request=%lld instance=%d hit=%lld", (long long)q->request, n->id,
-           (long long)hit_tokens);
-}
-
-/* References the hit, takes the blocks of the first chunk and joins running. */
-static void admit(struct kv_instance *n, uint32_t seq, struct hit hit, int64_t *budget)
-{
-    struct kv_seq *q = kv_seq_at(n->serve, seq);
-    int32_t block = (int32_t)engine_of(n)->block_tokens;
-    kv_waiting_take_first(&n->waiting);
-    n->blocked_seq = KV_NONE;   /* a waiter overtaken by this one may share what it now holds */
-    if (q->slot_capacity == 0 && engine_of(n)->enable_prefix_caching) {
-        q->slot_capacity = kv_prefix_known_blocks(&q->prefix, q->input_tokens + q->output_tokens - 1, block);
-        if (q->slot_capacity > 0) q->slot = kv_slab_take(&n->serve->slab, (size_t)q->slot_capacity * sizeof *q->slot);
-    }
-    for (int64_t i = 0; i < hit.keyed; i++) {
-        q->slot[i] = n->serve->hits.at[i];
-        kv_blocks_ref(&n->blocks, q->slot[i]);
-    }
-    q->slot_count = (int32_t)hit.keyed;
-    if (q->own_run != KV_NONE) kv_blocks_reclaim_run(&n->blocks, q->own_run, hit.blocks - hit.keyed);
-    q->own_run = KV_NONE;
-    q->computed_tokens = (int32_t)hit.blocks * block;
-    n->outstanding_tokens -= q->computed_tokens;
-    uint32_t place = kv_batch_add(n, seq);
-    int64_t tokens = add_prefill(n, place, q, *budget);
-    kv_blocks_take(&n->blocks, blocks_for(n, q->computed_tokens + tokens) - hit.blocks);
-    *budget -= tokens;
-    kv_batch_register(n, q, q->computed_tokens + tokens);
-    note_admission(n, q, hit.blocks * block);
-}
-
-/* True when the first waiter was found blocked before and nothing has happened since that could help it: hits on
- * blocks that others hold are what it saves, and without a registration they only get fewer. */
-static bool still_blocked(const struct kv_instance *n, uint32_t seq, int64_t blocks)
-{
-    return n->blocked_seq == seq && n->blocked_registrations == n->blocks.registrations
-           && blocks - n->blocked_shared_hits > kv_blocks_available(&n->blocks);
-}
-
-/* Rule 12. */
-static void schedule_waiting(struct kv_instance *n, int64_t *budget)
-{
-    const struct kv_engine_config *engine = engine_of(n);
-    while (n->waiting.count > 0 && *budget > 0 && n->running < engine->max_num_seqs) {
-        uint32_t seq = kv_waiting_first(&n->waiting);
-        const struct kv_seq *q = kv_seq_at(n->serve, seq);
-        int64_t blocks = blocks_for(n, known_tokens(q));
-        if (still_blocked(n, seq, blocks)) return;
-        struct hit hit = look_up(n, q);
-        if (!engine->chunked_prefill && known_tokens(q) - hit.blocks * engine->block_tokens > *budget) return;
-        if (blocks - hit.blocks > kv_blocks_available(&n->blocks) - hit.idle) {
-            n->blocked_seq = seq;
-            n->blocked_registrations = n->blocks.registrations;
-            n->blocked_shared_hits = hit.blocks - hit.idle;
-            return;
-        }
-        admit(n, seq, hit, budget);
-    }
-}
-
 /* Steps until something other than decoding can happen, at least 1. */
 static int64_t steps_ahead(struct kv_instance *n, bool preempted)
 {
     if (n->prefills.count > 0) return 1;
-    bool slot_free = n->running < engine_of(n)->max_num_seqs;
+    bool slot_free = n->running < kv_engine_of(n)->max_num_seqs;
     /* A waiter may be admitted at the next boundary although nobody leaves: when this one was not allowed to look
      * (rule 12), or when a running request publishes blocks that it shares. */
     if (n->waiting.count > 0 && slot_free && (preempted || n->publishers.count > 0)) return 1;
+    if (n->ready > 0 && slot_free && preempted) return 1;
     int64_t steps = kv_heap_top(&n->finishing)->due - n->step + 1;
     if (steps > n->run.steps) steps = n->run.steps;
+    if (n->writes_each_chunk) steps = kv_batch_steps_to_full_block(n, steps);
     return kv_batch_steps_in_memory(n, steps);
 }
 
@@ -357,7 +278,16 @@ static void start_run(struct kv_instance *n, bool preempted)
         n->origin_tk = kv_engine_now(n->serve->engine);
         n->run_start = 0;
     }
-    arm_end_of_run(n, steps_ahead(n, preempted));
+    for (size_t i = 0; i < n->prefills.count; i++) {
+        const struct kv_seq *q = kv_seq_at(n->serve, n->place[n->prefills.at[i].place].seq);
+        if (q->handover) kv_handover_push(n, q, n->prefills.at[i].new_tokens);
+    }
+    if (n->layered.fetchers.count > 0 || n->layered.pushers.count > 0) {
+        n->run_steps = 1;
+        kv_layered_start(n, &batch);
+    } else {
+        kv_instance_arm(n, steps_ahead(n, preempted));
+    }
 }
 
 static void boundary(void *owner, uint32_t kind)
@@ -366,14 +296,17 @@ static void boundary(void *owner, uint32_t kind)
     (void)kind;
     if (n->busy) end_step(n);
     n->prefills.count = 0;
-    int64_t budget = engine_of(n)->max_num_batched_tokens;
+    int64_t budget = kv_engine_of(n)->max_num_batched_tokens;
     bool preempted = n->running > 0 && schedule_running(n, &budget);
-    if (!preempted) schedule_waiting(n, &budget);
+    /* With holders about, the last of running may have had to go: then this boundary admits all the same (T13). */
+    if (!preempted || n->running == 0) kv_admission_schedule(n, &budget);
+    if (n->serve->tiers) kv_write_evicted(n->serve->tiers, n);
     if (n->running > 0) {
         start_run(n, preempted);
         return;
     }
-    kv_assert(n->waiting.count == 0);   /* a request that fits the pool is always admitted to an empty instance */
+    /* A request that fits the pool is always admitted to an empty instance, unless something on its way holds memory. */
+    kv_assert(n->waiting.count == 0 || n->serve->tiers);
     if (n->busy) n->busy_before_tk += kv_engine_now(n->serve->engine) - n->origin_tk;
     n->busy = false;
 }
@@ -388,15 +321,38 @@ bool kv_instance_accepts(const struct kv_sim_config *config, int64_t input_token
     return engine->chunked_prefill || tokens <= engine->max_num_batched_tokens;
 }
 
+static void keep_evicted(void *owner, struct kv_evicted evicted)
+{
+    struct kv_instance *n = owner;
+    kv_vec_push(&n->evicted, evicted);
+}
+
+static void open_tiers(struct kv_instance *n)
+{
+    const struct kv_sim_config *config = n->serve->config;
+    kv_layered_open(n);
+    for (int32_t tier = 1; tier < config->tier_count; tier++)
+        n->writes_each_chunk |= config->tier[tier].write == KV_WRITE_THROUGH && config->tier[tier].write_decode;
+    if (config->tier_count < 2 || config->tier[1].write != KV_WRITE_ON_EVICT) return;
+    n->blocks.evicted = keep_evicted;
+    n->blocks.evicted_owner = n;
+    n->blocks.tell_generated = config->tier[1].write_decode;
+}
+
 void kv_instance_open(struct kv_instance *n, struct kv_serve *serve, int32_t id, void *compute_state)
 {
     *n = (struct kv_instance){.serve = serve, .id = id, .compute = compute_state, .blocked_seq = KV_NONE};
     const struct kv_engine_config *engine = &serve->config->engine;
     if (!engine->async_scheduling) n->overhead = kv_cost_from_s(engine->host_overhead_s);
     n->block = kv_divisor_of((uint32_t)engine->block_tokens);
-    kv_blocks_open(&n->blocks, serve->config, &serve->counters);
+    kv_blocks_open(&n->blocks, &(struct kv_blocks_config){
+        .evict = serve->config->evict, .evict_params = serve->config->evict_params,
+        .capacity = serve->config->hbm_blocks, .chunk_blocks = 1, .block_tokens = (int32_t)engine->block_tokens,
+        .ids_tokens = &serve->ids_tokens, .counters = &serve->counters});
     kv_batch_open(n);
     n->timer = kv_timer_new(serve->engine, KV_CLASS_BOUNDARY, boundary, n, 0);
+    n->last_write = KV_NONE;
+    if (serve->tiers) open_tiers(n);
 }
 
 void kv_instance_close(struct kv_instance *n)
@@ -404,32 +360,42 @@ void kv_instance_close(struct kv_instance *n)
     kv_batch_close(n);
     kv_waiting_close(&n->waiting);
     kv_blocks_close(&n->blocks);
+    if (n->serve->tiers) kv_layered_close(n);
+    kv_vec_close(&n->holders);
+    kv_vec_close(&n->evicted);
 }
 
 void kv_instance_enqueue(struct kv_instance *n, uint32_t seq)
 {
     struct kv_seq *q = kv_seq_at(n->serve, seq);
+    q->order = n->serve->routed++;
+    q->prefill_instance = (uint16_t)n->id;
+    kv_instance_wait(n, seq, q->input_tokens + q->output_tokens - 1);
+}
+
+void kv_instance_wait(struct kv_instance *n, uint32_t seq, int64_t tokens)
+{
+    struct kv_seq *q = kv_seq_at(n->serve, seq);
     kv_tick now = kv_engine_now(n->serve->engine);
     q->instance = (uint16_t)n->id;
-    kv_waiting_add(&n->waiting, q->urgency, n->serve->routed++, seq);
-    n->outstanding_tokens += q->input_tokens + q->output_tokens - 1;
+    kv_waiting_add(&n->waiting, q->urgency, q->order, seq);
+    n->outstanding_tokens += tokens;
     if (!n->busy) {
         kv_timer_arm(n->serve->engine, n->timer, now);
         return;
     }
     /* Only a new first waiter can change the next boundary, and only if a slot is free. */
-    if (n->running >= engine_of(n)->max_num_seqs || kv_waiting_first(&n->waiting) != seq) return;
-    kv_instance_advance(n, kv_engine_seen_tk(n->serve->engine));
-    if (n->run_applied + 1 < n->run_steps) arm_end_of_run(n, n->run_applied + 1);
+    if (n->running >= kv_engine_of(n)->max_num_seqs || kv_waiting_first(&n->waiting) != seq) return;
+    kv_instance_cut(n);
 }
 
 int32_t kv_instance_match_blocks(struct kv_instance *n, const struct kv_prefix *prefix, int32_t input_tokens)
 {
-    if (!engine_of(n)->enable_prefix_caching) return 0;
-    int32_t block = (int32_t)engine_of(n)->block_tokens, limit = (input_tokens - 1) / block;
+    if (!kv_engine_of(n)->enable_prefix_caching) return 0;
+    int32_t block = (int32_t)kv_engine_of(n)->block_tokens, limit = (input_tokens - 1) / block;
     int32_t keyed = kv_prefix_known_blocks(prefix, input_tokens, block), i = 0;
     if (limit > keyed) limit = keyed;
-    while (i < limit && kv_blocks_find(&n->blocks, kv_prefix_place(prefix, i, block)) != KV_NONE) i++;
+    while (i < limit && kv_blocks_find(&n->blocks, kv_blocks_place(&n->blocks, prefix, i)) != KV_NONE) i++;
     return i;
 }
 
@@ -456,4 +422,9 @@ void kv_instance_each(const struct kv_instance *n, void (*visit)(void *state, ui
     for (size_t i = 0; i < w->preempted.count; i++) visit(state, w->preempted.at[i]);
     for (size_t i = w->sorted_front; i < w->sorted.count; i++) visit(state, w->sorted.at[i].value);
     for (size_t i = 0; i < w->stragglers.count; i++) visit(state, w->stragglers.at[i].value);
+    for (size_t i = 0; i < n->holders.count; i++) {
+        /* One whose memory is reserved here is still dealt with where it is prefilled. */
+        const struct kv_seq *q = kv_seq_at(n->serve, n->holders.at[i]);
+        if (!q->handover || q->handover->to != n || q->handover->prefilled) visit(state, n->holders.at[i]);
+    }
 }

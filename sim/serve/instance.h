@@ -13,8 +13,11 @@
 #include "sim/engine/engine.h"
 #include "sim/engine/heap.h"
 #include "sim/serve/blocks.h"
+#include "sim/serve/load.h"
 #include "sim/serve/seq.h"
+#include "sim/serve/tier.h"
 #include "sim/serve/waiting.h"
+#include "sim/serve/write.h"
 
 /* What instances share with their cluster. */
 struct kv_serve {
@@ -23,8 +26,16 @@ struct kv_serve {
     struct kv_pool seqs;           /* struct kv_seq */
     struct kv_slab slab;
     struct kv_counters counters;
+    int32_t ids_tokens;            /* of the first prefix that was routed (struct kv_blocks) */
+    bool prefix_seen;
     int64_t routed;                /* requests given to instances: the order in which equals wait */
-    KV_VEC(uint32_t) hits;         /* scratch: slots of the look-up under way */
+    struct kv_tiers *tiers;        /* NULL where there is HBM alone and nothing is handed over */
+    struct kv_instance *instances;
+    /* Scratch. Of the look-up under way, by block: its slot (in HBM, or of its chunk) and its tier. */
+    KV_VEC(uint32_t) hits;
+    KV_VEC(uint8_t) sources;
+    KV_VEC(struct kv_fetch_segment) segments;
+    KV_VEC(uint32_t) chunk_slots, block_slots;   /* of the write being proposed */
     void *owner;
     void (*ended)(void *owner, uint32_t seq, enum kv_status status);   /* gives the seq back to the pool */
 };
@@ -46,6 +57,25 @@ struct kv_place {
 
 /* A member of the step under way that is not decoding yet: `new_tokens` of its prompt are computed in it. */
 struct kv_prefill { uint32_t place; int32_t new_tokens; };
+
+/* A step whose members' layers are still to come (docs/tiers.md T20). */
+struct kv_fetcher { uint32_t seq, load; };
+struct kv_pusher { uint32_t load; int64_t tokens; };   /* a hand-over that this step's prompt tokens feed (T29) */
+struct kv_layered {
+    bool on, open;                 /* the step under way is one; and its end is not known yet */
+    KV_VEC(struct kv_fetcher) fetchers;   /* one a member and load that had not ended at its start */
+    KV_VEC(struct kv_pusher) pushers;
+    kv_cost *layer, before, after; /* [layers] the price by layers */
+    kv_tick *arrival;              /* [layers] scratch */
+    kv_cost stall;                 /* of the step, once its end is known */
+    kv_tick stall_tk;
+    KV_VEC(kv_tick) own_tk;        /* own stall of each fetcher's request; 0 where it stands again */
+    /* Walking from layer to layer, where something hangs on a layer's start or end. */
+    bool walks, at_end;            /* waiting for the end of layer `next`, else for its start */
+    int32_t next;
+    kv_cost ready;                 /* the earliest start of `next`, or its end */
+    uint32_t timer;
+};
 
 struct kv_instance {
     struct kv_serve *serve;
@@ -85,6 +115,15 @@ struct kv_instance {
     kv_cost priced, priced_outside;   /* of ended runs: all of them, and those priced outside */
     int64_t outstanding_tokens;    /* to be computed until all its requests have ended, as things stand */
 
+    /* docs/tiers.md */
+    KV_VEC(uint32_t) holders;      /* requests that hold blocks and wait for KV, or are ready to join; by order */
+    int32_t ready;                 /* of them */
+    struct kv_layered layered;
+    kv_tick induced_tk;            /* sum over its steps of the stall that each member then running has seen */
+    KV_VEC(struct kv_evicted) evicted;   /* from HBM, not yet proposed to the tier below */
+    uint32_t last_write;           /* pending writes of its blocks, the latest; KV_NONE */
+    bool writes_each_chunk;        /* a tier is written through with generated tokens: decode steps matter one by one */
+
     /* Memory of a failed look-up: while nothing was registered since, the first waiter is still blocked. */
     uint32_t blocked_seq;
     int64_t blocked_registrations, blocked_shared_hits;
@@ -96,6 +135,8 @@ void kv_instance_open(struct kv_instance *n, struct kv_serve *serve, int32_t id,
 void kv_instance_close(struct kv_instance *n);
 /* Takes a request in at the tick of the clock; arms or cuts so that it is seen by the next boundary. */
 void kv_instance_enqueue(struct kv_instance *n, uint32_t seq);
+/* The same for one whose order is known (hand-over), with `tokens` still to be computed here. */
+void kv_instance_wait(struct kv_instance *n, uint32_t seq, int64_t tokens);
 /* Applies all boundaries of the run at or before upto_tk, except the one its timer stands for. */
 void kv_instance_advance(struct kv_instance *n, kv_tick upto_tk);
 /* Leading blocks of a new request that the cache holds (rule 8). Advance first. */
@@ -106,6 +147,20 @@ kv_tick kv_instance_busy_tk(const struct kv_instance *n, kv_tick at_tk);
 int64_t kv_instance_outstanding_tokens(const struct kv_instance *n);
 /* Tokens of a running request that are generated as of the last boundary applied. */
 int32_t kv_instance_generated_tokens(const struct kv_instance *n, const struct kv_seq *seq);
+/* ---- from loads and writes (docs/tiers.md) ---- */
+
+/* Applies what is past, before something else touches its pool. */
+void kv_instance_settle(struct kv_instance *n);
+/* Blocks may have become evictable: who was blocked looks again at the next boundary. */
+void kv_instance_memory_freed(struct kv_instance *n);
+/* A holder need not wait any longer. */
+void kv_instance_released(struct kv_instance *n, uint32_t seq);
+/* One of its loads has ended; a layer of a load has come that somebody may have been waiting for. */
+void kv_instance_load_ended(struct kv_instance *n);
+void kv_instance_layer_came(struct kv_instance *n);
+/* T13: a holder gives its blocks back and waits again. */
+void kv_instance_give_back(struct kv_instance *n, uint32_t seq);
+
 /* Calls `visit` for every request that has not ended: the running ones in order, then the waiting ones. */
 void kv_instance_each(const struct kv_instance *n, void (*visit)(void *state, uint32_t seq), void *state);
 

@@ -42,6 +42,9 @@ uint32_t kv_net_add_path(struct kv_net *net, const struct kv_hop *hops, int32_t 
 uint32_t kv_flow_start(struct kv_net *net, uint32_t path, kv_rate limit, int64_t bytes, int64_t permitted, uint64_t tag);
 uint64_t kv_flow_id(const struct kv_net *net, uint32_t flow);
 void kv_flow_permit(struct kv_net *net, uint32_t flow, int64_t permitted);   /* >= what it was */
+/* The owner is also told once, on the way, when `mark` bytes of a part are there; the flow goes on. More than are delivered and at most
+ * what is permitted (then it changes nothing: the next to be told is the permitted). bytes_done is then what is delivered. */
+void kv_flow_mark(struct kv_net *net, uint32_t flow, int64_t mark);
 /* Another limit of its own from this tick on (grants of a transfer policy). Not of a paused or ended flow: no effect. */
 void kv_flow_limit(struct kv_net *net, uint32_t flow, kv_rate limit);
 /* Whole bytes of a part delivered up to now. */
@@ -49,6 +52,8 @@ int64_t kv_flow_moved_bytes(const struct kv_net *net, uint32_t flow);
 /* First tick at which `bytes` (1..those delivered) of a part were there. Of a flow that never paused and whose limit
  * never changed (assert); O(log changes of rate during its life). */
 kv_tick kv_flow_reached_tk(const struct kv_net *net, uint32_t flow, int64_t bytes);
+/* The same of `count` numbers of bytes, ascending (layers of a fetch): one pass over the changes of rate. */
+void kv_flow_reached_all(const struct kv_net *net, uint32_t flow, const int64_t *bytes, int32_t count, kv_tick *out);
 /* Forgets a flow: one that has ended, or one under way (then it leaves its links at this tick). */
 void kv_flow_drop(struct kv_net *net, uint32_t flow);
 

@@ -49,6 +49,11 @@ static void expect_turn(struct kv_replay *r, struct kv_turn *turn, int64_t arriv
     turn->seq = KV_NONE;
 }
 
+static void turn_ready(void *replay, struct kv_turn *turn)
+{
+    expect_turn(replay, turn, turn->earliest_ns);
+}
+
 /* The request arrives: it goes through the front end to the router, unless it is refused on the spot. */
 static void inject(struct kv_replay *r, uint32_t seq, kv_tick arrival_tk)
 {
@@ -122,13 +127,14 @@ static void read_ahead(struct kv_replay *r)
 static kv_tick next_trace_tk(const struct kv_replay *r)
 {
     if (r->ahead != KV_NONE) return kv_seq_at(r->serve, r->ahead)->arrival_tk;
-    if (r->next_first < r->turns.count) return r->turns.at[r->next_first].arrival_ns * KV_TICKS_PER_NS;
+    if (config_of(r)->mode == KV_REPLAY_SESSION && r->next_first < r->turns.row.count)
+        return r->turns.row.at[r->next_first].arrival_ns * KV_TICKS_PER_NS;
     return KV_TICK_NEVER;
 }
 
 static void skip_followers(struct kv_replay *r)
 {
-    while (r->next_first < r->turns.count && r->turns.at[r->next_first].follows) r->next_first++;
+    while (r->next_first < r->turns.row.count && r->turns.row.at[r->next_first].follows) r->next_first++;
 }
 
 static void inject_due(struct kv_replay *r, kv_tick now)
@@ -139,7 +145,7 @@ static void inject_due(struct kv_replay *r, kv_tick now)
             inject(r, seq, kv_seq_at(r->serve, seq)->arrival_tk);
             read_ahead(r);
         } else {
-            struct kv_turn *turn = &r->turns.at[r->next_first++];
+            struct kv_turn *turn = &r->turns.row.at[r->next_first++];
             expect_turn(r, turn, turn->arrival_ns);
             skip_followers(r);
         }
@@ -174,45 +180,34 @@ static void fire(void *owner, uint32_t kind)
     arm(r);
 }
 
-/* ---- the three modes --------------------------------------------------------------------------------------- */
+/* ---- the modes --------------------------------------------------------------------------------------------- */
 
-static void take_closed(struct kv_replay *r, int64_t earliest_ns, bool think)
+/* A client that is free since `free_ns` (< 0: the run begins) takes the next row, or the next session. */
+static void take_closed(struct kv_replay *r, int64_t free_ns)
 {
-    struct kv_request request;
-    uint32_t seq = take_row(r, &request);
+    struct kv_request request = {.index = (int64_t)r->next_first};
+    struct kv_turn *first = NULL;
+    uint32_t seq = KV_NONE;
+    if (!r->whole) {
+        seq = take_row(r, &request);
+    } else if (r->next_first < r->turns.row.count) {
+        first = &r->turns.row.at[r->next_first++];
+        seq = first->seq;
+        first->seq = KV_NONE;
+        skip_followers(r);
+    }
     if (seq == KV_NONE) return;
-    int64_t pause_ns = think ? delay_ns(&config_of(r)->think, r->serve->config->seed, "think", request.index) : 0;
-    expect(r, seq, earliest_ns + pause_ns);
+    const struct kv_delay *think = &config_of(r)->think;
+    expect(r, seq, free_ns < 0 ? 0 : free_ns + delay_ns(think, r->serve->config->seed, "think", request.index));
 }
 
 /* Reads the whole trace and ties each turn to the one before it. */
 static void load_sessions(struct kv_replay *r)
 {
-    struct kv_map last_turn;
     struct kv_request request;
-    kv_map_open(&last_turn, 1024);
-    for (uint32_t seq; (seq = take_row(r, &request)) != KV_NONE;) {
-        struct kv_turn turn = {request.arrival_ns, request.elapsed_ns, request.think_ns, seq, -1, false};
-        if (request.session != 0) {
-            uint64_t key = kv_mix64(request.session);
-            uint32_t before_it = kv_map_get(&last_turn, key);
-            if (before_it != KV_NONE) r->turns.at[before_it].next = request.index;
-            turn.follows = before_it != KV_NONE;
-            kv_map_put(&last_turn, key, (uint32_t)request.index);
-        }
-        kv_vec_push(&r->turns, turn);
-    }
-    kv_map_close(&last_turn);
+    for (uint32_t seq; (seq = take_row(r, &request)) != KV_NONE;) kv_turns_add(&r->turns, &request, seq);
+    kv_turns_tie(&r->turns);
     skip_followers(r);
-}
-
-/* Rule 25: what the user does between two turns. */
-static int64_t think_ns(const struct kv_turn *turn, const struct kv_turn *next)
-{
-    if (next->think_ns >= 0) return next->think_ns;
-    int64_t gap_ns = next->arrival_ns - turn->arrival_ns;
-    if (turn->elapsed_ns < 0) return gap_ns;
-    return gap_ns > turn->elapsed_ns ? gap_ns - turn->elapsed_ns : 0;
 }
 
 bool kv_replay_open(struct kv_replay *r, struct kv_serve *serve, struct kv_source source, void *owner,
@@ -220,32 +215,26 @@ bool kv_replay_open(struct kv_replay *r, struct kv_serve *serve, struct kv_sourc
 {
     *r = (struct kv_replay){.serve = serve, .source = source, .owner = owner, .arrive = arrive, .err = err,
                             .ahead = KV_NONE};
+    const struct kv_replay_config *c = config_of(r);
     r->timer = kv_timer_new(serve->engine, KV_CLASS_ARRIVAL, fire, r, 0);
-    switch (config_of(r)->mode) {
-    case KV_REPLAY_CLOSED:
-        for (int64_t client = 0; client < config_of(r)->clients; client++) take_closed(r, 0, false);
-        break;
-    case KV_REPLAY_SESSION:
-        load_sessions(r);
-        break;
-    default:
-        read_ahead(r);
-    }
+    r->whole = c->mode == KV_REPLAY_SESSION || (c->mode == KV_REPLAY_CLOSED && c->clients_take == KV_TAKE_SESSION);
+    kv_turns_open(&r->turns);
+    if (r->whole) load_sessions(r);
+    if (c->mode == KV_REPLAY_OPEN) read_ahead(r);
+    if (c->mode == KV_REPLAY_CLOSED)
+        for (int64_t client = 0; client < c->clients; client++) take_closed(r, -1);
     arm(r);
     return err->code == KV_OK;
 }
 
 void kv_replay_ended(struct kv_replay *r, int64_t request)
 {
-    kv_tick now = kv_engine_now(r->serve->engine);
-    if (config_of(r)->mode == KV_REPLAY_CLOSED) {
-        take_closed(r, ns_after(now), true);
-        arm(r);
-    } else if (config_of(r)->mode == KV_REPLAY_SESSION && r->turns.at[request].next >= 0) {
-        struct kv_turn *turn = &r->turns.at[request], *next = &r->turns.at[turn->next];
-        expect_turn(r, next, ns_after(now) + think_ns(turn, next));
-        arm(r);
-    }
+    int64_t after_ns = ns_after(kv_engine_now(r->serve->engine));
+    bool closed = config_of(r)->mode == KV_REPLAY_CLOSED;
+    if (!closed && !r->whole) return;
+    bool over = !r->whole || kv_turns_ended(&r->turns, request, after_ns, turn_ready, r);
+    if (closed && over) take_closed(r, after_ns);
+    arm(r);
 }
 
 void kv_replay_finish(struct kv_replay *r, void (*visit)(void *state, uint32_t seq), void *state)
@@ -253,9 +242,9 @@ void kv_replay_finish(struct kv_replay *r, void (*visit)(void *state, uint32_t s
     for (size_t i = 0; i < r->in_front_end.count; i++) visit(state, r->in_front_end.at[i].value);
     for (size_t i = 0; i < r->thinking.count; i++) visit(state, r->thinking.at[i].value);
     r->serve->counters.injected += (int64_t)r->thinking.count;
-    for (size_t i = 0; i < r->turns.count; i++) {
-        if (r->turns.at[i].seq == KV_NONE) continue;
-        visit(state, r->turns.at[i].seq);
+    for (size_t i = 0; i < r->turns.row.count; i++) {
+        if (r->turns.row.at[i].seq == KV_NONE) continue;
+        visit(state, r->turns.row.at[i].seq);
         r->serve->counters.injected++;
     }
 }
@@ -264,5 +253,5 @@ void kv_replay_close(struct kv_replay *r)
 {
     kv_pqueue_close(&r->thinking);
     kv_pqueue_close(&r->in_front_end);
-    kv_vec_close(&r->turns);
+    kv_turns_close(&r->turns);
 }

@@ -7,10 +7,7 @@
 #include "sim/lib/pqueue.h"
 #include "sim/serve/instance.h"
 #include "sim/serve/sim.h"
-
-/* Session replay: one row of the trace, all held from the start because a turn may come earlier than recorded.
- * `seq` is KV_NONE once the row is injected. */
-struct kv_turn { int64_t arrival_ns, elapsed_ns, think_ns; uint32_t seq; int64_t next; bool follows; };
+#include "sim/serve/turns.h"
 
 struct kv_replay {
     struct kv_serve *serve;
@@ -21,8 +18,10 @@ struct kv_replay {
     uint32_t ahead;                    /* open: the row read ahead; KV_NONE */
     struct kv_pqueue thinking;         /* known to arrive: (arrival tick, request, seq) */
     struct kv_pqueue in_front_end;     /* arrived, not yet at the router: (due tick, request, seq) */
-    KV_VEC(struct kv_turn) turns;
-    size_t next_first;                 /* session: next turn that follows nobody */
+    bool whole;                        /* sessions are kept together: all rows are held from the start, because a turn
+                                        * may come earlier than recorded */
+    struct kv_turns turns;
+    size_t next_first;                 /* next row that follows nobody */
     void *owner;
     void (*arrive)(void *owner, uint32_t seq);   /* reaches the router, or has failed in the trace */
     struct kv_err *err;                /* set, with code, when the source failed */

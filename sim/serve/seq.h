@@ -7,6 +7,9 @@
 #include "sim/iface/record.h"
 #include "sim/iface/request.h"
 
+struct kv_hold;                    /* load.h */
+struct kv_handover;                /* handover.h */
+
 struct kv_seq {
     struct kv_prefix prefix;       /* ids point into the slab */
     int64_t request, trace_row, urgency;
@@ -29,6 +32,14 @@ struct kv_seq {
     uint32_t place;                /* running: its place in the instance's batch */
     uint16_t turn, slo_class, instance;
     uint8_t refusal;               /* KV_STATUS_FAILED or _REJECTED: ends on arrival; else KV_STATUS_FINISHED */
+    /* docs/tiers.md */
+    int64_t order;                 /* of reaching the router */
+    struct kv_hold *hold;          /* once it has waited for KV; in the slab */
+    kv_tick stall_prefill_tk, stall_decode_tk;   /* fetch_stall of ended steps, before and after the first token */
+    kv_tick induced_tk;            /* induced_stall, but for what its instance adds while it runs */
+    kv_tick induced_base_tk;       /* the instance's sum when it joined running */
+    struct kv_handover *handover;  /* while it is on its way to another instance; in the slab */
+    uint16_t prefill_instance;
 };
 
 #endif

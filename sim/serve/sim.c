@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "sim/serve/handover.h"
 #include "sim/serve/replay.h"
 #include "sim/serve/series.h"
 
@@ -12,7 +13,8 @@ struct kv_sim {
     const struct kv_sim_config *config;
     struct kv_sink sink;
     struct kv_instance *instance;
-    void *compute, *route;
+    void *compute, *route[2];      /* routers of the prefill (or only) and of the decode instances */
+    int32_t routing_first;         /* the router looks at the instances from here on */
     struct kv_replay replay;
     struct kv_series series;
     const struct kv_seq *routing;  /* request that the router looks at */
@@ -23,21 +25,34 @@ struct kv_sim {
 
 /* ---- records ----------------------------------------------------------------------------------------------- */
 
-/* Rule 22. `end_tk`: the finish, or the last tick of the run. */
+/* Waits of a holder before its first step (T31). */
+static kv_tick waited_tk(const struct kv_seq *q, kv_tick end_tk)
+{
+    if (!q->hold) return 0;
+    bool waits = q->hold->holding && !q->hold->ready && q->first_sched_tk < 0;
+    return q->hold->waited_tk + (waits ? end_tk - q->hold->since_tk : 0);
+}
+
+/* Rule 22, T31. `end_tk`: the finish, or the last tick of the run. */
 static void fill_stages(struct kv_record *r, const struct kv_seq *q, bool waiting, kv_tick end_tk)
 {
+    kv_tick wait_tk = waited_tk(q, end_tk), decode_stall_tk = q->stall_decode_tk;
+    const struct kv_handover *h = q->handover;
+    if (h && h->prefilled && h->hold.holding && !h->hold.ready) decode_stall_tk += end_tk - h->hold.since_tk;
+    r->fetch_stall_tk = wait_tk + q->stall_prefill_tk + decode_stall_tk;
+    r->induced_stall_tk = q->induced_tk;
     if (q->first_sched_tk < 0) {
-        r->queue_tk = q->arrival_tk >= 0 && q->arrival_tk < end_tk ? end_tk - q->arrival_tk : 0;
+        if (q->arrival_tk >= 0 && q->arrival_tk < end_tk) r->queue_tk = end_tk - q->arrival_tk - wait_tk;
         return;
     }
     bool token = q->first_token_tk >= 0;
     kv_tick pause_tk = waiting ? end_tk - q->preempted_at_tk : 0;   /* a pause that has not ended */
     kv_tick in_prefill_tk = q->paused_prefill_tk + (token ? 0 : pause_tk);
     kv_tick in_decode_tk = q->paused_decode_tk + (token ? pause_tk : 0);
-    r->queue_tk = q->first_sched_tk - q->arrival_tk;
+    r->queue_tk = q->first_sched_tk - q->arrival_tk - wait_tk;
     r->preempted_tk = in_prefill_tk + in_decode_tk;
-    r->prefill_tk = (token ? q->first_token_tk : end_tk) - q->first_sched_tk - in_prefill_tk;
-    if (token) r->decode_tk = end_tk - q->first_token_tk - in_decode_tk;
+    r->prefill_tk = (token ? q->first_token_tk : end_tk) - q->first_sched_tk - in_prefill_tk - q->stall_prefill_tk;
+    if (token) r->decode_tk = end_tk - q->first_token_tk - in_decode_tk - decode_stall_tk;
 }
 
 static kv_tick end_tk(const struct kv_sim *sim)
@@ -56,14 +71,19 @@ static void record(struct kv_sim *sim, const struct kv_seq *q, enum kv_status st
         .recomputed_tokens = q->recomputed_tokens, .prompt_tokens = q->input_tokens,
         .output_tokens = q->output_tokens, .generated_tokens = q->generated_tokens,
         .preemptions = q->preemptions, .session = q->session, .turn = q->turn, .slo_class = q->slo_class,
-        .instance = q->instance, .prefill_instance = q->instance, .status = (uint8_t)status,
+        .instance = q->handover ? (uint16_t)q->handover->to->id : q->instance,
+        .prefill_instance = q->prefill_instance, .status = (uint8_t)status,
     };
     if (unfinished && q->instance != KV_NO_INSTANCE)
         r.generated_tokens = kv_instance_generated_tokens(&sim->instance[q->instance], q);
+    int32_t tiers = sim->config->tier_count > 0 ? sim->config->tier_count : 1;
     if (q->first_sched_tk >= 0) {
         r.prompt_tokens_by_source[0] = q->hit_tokens;
-        r.prompt_tokens_by_source[1] = q->input_tokens - q->hit_tokens;
+        if (q->hold && q->hold->counted)
+            memcpy(r.prompt_tokens_by_source, q->hold->first_hit_tokens, sizeof q->hold->first_hit_tokens);
+        r.prompt_tokens_by_source[tiers] = q->input_tokens - q->hit_tokens;
     }
+    if (q->hold) memcpy(r.fetched_bytes, q->hold->fetched_bytes, sizeof r.fetched_bytes);
     if (unfinished || status == KV_STATUS_FINISHED) fill_stages(&r, q, unfinished && q->place == KV_NONE, now);
     if (status == KV_STATUS_FINISHED)
         kv_assert(r.queue_tk + r.fetch_stall_tk + r.prefill_tk + r.decode_tk + r.preempted_tk == now - q->arrival_tk);
@@ -77,6 +97,11 @@ static void drop_seq(struct kv_sim *sim, uint32_t seq)
     if (q->prefix.ids)
         kv_slab_give(&sim->serve.slab, (void *)(uintptr_t)q->prefix.ids, q->prefix.ids_count * sizeof *q->prefix.ids);
     if (q->slot_capacity > 0) kv_slab_give(&sim->serve.slab, q->slot, (size_t)q->slot_capacity * sizeof *q->slot);
+    kv_handover_close(&sim->serve, q);
+    if (q->hold) {
+        kv_vec_close(&q->hold->loads);
+        kv_slab_give(&sim->serve.slab, q->hold, sizeof *q->hold);
+    }
     kv_pool_give(&sim->serve.seqs, seq);
 }
 
@@ -101,8 +126,10 @@ static void ended(void *owner, uint32_t seq, enum kv_status status)
 
 static int64_t load_requests(void *cluster, int32_t instance)
 {
-    const struct kv_instance *n = &((struct kv_sim *)cluster)->instance[instance];
-    return n->waiting.count + n->running;   /* changes at events only: no need to advance */
+    const struct kv_sim *sim = cluster;
+    const struct kv_instance *n = &sim->instance[sim->routing_first + instance];
+    /* Changes at events only: no need to advance. */
+    return n->waiting.count + n->running + (int64_t)n->holders.count;
 }
 
 static struct kv_instance *advanced(struct kv_sim *sim, int32_t instance)
@@ -113,13 +140,25 @@ static struct kv_instance *advanced(struct kv_sim *sim, int32_t instance)
 
 static int64_t load_tokens(void *cluster, int32_t instance)
 {
-    return kv_instance_outstanding_tokens(advanced(cluster, instance));
+    struct kv_sim *sim = cluster;
+    return kv_instance_outstanding_tokens(advanced(sim, sim->routing_first + instance));
 }
 
 static int32_t match_blocks(void *cluster, int32_t instance)
 {
     struct kv_sim *sim = cluster;
-    return kv_instance_match_blocks(advanced(sim, instance), &sim->routing->prefix, sim->routing->input_tokens);
+    return kv_instance_match_blocks(advanced(sim, sim->routing_first + instance), &sim->routing->prefix, sim->routing->input_tokens);
+}
+
+/* One of `count` instances from `first` on (T27). */
+static int32_t pick(struct kv_sim *sim, int32_t router, int32_t first, int32_t count, struct kv_route_view *view,
+                    const struct kv_request *request)
+{
+    sim->routing_first = first;
+    view->instance_count = count;
+    struct kv_route route = sim->config->route->pick(sim->route[router], sim->config->route_params, view, request);
+    kv_assert(route.prefill >= 0 && route.prefill < count && route.decode == route.prefill);
+    return first + route.prefill;
 }
 
 static void arrive(void *owner, uint32_t seq)
@@ -130,7 +169,8 @@ static void arrive(void *owner, uint32_t seq)
         ended(sim, seq, q->refusal);
         return;
     }
-    struct kv_route_view view = {.cluster = sim, .instance_count = sim->config->instance_count,
+    int32_t pool = sim->config->handover.prefill_instances;
+    struct kv_route_view view = {.cluster = sim, .instance_count = pool > 0 ? pool : sim->config->instance_count,
                                  .load_requests = load_requests, .load_tokens = load_tokens,
                                  .match_blocks = match_blocks};
     struct kv_request request = {
@@ -139,11 +179,21 @@ static void arrive(void *owner, uint32_t seq)
         .slo_class = q->slo_class, .prefix = q->prefix,
     };
     sim->routing = q;
-    struct kv_route route = sim->config->route->pick(sim->route, sim->config->route_params, &view, &request);
-    kv_assert(route.prefill >= 0 && route.prefill < view.instance_count && route.decode == route.prefill);
+    if (!sim->serve.prefix_seen && q->prefix.known_tokens > 0) {
+        sim->serve.prefix_seen = true;
+        sim->serve.ids_tokens = q->prefix.ids ? q->prefix.ids_tokens : 0;
+    }
+    int32_t prefill = pick(sim, 0, 0, view.instance_count, &view, &request);
     kv_log(sim->serve.engine, "route", "request=%lld instance=%d input=%d output=%d", (long long)q->request,
-           route.prefill, q->input_tokens, q->output_tokens);
-    kv_instance_enqueue(&sim->instance[route.prefill], seq);
+           prefill, q->input_tokens, q->output_tokens);
+    if (pool > 0) {
+        int32_t decode = pick(sim, 1, pool, sim->config->instance_count - pool, &view, &request);
+        if (kv_handover_wanted(sim->config, q)) {
+            kv_handover_begin(&sim->instance[prefill], &sim->instance[decode], seq);
+            return;
+        }
+    }
+    kv_instance_enqueue(&sim->instance[prefill], seq);
 }
 
 /* ---- the run ----------------------------------------------------------------------------------------------- */
@@ -158,8 +208,15 @@ struct kv_sim *kv_sim_open(const struct kv_sim_config *config, struct kv_source 
                                    .ended = ended};
     kv_pool_open(&sim->serve.seqs, sizeof(struct kv_seq));
     sim->compute = kv_mem_take(config->compute->state_bytes);
-    sim->route = kv_mem_take(config->route->state_bytes);
+    for (int i = 0; i < 2; i++) sim->route[i] = kv_mem_take(config->route->state_bytes);
     sim->instance = kv_mem_take((size_t)config->instance_count * sizeof *sim->instance);
+    sim->serve.instances = sim->instance;
+    bool tiers = config->tier_count > 1 || config->handover.prefill_instances > 0;
+    if (tiers && !(sim->serve.tiers = kv_tiers_open(&sim->serve, &sim->err))) {
+        *err = sim->err;
+        kv_sim_close(sim);
+        return NULL;
+    }
     for (int32_t i = 0; i < config->instance_count; i++)
         kv_instance_open(&sim->instance[i], &sim->serve, i, sim->compute);
     kv_series_open(&sim->series, &sim->serve, sim, sim->instance, &sim->err);
@@ -169,6 +226,26 @@ struct kv_sim *kv_sim_open(const struct kv_sim_config *config, struct kv_source 
     *err = sim->err;
     kv_sim_close(sim);
     return NULL;
+}
+
+/* Nothing is pending. If somebody still waits, it is for bytes that will never come. */
+static bool stuck(const struct kv_sim *sim, struct kv_err *err)
+{
+    int64_t waiting = 0;
+    for (int32_t i = 0; i < sim->config->instance_count; i++) {
+        const struct kv_instance *n = &sim->instance[i];
+        waiting += n->waiting.count + n->running + (int64_t)n->holders.count;
+    }
+    if (waiting == 0) return false;
+    const char *still = "";
+    struct kv_sim_link link;
+    for (int32_t i = 0; i < kv_sim_link_count(sim) && !*still; i++) {
+        kv_sim_link(sim, i, &link);
+        if (link.flows > 0 && link.capacity_Bps <= 0) still = link.name;
+    }
+    kv_fail(err, KV_ESTUCK, "", "nothing can happen any more, but %lld requests have not ended: they wait for KV that "
+            "never comes%s%s", (long long)waiting, *still ? ", over a link that moves nothing: " : "", still);
+    return true;
 }
 
 bool kv_sim_run(struct kv_sim *sim, uint64_t events, enum kv_sim_end *end, struct kv_err *err)
@@ -192,7 +269,7 @@ bool kv_sim_run(struct kv_sim *sim, uint64_t events, enum kv_sim_end *end, struc
             return true;
         }
         if (!fired) {
-            *end = KV_SIM_COMPLETE;
+            *end = stuck(sim, err) ? KV_SIM_STUCK : KV_SIM_COMPLETE;
             return true;
         }
     }
@@ -218,6 +295,17 @@ static void check_invariants(const struct kv_sim *sim, const struct kv_sim_state
     kv_assert(state->free_blocks >= 0 && state->inactive_blocks >= 0 && state->active_blocks >= 0);
 }
 
+/* No pool above its capacity, and its parts add up. */
+static void check_tiers(const struct kv_sim *sim)
+{
+    const struct kv_tiers *t = sim->serve.tiers;
+    for (int32_t tier = 1; t && tier < t->count; tier++)
+        for (int32_t i = 0; i < t->tier[tier].pools; i++) {
+            const struct kv_blocks *b = &t->tier[tier].pool[i].chunks;
+            kv_assert(b->free >= 0 && b->active >= 0 && b->inactive >= 0 && b->free + b->active + b->inactive == b->capacity);
+        }
+}
+
 bool kv_sim_finish(struct kv_sim *sim, struct kv_err *err)
 {
     struct kv_sim_state state;
@@ -228,6 +316,7 @@ bool kv_sim_finish(struct kv_sim *sim, struct kv_err *err)
     kv_replay_finish(&sim->replay, record_unfinished, sim);
     kv_sim_read(sim, &state);
     check_invariants(sim, &state);
+    check_tiers(sim);
     if (sim->err.code != KV_OK) *err = sim->err;
     return sim->err.code == KV_OK;
 }
@@ -237,11 +326,17 @@ void kv_sim_close(struct kv_sim *sim)
     if (!sim) return;
     kv_replay_close(&sim->replay);
     kv_series_close(&sim->series);
-    for (int32_t i = 0; i < sim->config->instance_count; i++) kv_instance_close(&sim->instance[i]);
+    for (int32_t i = 0; i < sim->config->instance_count && sim->instance[0].serve; i++)
+        kv_instance_close(&sim->instance[i]);
+    kv_tiers_close(sim->serve.tiers);
     kv_mem_give(sim->instance, (size_t)sim->config->instance_count * sizeof *sim->instance);
     kv_mem_give(sim->compute, sim->config->compute->state_bytes);
-    kv_mem_give(sim->route, sim->config->route->state_bytes);
+    for (int i = 0; i < 2; i++) kv_mem_give(sim->route[i], sim->config->route->state_bytes);
     kv_vec_close(&sim->serve.hits);
+    kv_vec_close(&sim->serve.sources);
+    kv_vec_close(&sim->serve.segments);
+    kv_vec_close(&sim->serve.chunk_slots);
+    kv_vec_close(&sim->serve.block_slots);
     kv_slab_close(&sim->serve.slab);
     kv_pool_close(&sim->serve.seqs);
     kv_engine_close(sim->serve.engine);
@@ -282,6 +377,7 @@ static void add_instance(const struct kv_instance *n, struct kv_sim_state *state
 {
     state->waiting += n->waiting.count;
     state->running += n->running;
+    state->fetching += (int64_t)n->holders.count;
     state->active_blocks += n->blocks.active;
     state->inactive_blocks += n->blocks.inactive;
     state->free_blocks += n->blocks.free;
@@ -301,9 +397,44 @@ void kv_sim_read(struct kv_sim *sim, struct kv_sim_state *state)
         kv_instance_advance(&sim->instance[i], sim->limited ? end_tk(sim) : kv_engine_seen_tk(sim->serve.engine));
         add_instance(&sim->instance[i], state);
     }
+    struct kv_tiers *t = sim->serve.tiers;
+    for (int32_t tier = 1; t && tier < t->count; tier++)
+        t->tier[tier].counters->evicted_chunks = t->tier[tier].block_counters.blocks_evicted;
     state->counters = sim->serve.counters;
     state->counters.tier[0].asked_tokens = state->counters.prompt_tokens;
     state->counters.tier[0].hit_tokens = state->counters.hit_tokens;
+}
+
+void kv_sim_tier(const struct kv_sim *sim, int32_t tier, struct kv_sim_tier_state *state)
+{
+    *state = (struct kv_sim_tier_state){0};
+    if (!sim->serve.tiers || tier < 1 || tier >= sim->serve.tiers->count) return;
+    const struct kv_tier *k = &sim->serve.tiers->tier[tier];
+    state->pools = k->pools;
+    for (int32_t i = 0; i < k->pools; i++) {
+        state->used_chunks += k->pool[i].chunks.active + k->pool[i].chunks.inactive;
+        state->pinned_chunks += k->pool[i].chunks.active;
+    }
+}
+
+int32_t kv_sim_link_count(const struct kv_sim *sim)
+{
+    return sim->serve.tiers ? (int32_t)sim->serve.tiers->topology.links.count : 0;
+}
+
+void kv_sim_link(const struct kv_sim *sim, int32_t index, struct kv_sim_link *link)
+{
+    const struct kv_tiers *t = sim->serve.tiers;
+    const struct kv_named_link *l = &t->topology.links.at[index];
+    *link = (struct kv_sim_link){
+        .name = l->name, .capacity_Bps = kv_rate_to_Bps(l->capacity), .flows = kv_net_flows_on(t->net, (uint32_t)index),
+        .carried_bytes = (int64_t)(kv_net_carried(t->net, (uint32_t)index) / KV_SERVICE_PER_BYTE),
+    };
+}
+
+struct kv_net_counters kv_sim_net(const struct kv_sim *sim)
+{
+    return sim->serve.tiers ? kv_net_counters(sim->serve.tiers->net) : (struct kv_net_counters){0};
 }
 
 int32_t kv_sim_bin_count(const struct kv_sim *sim)
@@ -314,32 +445,4 @@ int32_t kv_sim_bin_count(const struct kv_sim *sim)
 void kv_sim_bin(const struct kv_sim *sim, int32_t index, struct kv_bin *bin)
 {
     kv_series_bin(&sim->series, index, bin);
-}
-
-/* ---- stand-ins: no tier below HBM, no link ---- */
-
-void kv_sim_tier(const struct kv_sim *sim, int32_t tier, struct kv_sim_tier_state *state)
-{
-    (void)sim;
-    (void)tier;
-    *state = (struct kv_sim_tier_state){0};
-}
-
-int32_t kv_sim_link_count(const struct kv_sim *sim)
-{
-    (void)sim;
-    return 0;
-}
-
-void kv_sim_link(const struct kv_sim *sim, int32_t index, struct kv_sim_link *link)
-{
-    (void)sim;
-    (void)index;
-    *link = (struct kv_sim_link){.name = ""};
-}
-
-struct kv_net_counters kv_sim_net(const struct kv_sim *sim)
-{
-    (void)sim;
-    return (struct kv_net_counters){0};
 }

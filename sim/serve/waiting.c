@@ -36,6 +36,13 @@ void kv_waiting_add_preempted(struct kv_waiting *w, uint32_t seq)
     w->count++;
 }
 
+void kv_waiting_add_preempted_last(struct kv_waiting *w, uint32_t seq)
+{
+    kv_waiting_add_preempted(w, seq);
+    memmove(w->preempted.at + 1, w->preempted.at, (w->preempted.count - 1) * sizeof *w->preempted.at);
+    w->preempted.at[0] = seq;
+}
+
 static bool straggler_is_first(const struct kv_waiting *w)
 {
     if (w->stragglers.count == 0) return false;

@@ -98,8 +98,8 @@ struct kv_workload *kv_workload_open(const struct kv_workload_config *config, ui
     kv_sessions_open(&w->sessions);
     kv_infer_open(&w->infer, &config->infer, seed);
     kv_system_prompts_open(&w->system_prompts, config, seed);
-    struct kv_reader_env env = {.path = config->trace, .seed = seed, .skip_bad_rows = config->skip_bad_rows,
-                                .skip_digest = config->skip_digest};
+    struct kv_reader_env env = {.path = config->trace, .seed = seed, .block_tokens = config->block_tokens,
+                                .skip_bad_rows = config->skip_bad_rows, .skip_digest = config->skip_digest};
     w->reader = kv_mem_take(config->reader->state_bytes);
     if (!config->reader->open(w->reader, config->reader_params, &env, err)
         || !kv_jitter_open(&w->jitter, config, seed, &env, err)) {
@@ -189,9 +189,13 @@ static void set_identity(struct kv_workload *w, const struct kv_row *row, struct
 {
     const struct kv_workload_config *c = w->config;
     struct kv_session *session = NULL;
+    uint64_t scope = (uint64_t)w->rows;   /* of local ids: a branch has those of its session */
     if (row->session[0]) {
         session = kv_sessions_find(&w->sessions, row->session, request);
+        scope = session->hash;
         if (row->turn >= 0) request->turn = (uint16_t)(row->turn < UINT16_MAX ? row->turn : UINT16_MAX);
+        request->branch = (uint32_t)row->branch;
+        if (row->branch) session = kv_sessions_branch(&w->sessions, scope, request->branch);
         if (!request->failed) kv_sessions_turn(&w->sessions, session, request);
     } else if (c->infer.on && !row->api && !request->failed) {
         session = kv_infer_session(&w->infer, &w->sessions, w->rows, row->time_ns, request);
@@ -199,7 +203,6 @@ static void set_identity(struct kv_workload *w, const struct kv_row *row, struct
     if (request->failed || c->prefix == KV_PREFIX_NONE) return;
     if (c->prefix == KV_PREFIX_TRACE) {
         if (!row->ids) return;
-        uint64_t scope = session ? session->hash : (uint64_t)w->rows;
         request->prefix = (struct kv_prefix){
             .ids = row->ids, .ids_count = (uint32_t)row->ids_count, .ids_tokens = (int32_t)row->ids_tokens,
             .known_tokens = row->known_tokens < 0 ? request->input_tokens : (int32_t)row->known_tokens,

@@ -29,7 +29,7 @@ void kv_jitter_close(struct kv_jitter *j);
 struct kv_session {
     uint64_t hash;             /* of the session text: names its token streams */
     int64_t context_tokens;    /* prompt + response of its last served turn; -1: none yet */
-    uint32_t number;           /* from 1, in order of the first turns */
+    uint32_t number;           /* from 1, in order of the first turns; 0: a branch */
     uint32_t version, turns;   /* version: how often a turn did not extend the one before */
 };
 struct kv_sessions {
@@ -42,6 +42,9 @@ void kv_sessions_open(struct kv_sessions *s);
 void kv_sessions_close(struct kv_sessions *s);
 /* The session of the row and the turn's number in it; the pointer is good until the next call. */
 struct kv_session *kv_sessions_find(struct kv_sessions *s, const char *text, struct kv_request *request);
+/* Branch `branch` >= 1 (a sub-agent) of the session whose text has that hash, as a conversation of its own without a
+ * number; the pointer is good until the next call. */
+struct kv_session *kv_sessions_branch(struct kv_sessions *s, uint64_t session_hash, uint32_t branch);
 /* A served turn: does it extend the one before? Counts, and starts a new version where it does not. */
 void kv_sessions_turn(struct kv_sessions *s, struct kv_session *session, const struct kv_request *request);
 /* What the two above are made of: the next number for a new session; the request as its next turn; a served turn of

@@ -27,18 +27,34 @@ void kv_session_join(struct kv_session *session, struct kv_request *request)
     session->turns++;
 }
 
+/* Place of the session of that hash; a new one is left for the caller to push. */
+static uint32_t place_of(struct kv_sessions *s, uint64_t hash, bool *fresh)
+{
+    uint32_t index = kv_map_get(&s->number_of, hash);
+    *fresh = index == KV_NONE;
+    if (*fresh) kv_map_put(&s->number_of, hash, index = (uint32_t)s->session.count);
+    return index;
+}
+
 struct kv_session *kv_sessions_find(struct kv_sessions *s, const char *text, struct kv_request *request)
 {
+    bool fresh;
     uint64_t hash = kv_hash_text(text);
-    uint32_t index = kv_map_get(&s->number_of, hash);
-    if (index == KV_NONE) {
-        index = (uint32_t)s->session.count;
-        kv_vec_push(&s->session, kv_sessions_number(s, hash));
-        kv_map_put(&s->number_of, hash, index);
-    }
+    uint32_t index = place_of(s, hash, &fresh);
+    if (fresh) kv_vec_push(&s->session, kv_sessions_number(s, hash));
     struct kv_session *session = &s->session.at[index];
     kv_session_join(session, request);
     return session;
+}
+
+struct kv_session *kv_sessions_branch(struct kv_sessions *s, uint64_t session_hash, uint32_t branch)
+{
+    bool fresh;
+    uint64_t hash = kv_mix64_pair(session_hash, branch);
+    uint32_t index = place_of(s, hash, &fresh);
+    struct kv_session line = {.hash = hash, .context_tokens = -1};
+    if (fresh) kv_vec_push(&s->session, line);
+    return &s->session.at[index];
 }
 
 void kv_sessions_turn(struct kv_sessions *s, struct kv_session *session, const struct kv_request *request)

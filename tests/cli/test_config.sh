@@ -25,11 +25,12 @@ check "init refuses to overwrite: the file is kept" [ "$(cat "$work/mine.yaml")"
 check "init --force overwrites" "$kvsim" config init --force "$work/mine.yaml" 2>"$work/err"
 
 # What show prints is a scenario that shows as itself.
-for scenario in configs/quickstart.yaml configs/smallest.yaml; do
-    "$kvsim" config show "$scenario" >"$work/one.yaml" && "$kvsim" config show "$work/one.yaml" >"$work/two.yaml"
+for scenario in configs/*.yaml; do
+    "$kvsim" config show "$scenario" >"$work/one.yaml" 2>"$work/err" &&
+        "$kvsim" config show "$work/one.yaml" >"$work/two.yaml" 2>>"$work/err"
     check "show $scenario: fixpoint" cmp "$work/one.yaml" "$work/two.yaml"
-    "$kvsim" config show --origin "$scenario" >"$work/origin.yaml"
-    "$kvsim" config show "$work/origin.yaml" >"$work/two.yaml"
+    "$kvsim" config show --origin "$scenario" >"$work/origin.yaml" 2>>"$work/err"
+    "$kvsim" config show "$work/origin.yaml" >"$work/two.yaml" 2>>"$work/err"
     check "show --origin $scenario: comments only" cmp "$work/one.yaml" "$work/two.yaml"
     check "show --origin $scenario: names the file" grep -q "# $scenario:" "$work/origin.yaml"
 done
@@ -63,13 +64,25 @@ keys = schema["properties"]
 for key in re.findall(r"^(\w+):", open("configs/three_tiers.yaml").read(), re.M):
     assert key in keys, key
 assert keys["model"]["required"] == ["use"] and keys["model"]["additionalProperties"] is False
-capacity = keys["tiers"]["items"]["properties"]["capacity"]["anyOf"]
+capacity = keys["tiers"]["items"][0]["properties"]["capacity"]["anyOf"]
 assert capacity[0] == {"enum": ["auto"]} and re.match(capacity[1]["pattern"], "64GiB")
 assert not re.match(capacity[1]["pattern"], "64") and not re.match(capacity[1]["pattern"], "64Gbps")
 names = keys["compute"]["anyOf"][0]["enum"]
 assert "roofline" in names and "affine" in names
 assert keys["engine"]["properties"]["max_num_seqs"]["default"] == 256
 assert keys["fetch"]["properties"]["lookahead_layers"]["default"] == "unlimited"
+
+# The first tier and those below it have keys of their own; a store has the parameters of its kind.
+lower = keys["tiers"]["additionalItems"]
+assert lower["additionalProperties"] is False and "gpu_memory_utilization" not in lower["properties"]
+assert {"dram", "disk", "remote", "object"} <= set(lower["properties"]["kind"]["enum"])
+assert lower["properties"]["scope"]["enum"] == ["gpu", "node", "rack", "cluster"]
+stores = [set(s["properties"]) for s in lower["properties"]["store"]["anyOf"] if s["type"] == "object"]
+assert any("first_byte" in s and "queue_depth" not in s for s in stores) and all("profile" in s for s in stores)
+links = keys["network"]["properties"]["links"]["additionalProperties"]["anyOf"]
+assert any("bandwidth" in link.get("properties", {}) and "duplex" in link["properties"] for link in links)
+assert "timeout" in keys["fetch"]["properties"]["policy"]["anyOf"][0]["enum"]
+assert keys["disaggregation"]["properties"]["reserve"]["enum"] == ["on_arrival", "at_route"]
 PY
 [ $failed = 0 ] && echo "config: ok"
 exit $failed

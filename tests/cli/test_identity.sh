@@ -63,16 +63,25 @@ done
 
 # Closed-loop and session runs replay open at the arrivals they had. Rows and sessions are numbered anew, by arrival.
 by_arrival() { "$KVSIM" export "$1" csv requests | cut -d, -f2-10,15-25,27- | sort; }
-for mode in '{mode: closed, clients: 200, think: {kind: exponential, mean: 2s}}' session; do
-    run "$KVSIM" "$work/live.h5" configs/quickstart.yaml --set "workload.replay=$mode" --force
+replays() { # MODE ROWS FLAGS..
+    local mode=$1 rows=$2; shift 2
+    run "$KVSIM" "$work/live.h5" configs/quickstart.yaml --set "workload.replay=$mode" --force "$@"
     "$KVSIM" export "$work/live.h5" trace -o "$work/live.jsonl" --force || fail "export $mode"
     run "$KVSIM" "$work/again.h5" configs/quickstart.yaml --set "workload.trace=$work/live.jsonl" --force \
         --set 'workload.format={kind: blocks, block_tokens: 16, partial: prefix}' --set workload.prefix=trace \
         --set workload.rate_scale=1
     by_arrival "$work/live.h5" >"$work/live.csv"
     by_arrival "$work/again.h5" >"$work/again.csv"
-    same "$work/live.csv" "$work/again.csv" "$mode: run and replay differ"
-    [ "$(wc -l <"$work/live.csv")" = 10001 ] || fail "$mode: $(wc -l <"$work/live.csv") lines"
+    same "$work/live.csv" "$work/again.csv" "$mode $*: run and replay differ"
+    [ "$(wc -l <"$work/live.csv")" = $((rows + 1)) ] || fail "$mode $*: $(wc -l <"$work/live.csv") lines"
+}
+# Sessions with sub-agents, crowded so that they meet.
+agents=(--set workload.trace=traces/sample/claude_code_tiny.jsonl --set workload.prefix=trace
+        --set 'workload.format={kind: claude_code, session_rate: 1req/s}')
+for mode in '{mode: closed, clients: 200, think: {kind: exponential, mean: 2s}}' session \
+    '{mode: closed, clients: 200, clients_take: session}'; do replays "$mode" 10000; done
+for mode in open session '{mode: closed, clients: 2, clients_take: session, think: 3s}'; do
+    replays "$mode" 26 "${agents[@]}"
 done
 
 [ "$(digest "$work/plain.h5")" != "$(digest "$work/quickstart.1.h5")" ] || fail "the digest does not see the content"

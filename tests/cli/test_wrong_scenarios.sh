@@ -14,7 +14,8 @@ failed=0 count=0
 # Names of the plug-ins of a folder: "a, b, c".
 names() { (cd "$1" && printf '%s\n' *.c | sed 's/\.c$//' | LC_ALL=C sort | paste -sd, | sed 's/,/, /g'); }
 sed_known="s/@compute@/$(names models/compute)/;s/@evict@/$(names policies/evict)/;s/@route@/$(names policies/route)/"
-sed_known+=";s/@sched@/$(names policies/sched)/;s/@reader@/$(names traces/reader)/"
+sed_known+=";s/@sched@/$(names policies/sched)/;s/@reader@/$(names traces/reader)/;s/@store@/$(names models/store)/"
+sed_known+=";s/@link@/$(names models/link)/;s/@admit@/$(names policies/admit)/;s/@fetch@/$(names policies/fetch)/"
 
 complain() {
     echo "FAIL $1: $2"
@@ -77,6 +78,6 @@ PY
 "$kvsim" config check configs/smallest.yaml "$dir/45_wrong_version.yaml" >"$work/out" 2>"$work/err"
 [ $? = 3 ] && [ "$(cat "$work/out")" = "configs/smallest.yaml: ok" ] || complain two_files "$(cat "$work/out")"
 
-[ $count -ge 30 ] || complain corpus "only $count scenarios"
+[ $count -ge 80 ] || complain corpus "only $count scenarios"
 [ $failed = 0 ] && echo "$count wrong scenarios, each refused as expected"
 exit $((failed > 0))

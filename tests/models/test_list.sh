@@ -20,9 +20,14 @@ same_names compute models/compute/*.c
 same_names evict policies/evict/*.c
 same_names sched policies/sched/*.c
 same_names route policies/route/*.c
+same_names admit policies/admit/*.c
+same_names fetch policies/fetch/*.c
+same_names stores models/store/*.c
+same_names links models/link/*.c
+same_names profiles models/stores/*.yaml
 same_names readers traces/reader/*.c
 
-for kind in models gpus policies compute evict sched route readers params metrics; do
+for kind in models gpus policies compute evict admit fetch sched route stores profiles links readers params metrics; do
     "$kvsim" list $kind > /dev/null || fail "list $kind: exit $?"
     "$kvsim" list $kind --json | python3 -c '
 import json, sys

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/oracle/naive.h"
 
-#include <gsl/gsl_randist.h>
-#include <math.h>
 #include <string.h>
 
 #include "sim/plug.h"
 #include "tests/oracle/naive_blocks.h"
+#include "tests/oracle/naive_replay.h"
 
 /* A request on its way. `known` tokens = input + generated. */
 struct job {
@@ -37,9 +36,6 @@ struct instance {
 enum sched { FCFS, PRIORITY, SJF };
 enum route { ROUND_ROBIN, LEAST_LOADED, LEAST_TOKENS, PREFIX };
 
-/* Something at `tick` in the class of arrivals: a request comes, or is through the front end. */
-struct pending { kv_tick tick; int64_t job; bool through; };
-
 struct oracle {
     const struct kv_sim_config *config;
     const struct kv_request *requests;
@@ -47,10 +43,7 @@ struct oracle {
     struct job *jobs;
     bool *came;
     struct instance *instances;
-    KV_VEC(struct pending) pending;
-    int64_t next_row;                /* first row that nobody has taken from the source yet */
-    int64_t *next_turn;              /* session replay: row of the same session's next turn, -1 */
-    bool *follows;                   /* session replay: not a first turn */
+    struct naive_replay replay;
     int64_t routed;
     kv_tick now, last_arrival;
     enum sched sched;
@@ -77,80 +70,6 @@ static int64_t known(const struct job *j)
 static int64_t block_tokens(const struct oracle *o)
 {
     return o->config->engine.block_tokens;
-}
-
-/* --- Replay: who comes when (rules 5, 24, 25) --- */
-
-static kv_tick delay_tk(const struct oracle *o, const struct kv_delay *d, const char *stream, int64_t index)
-{
-    struct kv_rng rng;
-    gsl_rng *r = kv_rng_at(&rng, o->config->seed, kv_stream(stream), (uint64_t)index);
-    double s = d->mean_s;
-    if (d->kind == KV_DELAY_EXPONENTIAL) s = gsl_ran_exponential(r, d->mean_s);
-    if (d->kind == KV_DELAY_LOGNORMAL)
-        s = d->mean_s > 0 ? gsl_ran_lognormal(r, log(d->mean_s) - d->sigma * d->sigma / 2, d->sigma) : 0;
-    long long ns = llround(s * 1e9);
-    return KV_TICKS_PER_NS * (ns > 0 ? ns : 0);
-}
-
-static void expect(struct oracle *o, kv_tick tick, int64_t job, bool through)
-{
-    kv_vec_push(&o->pending, ((struct pending){tick, job, through}));
-}
-
-/* The source is read one row ahead: its next row that needs nobody's end becomes pending. */
-static void pull_row(struct oracle *o)
-{
-    if (o->config->replay.mode == KV_REPLAY_CLOSED) return;
-    while (o->next_row < o->count && o->follows && o->follows[o->next_row]) o->next_row++;
-    if (o->next_row == o->count) return;
-    expect(o, KV_TICKS_PER_NS * o->requests[o->next_row].arrival_ns, o->next_row, false);
-    o->next_row++;
-}
-
-static void open_replay(struct oracle *o)
-{
-    if (o->config->replay.mode == KV_REPLAY_CLOSED) {
-        int64_t clients = o->config->replay.clients < o->count ? o->config->replay.clients : o->count;
-        for (; o->next_row < clients; o->next_row++) expect(o, 0, o->next_row, false);
-        return;
-    }
-    if (o->config->replay.mode == KV_REPLAY_SESSION) {
-        o->follows = kv_mem_take((size_t)o->count * sizeof *o->follows);
-        o->next_turn = kv_mem_take((size_t)o->count * sizeof *o->next_turn);
-        struct kv_map last;
-        kv_map_open(&last, 64);
-        for (int64_t i = 0; i < o->count; i++) {
-            o->next_turn[i] = -1;
-            if (o->requests[i].session == 0) continue;
-            uint64_t key = kv_mix64(o->requests[i].session);
-            uint32_t before = kv_map_get(&last, key);
-            if (before != KV_NONE) {
-                o->follows[i] = true;
-                o->next_turn[before] = i;
-            }
-            kv_map_put(&last, key, (uint32_t)i);
-        }
-        kv_map_close(&last);
-    }
-    pull_row(o);
-}
-
-/* Somebody ended at the present tick: who comes because of it? */
-static void replay_after(struct oracle *o, int64_t ended)
-{
-    kv_tick whole_ns = (o->now / KV_TICKS_PER_NS + 1) * KV_TICKS_PER_NS;
-    if (o->config->replay.mode == KV_REPLAY_CLOSED && o->next_row < o->count) {
-        kv_tick due = whole_ns + delay_tk(o, &o->config->replay.think, "think", o->next_row);
-        expect(o, due, o->next_row++, false);
-    } else if (o->config->replay.mode == KV_REPLAY_SESSION && o->next_turn[ended] >= 0) {
-        const struct kv_request *last = &o->requests[ended], *next = &o->requests[o->next_turn[ended]];
-        int64_t think_ns = next->arrival_ns - last->arrival_ns;
-        if (last->elapsed_ns >= 0) think_ns -= last->elapsed_ns;
-        if (think_ns < 0) think_ns = 0;
-        if (next->think_ns >= 0) think_ns = next->think_ns;
-        expect(o, whole_ns + KV_TICKS_PER_NS * think_ns, o->next_turn[ended], false);
-    }
 }
 
 /* --- Records (rules 22, 23) --- */
@@ -180,7 +99,7 @@ static void end_job(struct oracle *o, int64_t job, enum kv_status status)
     }
     if (status == KV_STATUS_REJECTED) o->counters->rejected++;
     if (status == KV_STATUS_FAILED) o->counters->failed++;
-    if (status != KV_STATUS_UNFINISHED) replay_after(o, job);
+    if (status != KV_STATUS_UNFINISHED) naive_replay_ended(&o->replay, o->now, job);
     else stage_times(j, o->now);
     kv_vec_close(&j->held);
 }
@@ -503,7 +422,7 @@ static void arrive(struct oracle *o, int64_t job)
                || (!engine->chunked_prefill && most > engine->max_num_batched_tokens)) {
         end_job(o, job, KV_STATUS_REJECTED);
     } else {
-        expect(o, o->now + delay_tk(o, &o->config->replay.frontend_overhead, "frontend_overhead", job), job, true);
+        naive_replay_front_end(&o->replay, o->now, job);
     }
 }
 
@@ -533,19 +452,6 @@ static void see_cluster(struct oracle *o)
     kv_vec_push(&o->history->cluster, ((struct kv_oracle_cluster){o->now, *o->counters}));
 }
 
-/* The arrival of least request index at the present tick; false when there is none. */
-static bool take_arrival(struct oracle *o, struct pending *out)
-{
-    size_t best = o->pending.count;
-    for (size_t i = 0; i < o->pending.count; i++)
-        if (o->pending.at[i].tick == o->now
-            && (best == o->pending.count || o->pending.at[i].job < o->pending.at[best].job)) best = i;
-    if (best == o->pending.count) return false;
-    *out = o->pending.at[best];
-    o->pending.at[best] = o->pending.at[--o->pending.count];
-    return true;
-}
-
 static struct instance *due_instance(struct oracle *o)
 {
     for (int32_t i = 0; i < o->config->instance_count; i++)
@@ -555,9 +461,7 @@ static struct instance *due_instance(struct oracle *o)
 
 static kv_tick next_tick(const struct oracle *o)
 {
-    kv_tick next = KV_TICK_NEVER;
-    for (size_t i = 0; i < o->pending.count; i++)
-        if (o->pending.at[i].tick < next) next = o->pending.at[i].tick;
+    kv_tick next = naive_replay_next_tick(&o->replay);
     for (int32_t i = 0; i < o->config->instance_count; i++)
         if (o->instances[i].due < next) next = o->instances[i].due;
     return next;
@@ -568,13 +472,13 @@ static void run(struct oracle *o)
 {
     for (kv_tick t; (t = next_tick(o)) != KV_TICK_NEVER && t <= o->config->time_limit_tk;) {
         o->now = t;
-        for (struct pending p; take_arrival(o, &p);) {
+        for (struct naive_pending p; naive_replay_take(&o->replay, t, &p);) {
             if (p.through) {
                 reach_router(o, p.job);
                 see_instance(o, o->jobs[p.job].record->instance);
             } else {
                 arrive(o, p.job);
-                if (p.job + 1 == o->next_row) pull_row(o);
+                naive_replay_came(&o->replay, p.job);
             }
         }
         for (struct instance *n; (n = due_instance(o));) {
@@ -648,10 +552,8 @@ static void close_oracle(struct oracle *o)
     }
     kv_mem_give(o->instances, (size_t)o->config->instance_count * sizeof *o->instances);
     kv_mem_give(o->jobs, (size_t)o->count * sizeof *o->jobs);
-    if (o->follows) kv_mem_give(o->follows, (size_t)o->count * sizeof *o->follows);
-    if (o->next_turn) kv_mem_give(o->next_turn, (size_t)o->count * sizeof *o->next_turn);
     kv_mem_give(o->compute, o->config->compute->state_bytes);
-    kv_vec_close(&o->pending);
+    naive_replay_close(&o->replay);
     kv_vec_close(&o->chunks);
 }
 
@@ -672,7 +574,7 @@ bool kv_oracle_run(const struct kv_sim_config *config, const struct kv_request *
     if (!config->engine.async_scheduling) o.overhead = kv_cost_from_s(config->engine.host_overhead_s);
     open_jobs(&o, records);
     open_instances(&o);
-    open_replay(&o);
+    naive_replay_open(&o.replay, config, requests, count);
     run(&o);
     close_oracle(&o);
     return true;

@@ -371,6 +371,22 @@ static void draw_sessions(struct kv_random_scenario *s, struct plan *p)
     }
 }
 
+/* Some rows of sessions become sub-agents': a few rows in a row of the session, or rows strewn over all of it. */
+static void draw_branches(struct kv_random_scenario *s, struct plan *p)
+{
+    struct dice *d = &p->dice;
+    int64_t percent = PICK(d, 10, 30, 60), most = between(d, 1, 4);
+    for (int64_t i = 0; i < s->count; i++)
+        if (s->requests[i].session && chance(d, percent)) s->requests[i].branch = (uint32_t)between(d, 1, most);
+}
+
+/* Closed replay whose clients stay with a session. */
+static void draw_clients_take(struct kv_random_scenario *s, struct plan *p)
+{
+    if (s->config.replay.mode == KV_REPLAY_CLOSED && chance(&p->dice, 50))
+        s->config.replay.clients_take = KV_TAKE_SESSION;
+}
+
 static void draw_system_prompts(struct kv_random_scenario *s, struct plan *p)
 {
     struct dice *d = &p->dice;
@@ -392,11 +408,14 @@ static void draw_load(struct kv_random_scenario *s, struct plan *p)
     double service_s = p->token_s * (double)p->most_input * 0.4 + p->step_s * (double)p->most_output * 0.4
                        + s->config.engine.host_overhead_s;
     draw_replay(s, p, service_s);
+    draw_clients_take(s, p);
+    bool together = s->config.replay.mode == KV_REPLAY_SESSION || s->config.replay.clients_take == KV_TAKE_SESSION;
     for (int64_t i = 0; i < s->count; i++) draw_request(s, p, i);
     draw_arrivals(s, p);
-    int64_t prefix = s->config.replay.mode == KV_REPLAY_SESSION ? 1 : p->pressed ? PICK(d, 0, 1, 3, 3, 3, 4)
+    int64_t prefix = together ? 1 : p->pressed ? PICK(d, 0, 1, 3, 3, 3, 4)
                      : between(d, 0, 4);
     if (prefix == 1 || prefix == 2) draw_sessions(s, p);
+    if (together && chance(d, 60)) draw_branches(s, p);
     if (prefix == 3 || (prefix == 2 && chance(d, 20))) draw_ids(s, p);
     if (prefix == 4 || (prefix == 1 && chance(d, 30))) draw_system_prompts(s, p);
     int64_t failed_percent = PICK(d, 0, 0, 5);

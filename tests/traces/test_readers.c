@@ -6,87 +6,23 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 #include <unistd.h>
 
-#include "sim/conf/bind.h"
 #include "sim/plug.h"
+#include "tests/support/read_trace.h"
 
 static struct kv_arena arena;
 
-/* Parameters of a reader: its presets, with `set` ("a=1 b=2") laid over. */
-static const void *params_of(const struct kv_reader_ops *ops, const char *set)
+static struct kv_test_sums read_file(const char *reader, const char *path, const char *set)
 {
-    struct kv_diag diag = {0};
-    struct kv_yaml *root = kv_yaml_parse(&arena, "test", "{}", 2, &diag);
-    char text[256];
-    snprintf(text, sizeof text, "%s", set);
-    for (char *at = text; *at;) {
-        char *end = at + strcspn(at, " "), *equals = strchr(at, '=');
-        if (*end) *end++ = '\0';
-        *equals = '\0';
-        assert_true(kv_yaml_set(&arena, root, at, equals + 1, 1, &diag));
-        at = end;
-    }
-    void *params = kv_arena_take(&arena, ops->info.params_bytes + 1);
-    if (ops->info.params) kv_bind(&arena, root, "", ops->info.params, params, &diag);
-    assert_int_equal(diag.errors, 0);
-    kv_diag_close(&diag);
-    return params;
+    return kv_test_read(&arena, reader, path, set, 1, NULL, NULL);
 }
 
-struct sums {
-    int64_t rows, failed, api, input, output, first_ns, last_ns, ids, sessions_named;
-    struct kv_reader_stats stats;
-};
-
-static struct sums read_file(const char *reader, const char *path, const char *set)
-{
-    const struct kv_plugin *plugin = kv_plugin_find(KV_FAMILY_reader, reader);
-    assert_non_null(plugin);
-    const struct kv_reader_ops *ops = kv_plugin_ops(reader, plugin);
-    struct kv_reader_env env = {.path = path, .seed = 1};
-    struct kv_err err;
-    struct kv_row row;
-    struct sums s = {0};
-    int got;
-    void *state = kv_mem_take(ops->state_bytes);
-    assert_true(ops->open(state, params_of(ops, set), &env, &err));
-    while ((got = ops->next(state, &row, &err)) == 1) {
-        if (s.rows++ == 0) s.first_ns = row.time_ns;
-        assert_true(row.time_ns >= s.last_ns);
-        assert_true(row.model && row.session && row.slo_class);
-        s.last_ns = row.time_ns;
-        s.failed += row.failed;
-        s.api += row.api;
-        s.input += row.input_tokens;
-        s.output += row.output_tokens;
-        s.ids += row.ids_count;
-        s.sessions_named += row.session[0] != '\0';
-    }
-    if (got < 0) fail_msg("%s: %s", err.where, err.text);
-    assert_int_equal(ops->next(state, &row, &err), 0);
-    ops->stats(state, &s.stats);
-    assert_int_equal(s.stats.rows, s.rows);
-    assert_int_equal(s.stats.failed_rows, s.failed);
-    assert_int_equal(strlen(s.stats.digest), 64);
-    ops->close(state);
-    kv_mem_give(state, ops->state_bytes);
-    return s;
-}
-
-/* Path below the shared folder; skips the test with a reason when it is not there. */
 static const char *shared(const char *name)
 {
-    const char *folder = getenv("KVSIM_SHARED");
-    const char *path = kv_arena_text(&arena, "%s/%s", folder ? folder : "../shared", name);
-    if (access(path, R_OK) != 0) {
-        printf("SKIP: %s is absent\n", path);
-        skip();
-    }
-    return path;
+    return kv_test_shared(&arena, name);
 }
 
 /* --- contract -------------------------------------------------------------------------------------------- */
@@ -102,7 +38,7 @@ static void every_file_reader_keeps_the_contract_on_bad_files(void **unused)
         if (ops->generates) continue;
         readers++;
         bool blocks = strcmp(all[i].name, "blocks") == 0;
-        const void *params = params_of(ops, blocks ? "block_tokens=16" : "");
+        const void *params = kv_test_reader_params(&arena, ops, blocks ? "block_tokens=16" : "");
         struct kv_reader_env env = {.path = "/tmp/kvsim_no_such_file"};
         struct kv_err err;
         struct kv_row row;
@@ -122,7 +58,7 @@ static void every_file_reader_keeps_the_contract_on_bad_files(void **unused)
         ops->close(state);
         kv_mem_give(state, ops->state_bytes);
     }
-    assert_in_range(readers, 4, 1000);
+    assert_in_range(readers, 9, 1000);
 }
 
 static void skipping_bad_rows_counts_them(void **unused)
@@ -176,7 +112,7 @@ static void burstgpt_files_agree_with_their_readme(void **unused)
          "96479bedabd455e90341a27a7fc19295425ddfd50ce370c0e172556099f36edb", 120, 0, 0, 7692, 449, 30},
     };
     for (size_t i = 0; i < 3; i++) {
-        struct sums s = read_file("burstgpt", shared(files[i].name), "");
+        struct kv_test_sums s = read_file("burstgpt", shared(files[i].name), "");
         assert_int_equal(s.rows, files[i].rows);
         assert_int_equal(s.failed, files[i].failed);
         assert_int_equal(s.sessions_named, files[i].sessions);
@@ -192,7 +128,7 @@ static void burstgpt_files_agree_with_their_readme(void **unused)
 static void mooncake_file_agrees_with_its_readme(void **unused)
 {
     (void)unused;
-    struct sums s = read_file("mooncake", shared("traces/mooncake/conversation_trace.jsonl.gz"), "");
+    struct kv_test_sums s = read_file("mooncake", shared("traces/mooncake/conversation_trace.jsonl.gz"), "");
     assert_int_equal(s.rows, 12031);
     assert_int_equal(s.ids, 288500);
     assert_int_equal((s.input + s.rows / 2) / s.rows, 12035);
@@ -204,7 +140,7 @@ static void mooncake_file_agrees_with_its_readme(void **unused)
 static void azure_file_agrees_with_its_readme(void **unused)
 {
     (void)unused;
-    struct sums s = read_file("azure", shared("traces/azure/AzureLLMInferenceTrace_conv.csv"), "");
+    struct kv_test_sums s = read_file("azure", shared("traces/azure/AzureLLMInferenceTrace_conv.csv"), "");
     assert_int_equal(s.rows, 19366);
     assert_int_equal(s.input, 22361870);
     assert_int_equal(s.output, 4088665);
@@ -217,7 +153,7 @@ static void azure_file_agrees_with_its_readme(void **unused)
 static void block_files_agree_with_their_readme(void **unused)
 {
     (void)unused;
-    struct sums s =
+    struct kv_test_sums s =
         read_file("blocks", shared("traces/sharegpt/sharegpt_llama31_8b_300_blocks16.jsonl.gz"), "block_tokens=16");
     assert_int_equal(s.rows, 300);
     assert_int_equal(s.ids, 16225);
@@ -234,6 +170,89 @@ static void block_files_agree_with_their_readme(void **unused)
     s = read_file("blocks", shared("groundtruth/e2e/workloads/sharegpt-qwen3-300.jsonl.gz"),
                   "block_tokens=16 partial=floor");
     assert_int_equal(s.input, 258691);
+}
+
+/* --- order and identity, on the samples ----------------------------------------------------------------------- */
+
+struct spans_seen { int64_t rows, think_ns[16], elapsed_ns[16], line[16]; };
+static void see_span(void *state, const struct kv_row *row)
+{
+    struct spans_seen *s = state;
+    s->think_ns[s->rows] = row->think_ns;
+    s->elapsed_ns[s->rows] = row->elapsed_ns;
+    s->line[s->rows++] = row->line;
+}
+
+static void spans_come_in_order_with_their_pauses(void **unused)
+{
+    (void)unused;
+    struct spans_seen seen = {0};
+    struct kv_test_sums s = kv_test_read(&arena, "spans", "traces/sample/spans_tiny.jsonl", "", 1, see_span, &seen);
+    assert_int_equal(s.rows, 15);
+    assert_int_equal(s.failed, 2);
+    assert_int_equal(s.first_ns, INT64_C(1000500000000));
+    /* Starts of the three sessions: 0, 2 and 4 s; then 4.5, 5.75, 11, 16.25 s later, less for a failed call. */
+    static const int64_t lines[] = {1, 6, 11, 2};
+    for (int i = 0; i < 4; i++) assert_int_equal(seen.line[i], lines[i]);
+    for (int i = 0; i < 15; i++) {
+        int64_t call = (seen.line[i] - 1) % 5;
+        bool bad = call == 3 && seen.line[i] > 5;
+        assert_int_equal(seen.elapsed_ns[i], bad ? 0 : INT64_C(1500000000) + INT64_C(250000000) * call);
+        assert_int_equal(seen.think_ns[i], call == 0 ? -1 : call == 2 ? 0 : INT64_C(3000000000));
+    }
+}
+
+struct rag_seen { int64_t rows, line[32], ids_count[32]; uint64_t ids[32][64]; int64_t ends[32][16], part[32][16]; };
+static void see_rag(void *state, const struct kv_row *row)
+{
+    struct rag_seen *s = state;
+    s->line[s->rows] = row->line;
+    s->ids_count[s->rows] = row->ids_count;
+    memcpy(s->ids[s->rows], row->ids, (size_t)row->ids_count * sizeof *row->ids);
+    assert_in_range(row->parts_count, 1, 15);
+    int64_t end = 0;
+    for (int64_t i = 0; i < row->parts_count; i++) {
+        s->part[s->rows][i] = (int64_t)row->parts[i].id;
+        s->ends[s->rows][i] = end += row->parts[i].tokens;
+    }
+    s->part[s->rows][row->parts_count] = -1 - s->rows;   /* of nobody else */
+    assert_int_equal(row->input_tokens, end + 9);        /* the template */
+    assert_int_equal(row->ids_count, end / row->ids_tokens);
+    s->rows++;
+}
+
+/* Two prompts have a block in common exactly when it lies inside the components with which both begin. */
+static void prompts_of_components_share_whole_blocks_of_equal_beginnings(void **unused)
+{
+    (void)unused;
+    for (int64_t block = 4; block <= 32; block *= 2) {
+        struct rag_seen *seen = kv_arena_take(&arena, sizeof *seen);
+        const char *set = kv_arena_text(&arena, "lengths=traces/sample/ragpulse_tiny_lengths.csv block_tokens=%lld",
+                                        (long long)block);
+        kv_test_read(&arena, "ragpulse", "traces/sample/ragpulse_tiny.jsonl", set, 1, see_rag, seen);
+        assert_int_equal(seen->rows, 24);
+        assert_int_equal(seen->line[2], 6);              /* at 15 s, between the second and the third */
+        for (int64_t a = 0; a < seen->rows; a++)
+            for (int64_t b = 0; b < a; b++) {
+                int64_t same = 0, blocks = 0;
+                while (seen->part[a][same] == seen->part[b][same]) same++;
+                int64_t tokens = same ? seen->ends[a][same - 1] : 0;
+                for (; blocks < seen->ids_count[a] && blocks < seen->ids_count[b]; blocks++)
+                    if (seen->ids[a][blocks] != seen->ids[b][blocks]) break;
+                assert_int_equal(blocks, tokens / block);
+            }
+    }
+    struct kv_err err;
+    struct kv_row row;
+    const struct kv_reader_ops *ops = kv_plugin_ops(reader, kv_plugin_find(KV_FAMILY_reader, "ragpulse"));
+    struct kv_reader_env env = {.path = "traces/sample/ragpulse_tiny.jsonl", .block_tokens = 24};
+    const void *params = kv_test_reader_params(&arena, ops, "lengths=traces/sample/ragpulse_tiny_lengths.csv");
+    void *state = kv_mem_take(ops->state_bytes);
+    assert_true(ops->open(state, params, &env, &err));
+    assert_int_equal(ops->next(state, &row, &err), 1);
+    assert_int_equal(row.ids_tokens, 24);                /* the engine's */
+    ops->close(state);
+    kv_mem_give(state, ops->state_bytes);
 }
 
 static void dates_become_ns_since_1970(void **unused)
@@ -257,7 +276,7 @@ static void dates_become_ns_since_1970(void **unused)
         int length = snprintf(text, sizeof text, "TIMESTAMP,ContextTokens,GeneratedTokens\n%s,3,4", dates[i].date);
         assert_int_equal(write(file, text, (size_t)length), length);
         close(file);
-        struct sums s = read_file("azure", path, "");
+        struct kv_test_sums s = read_file("azure", path, "");
         assert_int_equal(s.first_ns, dates[i].ns);
         unlink(path);
     }
@@ -275,6 +294,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_file_reader_keeps_the_contract_on_bad_files),
         cmocka_unit_test(skipping_bad_rows_counts_them),
+        cmocka_unit_test(spans_come_in_order_with_their_pauses),
+        cmocka_unit_test(prompts_of_components_share_whole_blocks_of_equal_beginnings),
         cmocka_unit_test(dates_become_ns_since_1970),
         cmocka_unit_test(burstgpt_files_agree_with_their_readme),
         cmocka_unit_test(mooncake_file_agrees_with_its_readme),

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # `kvsim trace info` against ../shared: every row of traces/reference_values.csv exactly, the hit ratios of spec ux.md
-# 4.3 to 4 decimals, the infinite-cache hits of groundtruth/e2e.
+# 4.3 to 4 decimals, the counts of traces/README.md, the infinite-cache hits of groundtruth/e2e.
 set -u
 cd "$(dirname "$0")/../.."
 kvsim=$(realpath "${KVSIM:-./kvsim}")
@@ -56,6 +56,25 @@ done <<'END'
 infinite 0\.3664 +0\.3736 +0\.4094
 END
 
+# Counts of traces/README.md. The format of each is told from its first line.
+says() { # FILE PATTERN..
+    local file=$1; shift
+    "$kvsim" trace info "$shared/traces/$file" >"$work/info" || fail "$file: exit code"
+    for pattern in "$@"; do grep -q -E "$pattern" "$work/info" || fail "$file: no '$pattern'"; counts=$((counts + 1)); done
+}
+counts=0
+says agentic/claude_code_sessions.jsonl.gz '^rows +30382 \(18 failed' '^file +460 sessions, 42 sub-agents$' \
+    '^sessions +460, turns mean 66.05  p50 46 .* max 561 ' '^blocks +55080763 of 64 tokens' '^ +infinite +52985937 .* 0\.9620 '
+says ragpulse/0_trace_days0-4.jsonl.gz '^rows +5167 \(' '^arrivals +gap CV 2\.799, IDC of 60 s 1\.777$' \
+    '^sessions +2899, turns mean 1.78 ' '^ +gap between turns mean 1727 s  p50 41 s' \
+    '^parts +51937 of prompts, 16615 unique; 15127791 tokens$' \
+    'as prefix 10141, 4997307 tokens; at any position 35309, 10714233 tokens$'
+says agentic/swebench_claude_code_spans.jsonl.gz '^rows +2294 \(148 failed' '^arrivals +gap CV 27\.46' '^sessions +46, '
+says servegen/m-small_client_windows.csv.gz '^file +40095 windows of 43 clients$'
+says lengths/arxiv_summarization_llama2_lengths.csv.gz '^rows +28257 \(0 failed'
+says agentic/origin_format_trace_0248.json '^input .* sum 858220$' '^output .* sum 3727$'
+says agentic/origin_format_trace_0515.json '^input .* sum 811254$' '^output .* sum 9953$'
+
 # groundtruth/README.md: hit tokens of all prompt tokens.
 for run in "sharegpt-llama-3.1-8b-300 19520 257239" "sharegpt-qwen3-300 20448 258691"; do
     set -- $run
@@ -81,5 +100,5 @@ grep '^conversation,lru,' "$shared/traces/cache_truth_conversation.csv" | while 
     [ "$found" = "$hits" ] || echo "FAIL: cache_truth: $size: found $found, expected $hits"
 done >"$work/truth"
 [ -s "$work/truth" ] && { cat "$work/truth"; failed=1; }
-[ $failed = 0 ] && echo "$checked reference values, 18 ratios, 2 workloads as published"
+[ $failed = 0 ] && echo "$checked reference values, 18 ratios, $counts counts, 2 workloads as published"
 exit $failed

@@ -8,7 +8,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 traces/sample/make.sh "$work" >/dev/null
-for name in mooncake_tiny.jsonl blocks_tiny.jsonl; do cmp "traces/sample/$name" "$work/$name"; done
+for name in mooncake_tiny.jsonl blocks_tiny.jsonl claude_code_tiny.jsonl ragpulse_tiny.jsonl ragpulse_tiny_lengths.csv \
+    spans_tiny.jsonl servegen_tiny.csv lengths_tiny.csv; do cmp "traces/sample/$name" "$work/$name"; done
 # Compressed bytes may differ between deflate libraries; the text may not.
 cmp <(gzip -dc traces/sample/burstgpt_synth.csv.gz) <(gzip -dc "$work/burstgpt_synth.csv.gz")
 
@@ -18,6 +19,8 @@ grep -q "$sum" traces/sample/README.md || { echo "FAIL: README.md has another su
 "$KVSIM" trace info traces/sample/burstgpt_synth.csv.gz >"$work/info"
 grep -q "sha256 $sum" "$work/info"
 grep -q "^rows      10000 " "$work/info"
-for name in mooncake_tiny.jsonl burstgpt_synth.csv.gz; do "$KVSIM" trace validate "traces/sample/$name" >/dev/null; done
+for name in mooncake_tiny.jsonl burstgpt_synth.csv.gz claude_code_tiny.jsonl spans_tiny.jsonl servegen_tiny.csv \
+    lengths_tiny.csv; do "$KVSIM" trace validate "traces/sample/$name" >/dev/null; done
 "$KVSIM" trace validate traces/sample/blocks_tiny.jsonl --set block_tokens=16 >/dev/null
+"$KVSIM" trace validate traces/sample/ragpulse_tiny.jsonl --set lengths=traces/sample/ragpulse_tiny_lengths.csv >/dev/null
 echo "samples as described"

@@ -9,42 +9,24 @@
 #include <string.h>
 
 #include "sim/iface/reader.h"
-#include "sim/lib/csv.h"
-#include "sim/lib/field.h"
+#include "sim/lib/rows.h"
 
 enum column { TIMESTAMP, CONTEXT, GENERATED, COLUMNS };
-static const char *const column_name[COLUMNS] = {"TIMESTAMP", "ContextTokens", "GeneratedTokens"};
+static const char *const column_name[] = {"TIMESTAMP", "ContextTokens", "GeneratedTokens", NULL};
 
 struct azure {
-    struct kv_input in;
-    struct kv_order order;
-    struct kv_csv csv;
-    int32_t column[COLUMNS];
-    int32_t width;              /* columns of the file; 0: the header has not been read */
-    bool skip_bad_rows;
-    struct kv_reader_stats stats;
+    struct kv_rows rows;
+    struct kv_columns columns;
+    struct kv_row row;          /* the line at hand */
+    int64_t failed_rows;
 };
 
 static bool open_file(void *state, const void *params, const struct kv_reader_env *env, struct kv_err *err)
 {
     (void)params;
     struct azure *a = state;
-    a->skip_bad_rows = env->skip_bad_rows;
-    return kv_input_open(&a->in, env->path, !env->skip_digest, err);
-}
-
-static int read_header(struct azure *a, struct kv_err *err)
-{
-    if (!kv_csv_split(&a->csv, a->in.line, a->in.length)) return kv_input_stop(&a->in, err, "this is not a CSV header");
-    for (int32_t c = 0; c < COLUMNS; c++) {
-        a->column[c] = kv_csv_find(&a->csv, column_name[c]);
-        if (a->column[c] < 0) {
-            return kv_input_stop(&a->in, err, "the header has no column '%s'; it begins with '%s'", column_name[c],
-                                 kv_excerpt(a->csv.field[0].text, a->csv.field[0].length).text);
-        }
-    }
-    a->width = a->csv.count;
-    return 0;
+    a->columns = (struct kv_columns){.name = column_name, .required = COLUMNS};
+    return kv_rows_open(&a->rows, env->path, !env->skip_digest, env->skip_bad_rows, err);
 }
 
 /* `count` digits at *at; -1 when there are fewer. */
@@ -117,67 +99,54 @@ static bool parse_date(const char *at, int64_t *ns)
     return *at == '\0' && s >= 0;
 }
 
-static bool read_row(struct azure *a, struct kv_row *row, struct kv_err *err)
+static bool read_row(struct azure *a, struct kv_err *err)
 {
-    if (!kv_csv_split(&a->csv, a->in.line, a->in.length)) {
-        return kv_input_fail(&a->in, err, "a quoted field does not end, or there are too many fields");
-    }
-    if (a->csv.count != a->width) {
-        return kv_input_fail(&a->in, err, "%d fields found, the header has %d", a->csv.count, a->width);
-    }
-    *row = (struct kv_row){.line = a->in.line_number, .elapsed_ns = -1, .think_ns = -1, .turn = -1,
+    struct kv_input *in = &a->rows.in;
+    struct kv_row *row = &a->row;
+    if (!kv_columns_row(&a->columns, &a->rows, err)) return false;
+    *row = (struct kv_row){.line = in->line_number, .elapsed_ns = -1, .think_ns = -1, .turn = -1,
                            .model = "", .session = "", .slo_class = ""};
-    const struct kv_csv_field *date = &a->csv.field[a->column[TIMESTAMP]];
-    const struct kv_csv_field *context = &a->csv.field[a->column[CONTEXT]];
-    const struct kv_csv_field *generated = &a->csv.field[a->column[GENERATED]];
+    const struct kv_csv_field *date = kv_columns_field(&a->columns, TIMESTAMP);
     if (!parse_date(date->text, &row->time_ns)) {
-        return kv_input_fail(&a->in, err, "TIMESTAMP '%s' is not a date; expected 2023-11-16 18:15:46.6805900",
+        return kv_input_fail(in, err, "TIMESTAMP '%s' is not a date; expected 2023-11-16 18:15:46.6805900",
                              kv_excerpt(date->text, date->length).text);
     }
-    if (!kv_field_whole(&a->in, column_name[CONTEXT], context->text, context->length, KV_FIELD_TOKENS_MAX,
-                        &row->input_tokens, err)
-        || !kv_field_whole(&a->in, column_name[GENERATED], generated->text, generated->length, KV_FIELD_TOKENS_MAX,
-                           &row->output_tokens, err)) {
+    if (!kv_columns_whole(&a->columns, &a->rows, CONTEXT, KV_FIELD_TOKENS_MAX, &row->input_tokens, err)
+        || !kv_columns_whole(&a->columns, &a->rows, GENERATED, KV_FIELD_TOKENS_MAX, &row->output_tokens, err)) {
         return false;
     }
     row->failed = row->output_tokens == 0;
-    return kv_order_check(&a->order, &a->in, row->time_ns, err);
+    return kv_order_check(&a->rows.order, in, row->time_ns, err);
+}
+
+static enum kv_row_kind read_line(void *state, struct kv_err *err)
+{
+    struct azure *a = state;
+    if (!a->rows.header) return kv_columns_header(&a->columns, &a->rows, err);
+    return read_row(a, err) ? KV_ROW_GOOD : KV_ROW_BAD;
 }
 
 static int next_row(void *state, struct kv_row *row, struct kv_err *err)
 {
     struct azure *a = state;
-    for (;;) {
-        int got = kv_input_line(&a->in, err);
-        if (got < 0) return -1;
-        if (got == 0) break;
-        if (a->in.length == 0) continue;
-        if (a->width == 0) {
-            if (read_header(a, err) < 0) return -1;
-        } else if (read_row(a, row, err)) {
-            a->stats.rows++;
-            a->stats.failed_rows += row->failed;
-            return 1;
-        } else {
-            a->stats.bad_rows++;
-            if (!a->skip_bad_rows) return -1;
-        }
-    }
-    if (a->stats.rows + a->stats.bad_rows > 0 || a->in.failed) return 0;
-    return kv_input_stop(&a->in, err, a->width ? "the file has a header but no rows" : "the file is empty");
+    int got = kv_rows_next(&a->rows, read_line, a, err);
+    if (got <= 0) return got;
+    *row = a->row;
+    a->failed_rows += row->failed;
+    return 1;
 }
 
 static void tell_stats(const void *state, struct kv_reader_stats *out)
 {
     const struct azure *a = state;
-    *out = a->stats;
-    out->bytes = a->in.bytes;
-    memcpy(out->digest, a->in.digest, sizeof out->digest);
+    *out = (struct kv_reader_stats){.rows = a->rows.good, .failed_rows = a->failed_rows, .bad_rows = a->rows.bad,
+                                    .bytes = a->rows.in.bytes};
+    memcpy(out->digest, a->rows.in.digest, sizeof out->digest);
 }
 
 static void close_file(void *state)
 {
-    kv_input_close(&((struct azure *)state)->in);
+    kv_rows_close(&((struct azure *)state)->rows);
 }
 
 const struct kv_reader_ops kv_reader_azure = {

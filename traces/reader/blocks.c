@@ -7,6 +7,7 @@
 
 #include "sim/iface/reader.h"
 #include "sim/lib/block_row.h"
+#include "sim/lib/rows.h"
 
 struct params { int64_t block_tokens, id_scope, partial, bytes_per_token, timestamp_unit; };
 enum id_scope { SCOPE_GLOBAL, SCOPE_LOCAL };
@@ -32,83 +33,78 @@ static const struct kv_param table[] = {
 };
 
 struct blocks {
-    struct kv_input in;
-    struct kv_order order;
+    struct kv_rows rows;
     struct kv_block_rule rule;
     struct kv_block_row parsed;
-    bool ids_local, skip_bad_rows;
+    struct kv_row row;          /* the line at hand */
+    bool ids_local;
     bool has_ids;               /* of the first row: the others must be alike */
-    struct kv_reader_stats stats;
+    int64_t failed_rows;
 };
 
 static bool open_file(void *state, const void *params, const struct kv_reader_env *env, struct kv_err *err)
 {
     struct blocks *b = state;
     const struct params *p = params;
-    b->skip_bad_rows = env->skip_bad_rows;
     b->ids_local = p->id_scope == SCOPE_LOCAL;
     b->rule = (struct kv_block_rule){
         .timestamp_exponent = p->timestamp_unit == UNIT_MS ? 6 : 9, .block_tokens = p->block_tokens,
         .bytes_per_token = p->bytes_per_token, .partial = (enum kv_partial)p->partial,
     };
-    return kv_input_open(&b->in, env->path, !env->skip_digest, err);
+    return kv_rows_open(&b->rows, env->path, !env->skip_digest, env->skip_bad_rows, err);
 }
 
-static bool read_row(struct blocks *b, struct kv_row *row, struct kv_err *err)
+static bool read_row(struct blocks *b, struct kv_err *err)
 {
     struct kv_block_row *p = &b->parsed;
-    if (!kv_block_row_read(p, &b->rule, &b->in, err)) return false;
-    if (b->stats.rows == 0) b->has_ids = p->has_ids;
+    if (!kv_block_row_read(p, &b->rule, &b->rows.in, err)) return false;
+    if (b->rows.good == 0) b->has_ids = p->has_ids;
     if (p->has_ids != b->has_ids) {
-        return kv_input_fail(&b->in, err, b->has_ids ? "the row has no hash_ids, but the first row has"
-                                                     : "the row has hash_ids, but the first row has none");
+        return kv_input_fail(&b->rows.in, err, b->has_ids ? "the row has no hash_ids, but the first row has"
+                                                          : "the row has hash_ids, but the first row has none");
     }
     if (b->ids_local && p->session[0] == '\0') {
-        return kv_input_fail(&b->in, err, "the row has no session_id, but its ids are local to a session");
+        return kv_input_fail(&b->rows.in, err, "the row has no session_id, but its ids are local to a session");
     }
-    *row = (struct kv_row){
-        .line = b->in.line_number, .time_ns = p->time_ns, .input_tokens = p->input_tokens,
+    b->row = (struct kv_row){
+        .line = b->rows.in.line_number, .time_ns = p->time_ns, .input_tokens = p->input_tokens,
         .output_tokens = p->output_tokens, .elapsed_ns = p->elapsed_ns, .think_ns = p->think_ns,
         .priority = p->priority, .failed = p->failed, .model = "", .session = p->session, .turn = p->turn,
-        .slo_class = p->slo_class, .ids = p->has_ids ? p->ids.at : NULL, .ids_count = (int64_t)p->ids.count,
-        .ids_tokens = b->rule.block_tokens, .known_tokens = p->known_tokens, .ids_local = b->ids_local,
+        .branch = p->branch, .slo_class = p->slo_class, .ids = p->has_ids ? p->ids.at : NULL,
+        .ids_count = (int64_t)p->ids.count, .ids_tokens = b->rule.block_tokens, .known_tokens = p->known_tokens,
+        .ids_local = b->ids_local,
     };
-    return kv_order_check(&b->order, &b->in, row->time_ns, err);
+    return kv_order_check(&b->rows.order, &b->rows.in, p->time_ns, err);
+}
+
+static enum kv_row_kind read_line(void *state, struct kv_err *err)
+{
+    return read_row(state, err) ? KV_ROW_GOOD : KV_ROW_BAD;
 }
 
 static int next_row(void *state, struct kv_row *row, struct kv_err *err)
 {
     struct blocks *b = state;
-    for (;;) {
-        int got = kv_input_line(&b->in, err);
-        if (got < 0) return -1;
-        if (got == 0) break;
-        if (b->in.length == 0) continue;
-        if (read_row(b, row, err)) {
-            b->stats.rows++;
-            b->stats.failed_rows += row->failed;
-            return 1;
-        }
-        b->stats.bad_rows++;
-        if (!b->skip_bad_rows) return -1;
-    }
-    if (b->stats.rows + b->stats.bad_rows > 0 || b->in.failed) return 0;
-    return kv_input_stop(&b->in, err, "the file is empty");
+    int got = kv_rows_next(&b->rows, read_line, b, err);
+    if (got <= 0) return got;
+    *row = b->row;
+    b->failed_rows += row->failed;
+    return 1;
 }
 
 static void tell_stats(const void *state, struct kv_reader_stats *out)
 {
     const struct blocks *b = state;
-    *out = b->stats;
-    out->bytes = b->in.bytes;
-    memcpy(out->digest, b->in.digest, sizeof out->digest);
+    *out = (struct kv_reader_stats){.rows = b->rows.good, .failed_rows = b->failed_rows, .bad_rows = b->rows.bad,
+                                    .bytes = b->rows.in.bytes};
+    memcpy(out->digest, b->rows.in.digest, sizeof out->digest);
 }
 
 static void close_file(void *state)
 {
     struct blocks *b = state;
     kv_block_row_close(&b->parsed);
-    kv_input_close(&b->in);
+    kv_rows_close(&b->rows);
 }
 
 const struct kv_reader_ops kv_reader_blocks = {

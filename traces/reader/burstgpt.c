@@ -9,129 +9,101 @@
 #include <string.h>
 
 #include "sim/iface/reader.h"
-#include "sim/lib/csv.h"
-#include "sim/lib/field.h"
+#include "sim/lib/rows.h"
 
-enum column { TIMESTAMP, MODEL, REQUEST, RESPONSE, TOTAL, LOG_TYPE, REQUIRED, SESSION = REQUIRED, ELAPSED, COLUMNS };
-static const char *const column_name[COLUMNS] = {
+enum column { TIMESTAMP, MODEL, REQUEST, RESPONSE, TOTAL, LOG_TYPE, REQUIRED, SESSION = REQUIRED, ELAPSED };
+static const char *const column_name[] = {
     "Timestamp", "Model", "Request tokens", "Response tokens", "Total tokens", "Log Type", "Session ID", "Elapsed time",
+    NULL,
 };
 
 struct burstgpt {
-    struct kv_input in;
-    struct kv_order order;
-    struct kv_csv csv;
-    int32_t column[COLUMNS];    /* index in the file, -1: absent */
-    int32_t width;              /* columns of the file; 0: the header has not been read */
-    bool skip_bad_rows;
-    struct kv_reader_stats stats;
+    struct kv_rows rows;
+    struct kv_columns columns;
+    struct kv_row row;          /* the line at hand */
+    int64_t failed_rows;
 };
 
 static bool open_file(void *state, const void *params, const struct kv_reader_env *env, struct kv_err *err)
 {
     (void)params;
     struct burstgpt *b = state;
-    b->skip_bad_rows = env->skip_bad_rows;
-    return kv_input_open(&b->in, env->path, !env->skip_digest, err);
-}
-
-static int read_header(struct burstgpt *b, struct kv_err *err)
-{
-    if (!kv_csv_split(&b->csv, b->in.line, b->in.length)) return kv_input_stop(&b->in, err, "this is not a CSV header");
-    for (int32_t c = 0; c < COLUMNS; c++) {
-        b->column[c] = kv_csv_find(&b->csv, column_name[c]);
-        if (b->column[c] < 0 && c < REQUIRED) {
-            return kv_input_stop(&b->in, err, "the header has no column '%s'; it begins with '%s'", column_name[c],
-                                 kv_excerpt(b->csv.field[0].text, b->csv.field[0].length).text);
-        }
-        for (int32_t i = b->column[c] + 1; i < b->csv.count; i++) {
-            if (b->column[c] >= 0 && strcmp(b->csv.field[i].text, column_name[c]) == 0) {
-                return kv_input_stop(&b->in, err, "the header has the column '%s' twice", column_name[c]);
-            }
-        }
-    }
-    b->width = b->csv.count;
-    return 0;
+    b->columns = (struct kv_columns){.name = column_name, .required = REQUIRED};
+    return kv_rows_open(&b->rows, env->path, !env->skip_digest, env->skip_bad_rows, err);
 }
 
 static bool read_tokens(const struct burstgpt *b, enum column c, int64_t *tokens, struct kv_err *err)
 {
-    const struct kv_csv_field *f = &b->csv.field[b->column[c]];
-    return kv_field_whole(&b->in, column_name[c], f->text, f->length, KV_FIELD_TOKENS_MAX, tokens, err);
+    return kv_columns_whole(&b->columns, &b->rows, (int32_t)c, KV_FIELD_TOKENS_MAX, tokens, err);
 }
 
-static bool read_row(struct burstgpt *b, struct kv_row *row, struct kv_err *err)
+static bool read_ns(const struct burstgpt *b, enum column c, int64_t *ns, struct kv_err *err)
 {
-    if (!kv_csv_split(&b->csv, b->in.line, b->in.length)) {
-        return kv_input_fail(&b->in, err, "a quoted field does not end, or there are too many fields");
-    }
-    if (b->csv.count != b->width) {
-        return kv_input_fail(&b->in, err, "%d fields found, the header has %d", b->csv.count, b->width);
-    }
-    *row = (struct kv_row){.line = b->in.line_number, .elapsed_ns = -1, .think_ns = -1, .turn = -1,
+    const struct kv_csv_field *f = kv_columns_field(&b->columns, (int32_t)c);
+    return kv_field_ns(&b->rows.in, column_name[c], f->text, f->length, 9, ns, err);
+}
+
+static bool read_row(struct burstgpt *b, struct kv_err *err)
+{
+    struct kv_input *in = &b->rows.in;
+    struct kv_row *row = &b->row;
+    if (!kv_columns_row(&b->columns, &b->rows, err)) return false;
+    *row = (struct kv_row){.line = in->line_number, .elapsed_ns = -1, .think_ns = -1, .turn = -1,
                            .session = "", .slo_class = ""};
-    const struct kv_csv_field *f = &b->csv.field[b->column[TIMESTAMP]];
     int64_t total;
-    if (!kv_field_ns(&b->in, column_name[TIMESTAMP], f->text, f->length, 9, &row->time_ns, err)
-        || !read_tokens(b, REQUEST, &row->input_tokens, err) || !read_tokens(b, RESPONSE, &row->output_tokens, err)
-        || !read_tokens(b, TOTAL, &total, err)) {
+    if (!read_ns(b, TIMESTAMP, &row->time_ns, err) || !read_tokens(b, REQUEST, &row->input_tokens, err)
+        || !read_tokens(b, RESPONSE, &row->output_tokens, err) || !read_tokens(b, TOTAL, &total, err)) {
         return false;
     }
     if (total != row->input_tokens + row->output_tokens) {
-        return kv_input_fail(&b->in, err, "Total tokens is %lld, but %lld + %lld = %lld", (long long)total,
+        return kv_input_fail(in, err, "Total tokens is %lld, but %lld + %lld = %lld", (long long)total,
                              (long long)row->input_tokens, (long long)row->output_tokens,
                              (long long)(row->input_tokens + row->output_tokens));
     }
     row->failed = row->output_tokens == 0;
-    row->model = b->csv.field[b->column[MODEL]].text;
-    f = &b->csv.field[b->column[LOG_TYPE]];
+    row->model = kv_columns_field(&b->columns, MODEL)->text;
+    const struct kv_csv_field *f = kv_columns_field(&b->columns, LOG_TYPE);
     row->api = f->length == 7 && memcmp(f->text, "API log", 7) == 0;
     if (!row->api && (f->length != 16 || memcmp(f->text, "Conversation log", 16) != 0)) {
-        return kv_input_fail(&b->in, err, "Log Type '%s'; expected 'Conversation log' or 'API log'",
+        return kv_input_fail(in, err, "Log Type '%s'; expected 'Conversation log' or 'API log'",
                              kv_excerpt(f->text, f->length).text);
     }
-    if (b->column[SESSION] >= 0) row->session = b->csv.field[b->column[SESSION]].text;
-    if (b->column[ELAPSED] >= 0 && b->csv.field[b->column[ELAPSED]].length) {
-        f = &b->csv.field[b->column[ELAPSED]];
-        if (!kv_field_ns(&b->in, column_name[ELAPSED], f->text, f->length, 9, &row->elapsed_ns, err)) return false;
+    if (b->columns.place[SESSION] >= 0) row->session = kv_columns_field(&b->columns, SESSION)->text;
+    if (b->columns.place[ELAPSED] >= 0 && kv_columns_field(&b->columns, ELAPSED)->length
+        && !read_ns(b, ELAPSED, &row->elapsed_ns, err)) {
+        return false;
     }
-    return kv_order_check(&b->order, &b->in, row->time_ns, err);
+    return kv_order_check(&b->rows.order, in, row->time_ns, err);
+}
+
+static enum kv_row_kind read_line(void *state, struct kv_err *err)
+{
+    struct burstgpt *b = state;
+    if (!b->rows.header) return kv_columns_header(&b->columns, &b->rows, err);
+    return read_row(b, err) ? KV_ROW_GOOD : KV_ROW_BAD;
 }
 
 static int next_row(void *state, struct kv_row *row, struct kv_err *err)
 {
     struct burstgpt *b = state;
-    for (;;) {
-        int got = kv_input_line(&b->in, err);
-        if (got < 0) return -1;
-        if (got == 0) break;
-        if (b->in.length == 0) continue;
-        if (b->width == 0) {
-            if (read_header(b, err) < 0) return -1;
-        } else if (read_row(b, row, err)) {
-            b->stats.rows++;
-            b->stats.failed_rows += row->failed;
-            return 1;
-        } else {
-            b->stats.bad_rows++;
-            if (!b->skip_bad_rows) return -1;
-        }
-    }
-    if (b->stats.rows + b->stats.bad_rows > 0 || b->in.failed) return 0;
-    return kv_input_stop(&b->in, err, b->width ? "the file has a header but no rows" : "the file is empty");
+    int got = kv_rows_next(&b->rows, read_line, b, err);
+    if (got <= 0) return got;
+    *row = b->row;
+    b->failed_rows += row->failed;
+    return 1;
 }
 
 static void tell_stats(const void *state, struct kv_reader_stats *out)
 {
     const struct burstgpt *b = state;
-    *out = b->stats;
-    out->bytes = b->in.bytes;
-    memcpy(out->digest, b->in.digest, sizeof out->digest);
+    *out = (struct kv_reader_stats){.rows = b->rows.good, .failed_rows = b->failed_rows, .bad_rows = b->rows.bad,
+                                    .bytes = b->rows.in.bytes};
+    memcpy(out->digest, b->rows.in.digest, sizeof out->digest);
 }
 
 static void close_file(void *state)
 {
-    kv_input_close(&((struct burstgpt *)state)->in);
+    kv_rows_close(&((struct burstgpt *)state)->rows);
 }
 
 const struct kv_reader_ops kv_reader_burstgpt = {

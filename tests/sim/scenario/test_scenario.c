@@ -1,76 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From scenario files to a resolved configuration. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-#include <cmocka.h>
+#include "tests/sim/scenario/scenario_text.h"
 
 #include "sim/conf/bind.h"
 #include "sim/lib/kvsize.h"
-#include "sim/scenario/scenario.h"
 #include "sim/scenario/sections.h"
 #include "sim/scenario/shapes.h"
-
-#define TRACE "tests/cli/wrong-scenarios/burstgpt_tiny.csv"
-#define MINIMAL "model: {use: llama-3.1-8b}\ncluster: {nodes: {gpu: h100-sxm}}\nworkload: {trace: " TRACE "}\n"
-
-static char folder[200];
-
-static int make_folder(void **state)
-{
-    (void)state;
-    const char *tmp = getenv("TMPDIR");
-    snprintf(folder, sizeof folder, "%s/kvsim_scenario_XXXXXX", tmp ? tmp : "/tmp");
-    return mkdtemp(folder) ? 0 : 1;
-}
-
-static const char *write_file(const char *name, const char *text)
-{
-    static char path[256];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    assert_true(fputs(text, file) >= 0);
-    assert_int_equal(fclose(file), 0);
-    return path;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    static const char *const names[] = {"a.yaml", "b.yaml", "resolved.yaml", "my-model.yaml"};
-    char path[256];
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
-        unlink(path);
-    }
-    return rmdir(folder);
-}
-
-/* Loads a text, or fails the test with the messages. The caller closes. */
-static void load(struct kv_scenario *s, const char *text, const struct kv_override *set, int32_t set_count)
-{
-    struct kv_diag diag = {0};
-    if (!kv_scenario_load(s, write_file("a.yaml", text), set, set_count, &diag))
-        fail_msg("%s", kv_diag_text(&diag, false));
-    kv_diag_close(&diag);
-}
-
-/* The messages of a text that must not load. */
-static void expect_error(const char *text, const char *part)
-{
-    struct kv_scenario s;
-    struct kv_diag diag = {0};
-    bool good = kv_scenario_load(&s, write_file("a.yaml", text), NULL, 0, &diag);
-    const char *messages = kv_diag_text(&diag, false);
-    if (good || !strstr(messages, part)) fail_msg("expected \"%s\", got:\n%s", part, messages);
-    kv_scenario_close(&s);
-    kv_diag_close(&diag);
-}
 
 static void a_minimal_scenario_gets_every_default(void **state)
 {
@@ -102,34 +37,6 @@ static void a_minimal_scenario_gets_every_default(void **state)
     assert_int_equal(s.slo_count, 0);
     assert_string_equal(s.hbm.rule, "auto");
     kv_scenario_close(&s);
-}
-
-/* Semantics H, key for key: everything is known and nothing is wrong but what is not built. */
-static void the_complete_scenario_fails_only_where_it_is_not_built(void **state)
-{
-    (void)state;
-    struct kv_scenario s;
-    struct kv_diag diag = {0};
-    struct kv_override trace = {"workload.trace", TRACE};
-    assert_false(kv_scenario_load(&s, "configs/three_tiers.yaml", &trace, 1, &diag));
-    static const char *const planned[] = {"tiers[1] (dram): not built yet", "tiers[2] (object): not built yet",
-                                          "network: not built yet", "fetch: not built yet", "transfer: not built yet",
-                                          "output.layers.sample: not built yet"};
-    size_t found = 0;
-    for (size_t i = 0; i < diag.note.count; i++) {
-        const struct kv_note *n = &diag.note.at[i];
-        if (n->severity != KV_ERROR) continue;
-        assert_true(n->pos.line > 0);
-        for (size_t k = 0; k < sizeof planned / sizeof *planned; k++)
-            found += !strncmp(n->text, planned[k], strlen(planned[k]));
-    }
-    assert_int_equal(found, 6);
-    assert_int_equal(diag.errors, 6);
-    assert_int_equal(s.sim.instance_count, 4);
-    assert_ptr_equal(s.sim.route, kv_plugin_find(KV_FAMILY_route, "prefix")->info);
-    assert_true(s.workload.warmup_s == 300 && s.slo[0].ttft_s == 2 && s.slo[0].tpot_s == 0.05);
-    kv_scenario_close(&s);
-    kv_diag_close(&diag);
 }
 
 static void the_shipped_scenarios_load(void **state)
@@ -203,28 +110,6 @@ static void set_and_extends_lay_over_each_other(void **state)
     kv_scenario_close(&s);
 }
 
-static void expect_fixpoint(const char *text, const struct kv_override *set, int32_t set_count)
-{
-    struct kv_scenario s, again;
-    struct kv_diag diag = {0};
-    load(&s, text, set, set_count);
-    const char *resolved = kv_scenario_resolved(&s, false);
-    if (!kv_scenario_load(&again, write_file("resolved.yaml", resolved), NULL, 0, &diag))
-        fail_msg("%s\n%s", kv_diag_text(&diag, false), resolved);
-    assert_string_equal(resolved, kv_scenario_resolved(&again, false));
-    assert_int_equal(s.sim.hbm_blocks, again.sim.hbm_blocks);
-    kv_scenario_close(&again);
-
-    struct kv_diag commented = {0};   /* the comments of --origin change nothing */
-    const char *origin = kv_scenario_resolved(&s, true);
-    assert_true(kv_scenario_load(&again, write_file("resolved.yaml", origin), NULL, 0, &commented));
-    assert_string_equal(resolved, kv_scenario_resolved(&again, false));
-    kv_scenario_close(&again);
-    kv_scenario_close(&s);
-    kv_diag_close(&diag);
-    kv_diag_close(&commented);
-}
-
 static void the_resolved_scenario_resolves_to_itself(void **state)
 {
     (void)state;
@@ -238,6 +123,8 @@ static void the_resolved_scenario_resolves_to_itself(void **state)
         {"workload.frontend_overhead", "{kind: exponential, mean: 5ms}"},
         {"workload.prefix", "{model: sessions, system: 100, system_prompts: {count: 7, zipf: 1.1}}"},
         {"output.timeseries", "10s"}, {"route", "least_loaded"}, {"engine.sched", "{policy: priority}"}}, 7);
+    expect_fixpoint(MINIMAL, (struct kv_override[]){
+        {"workload.replay", "{mode: closed, clients: 3, clients_take: session}"}}, 1);
     expect_fixpoint(MINIMAL, (struct kv_override[]){{"workload.prefix", "{infer: true}"}}, 1);
     expect_fixpoint(MINIMAL, (struct kv_override[]){{"workload.prefix.infer", "{extends: 50%, window: 600s}"}}, 1);
     expect_fixpoint("extends: b.yaml\n", NULL, 0);   /* written by the test before */
@@ -248,7 +135,8 @@ static void the_workload_says_what_was_asked(void **state)
     (void)state;
     struct kv_scenario s;
     load(&s, MINIMAL, (struct kv_override[]){
-        {"workload.replay", "{mode: closed, clients: 3, think: {kind: lognormal, mean: 2s, sigma: 0.5}}"},
+        {"workload.replay",
+         "{mode: closed, clients: 3, clients_take: session, think: {kind: lognormal, mean: 2s, sigma: 0.5}}"},
         {"workload.window", "{start: 10s, end: 1h}"}, {"workload.frontend_overhead", "5ms"},
         {"workload.prefix", "{model: sessions, system: 100, system_prompts: {count: 7, zipf: 1.1, tokens: 64}}"},
         {"workload.rate_scale", "6"}, {"workload.time_scale", "2"}, {"workload.limit", "9"},
@@ -257,6 +145,7 @@ static void the_workload_says_what_was_asked(void **state)
     const struct kv_workload_config *w = &s.workload;
     assert_int_equal(w->replay.mode, KV_REPLAY_CLOSED);
     assert_int_equal(w->replay.clients, 3);
+    assert_int_equal(w->replay.clients_take, KV_TAKE_SESSION);
     assert_int_equal(w->replay.think.kind, KV_DELAY_LOGNORMAL);
     assert_true(w->replay.think.mean_s == 2 && w->replay.think.sigma == 0.5);
     assert_true(w->replay.frontend_overhead.kind == KV_DELAY_CONSTANT && w->replay.frontend_overhead.mean_s == 0.005);
@@ -368,7 +257,7 @@ static void every_shape_that_ships_loads_and_has_a_source(void **state)
         if (!kv_gpu_load(&arena, entry[i].name, "", (struct kv_pos){0}, &gpu, &diag))
             fail_msg("%s", kv_diag_text(&diag, false));
         assert_true(*entry[i].source && gpu.memory_bytes > INT64_C(10000000000) && gpu.memory_Bps > 1e11
-                    && gpu.memory_Bps < 1e14);
+                    && gpu.memory_Bps < 1e14 && gpu.pcie_Bps >= 20e9 && gpu.pcie_Bps < 64e9);
     }
     assert_int_equal(diag.errors, 0);
     kv_arena_close(&arena);
@@ -406,7 +295,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_minimal_scenario_gets_every_default),
-        cmocka_unit_test(the_complete_scenario_fails_only_where_it_is_not_built),
         cmocka_unit_test(the_shipped_scenarios_load), cmocka_unit_test(the_pool_is_sized_by_one_of_three_rules),
         cmocka_unit_test(set_and_extends_lay_over_each_other),
         cmocka_unit_test(the_resolved_scenario_resolves_to_itself),

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Flows side by side, max-min fair: a network with per-flow queues, or a bus with arbitration. */
+#include "sim/iface/link.h"
+#include "sim/lib/pipe.h"
+
+static const struct kv_param params[] = { KV_PIPE_PARAMS, KV_PARAM_END };
+
+static struct kv_link_spec spec(const void *given)
+{
+    const struct kv_pipe_params *p = given;
+    return (struct kv_link_spec){ .capacity = kv_rate_from_Bps(p->bandwidth_bps / 8),
+                                  .latency_tk = kv_pipe_ticks(p->latency_s) };
+}
+
+const struct kv_link_ops kv_link_fair = {
+    .info = { .help = "flows share it max-min fairly", .source = "Bertsekas & Gallager, Data Networks, ch. 6",
+              .params = params, .params_bytes = sizeof(struct kv_pipe_params) },
+    .spec = spec,
+};

@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who joins an instance: the look-up, over HBM and the tiers below, admission, holders that wait for their KV
+ * (rules 9, 12, 18; T5-T13). */
+#include <string.h>
+
+#include "sim/serve/instance_parts.h"
+
+int64_t kv_admission_add_prefill(struct kv_instance *n, uint32_t place, const struct kv_seq *q, int64_t budget)
+{
+    int64_t tokens = kv_known_tokens(q) - q->computed_tokens;
+    if (tokens > budget) tokens = budget;
+    kv_vec_push(&n->prefills, ((struct kv_prefill){place, (int32_t)tokens}));
+    return tokens;
+}
+
+/* ---- look-up ------------------------------------------------------------------------------------------------ */
+
+/* What a look-up found: `blocks` leading hits, the first `keyed` of them through slots in serve->hits, the others in
+ * the request's own run. `leading` of them were found in HBM before any below it, `idle` of these unreferenced. */
+struct hit {
+    int64_t blocks, keyed, leading, idle;
+    int64_t below;                 /* to be loaded */
+    bool loading;                  /* some of those in HBM are being loaded */
+    kv_tick timeout_tk;
+};
+
+static uint32_t find(struct kv_instance *n, const struct kv_seq *q, int32_t block)
+{
+    return kv_blocks_find(&n->blocks, kv_blocks_place(&n->blocks, &q->prefix, block));
+}
+
+/* T5: where block `block` is below HBM; KV_NONE in none of them. */
+static uint32_t find_below(struct kv_instance *n, const struct kv_seq *q, int32_t block, int32_t known_blocks,
+                           uint8_t *tier)
+{
+    struct kv_tiers *t = n->serve->tiers;
+    for (int32_t i = 1; i < t->count; i++) {
+        int32_t chunk = block / t->tier[i].blocks;
+        if ((chunk + 1) * t->tier[i].blocks > known_blocks) continue;
+        struct kv_blocks *chunks = &kv_tier_pool_of(t, i, n->id)->chunks;
+        uint32_t slot = kv_blocks_find(chunks, kv_blocks_place(chunks, &q->prefix, chunk));
+        if (slot == KV_NONE || kv_blocks_pending(chunks, slot)) continue;
+        *tier = (uint8_t)i;
+        return slot;
+    }
+    return KV_NONE;
+}
+
+static void note_segment(struct kv_serve *serve, int32_t source)
+{
+    size_t count = serve->segments.count;
+    if (count == 0 || serve->segments.at[count - 1].source != source)
+        kv_vec_push(&serve->segments, ((struct kv_fetch_segment){source, 0}));
+    serve->segments.at[serve->segments.count - 1].blocks++;
+}
+
+/* Goes on behind the leading blocks of HBM, over the union of all tiers; notes segments. */
+static void look_below(struct kv_instance *n, const struct kv_seq *q, struct hit *hit, int32_t cap, int32_t keyed)
+{
+    struct kv_serve *serve = n->serve;
+    int32_t tokens = (int32_t)n->block.by, all_known = kv_prefix_known_blocks(&q->prefix, kv_known_tokens(q), tokens);
+    serve->sources.count = serve->segments.count = 0;
+    for (int64_t i = 0; i < hit->keyed; i++) {
+        kv_vec_push(&serve->sources, 0);
+        note_segment(serve, 0);
+    }
+    for (int32_t i = (int32_t)hit->keyed; i < keyed && i < cap; i++) {
+        uint8_t tier = 0;
+        uint32_t slot = find(n, q, i);
+        if (slot == KV_NONE) slot = find_below(n, q, i, all_known, &tier);
+        if (slot == KV_NONE) break;
+        kv_vec_push(&serve->hits, slot);
+        kv_vec_push(&serve->sources, tier);
+        note_segment(serve, tier);
+        hit->keyed++;
+        hit->below += tier > 0;
+        if (tier == 0 && kv_blocks_pending(&n->blocks, slot)) hit->loading = true;
+    }
+    hit->blocks = hit->keyed;
+}
+
+/* ---- the fetch policy (T6) ---------------------------------------------------------------------------------- */
+
+struct view_owner { struct kv_instance *n; const struct kv_seq *q; const struct kv_fetch_view *view; };
+
+static kv_tick load_tk(void *owner, int32_t count)
+{
+    const struct view_owner *v = owner;
+    struct kv_tiers *t = v->n->serve->tiers;
+    int64_t chunks[KV_TIERS_MAX] = {0}, last[KV_TIERS_MAX];
+    for (int32_t i = 0; i < KV_TIERS_MAX; i++) last[i] = -1;
+    int64_t block = 0;
+    for (int32_t i = 0; i < count; i++) {
+        const struct kv_fetch_segment *s = &v->view->segments[i];
+        if (s->source > 0) {
+            int32_t width = t->tier[s->source].blocks;
+            int64_t from = block / width, to = (block + s->blocks - 1) / width;
+            if (from == last[s->source]) from++;
+            chunks[s->source] += to - from + 1;
+            last[s->source] = to;
+        }
+        block += s->blocks;
+    }
+    kv_tick latest = 0;
+    for (int32_t i = 1; i < t->count; i++) {
+        if (chunks[i] == 0) continue;
+        kv_tick tk = kv_access_estimate_tk(t, kv_tier_pool_of(t, i, v->n->id), v->n->id, chunks[i]);
+        if (tk > latest) latest = tk;
+    }
+    return latest;
+}
+
+static kv_tick compute_alone_tk(const struct kv_instance *n, int64_t from, int64_t known)
+{
+    struct kv_chunk chunk = {known - from, from, true};
+    struct kv_batch batch = {.chunks = &chunk, .chunk_count = 1};
+    if (known - from == 1)
+        batch = (struct kv_batch){.decode_count = 1, .ctx_sum = from, .ctx_max = from, .ctx_sq_sum = (kv_cost)from * from};
+    return kv_cost_ceil_tk(n->serve->config->compute->price(n->compute, &batch).first);
+}
+
+static kv_tick compute_tk(void *owner, int64_t from_tokens)
+{
+    const struct view_owner *v = owner;
+    return compute_alone_tk(v->n, from_tokens, kv_known_tokens(v->q));
+}
+
+static void choose(struct kv_instance *n, const struct kv_seq *q, struct hit *hit)
+{
+    struct kv_serve *serve = n->serve;
+    struct view_owner owner = {.n = n, .q = q};
+    struct kv_fetch_view view = {
+        .known_tokens = kv_known_tokens(q), .block_tokens = n->block.by, .segments = serve->segments.at,
+        .segment_count = (int32_t)serve->segments.count, .owner = &owner, .load_tk = load_tk, .compute_tk = compute_tk,
+    };
+    owner.view = &view;
+    struct kv_fetch_choice choice = serve->config->fetch.policy->choose(serve->config->fetch.params, &view);
+    kv_assert(choice.blocks >= 0 && choice.blocks <= hit->blocks);
+    hit->timeout_tk = choice.timeout_tk;
+    if (choice.blocks == hit->blocks) return;
+    hit->blocks = choice.blocks;
+    if (hit->keyed > hit->blocks) hit->keyed = hit->blocks;
+    if (hit->leading > hit->blocks) hit->leading = hit->blocks;
+    hit->below = 0;
+    hit->loading = false;
+    for (int64_t i = 0; i < hit->keyed; i++) {
+        hit->below += serve->sources.at[i] > 0;
+        hit->loading |= serve->sources.at[i] == 0 && kv_blocks_pending(&n->blocks, serve->hits.at[i]);
+    }
+}
+
+/* Rule 18, T5, T6. */
+static struct hit look_up(struct kv_instance *n, const struct kv_seq *q)
+{
+    const struct kv_engine_config *engine = kv_engine_of(n);
+    struct kv_serve *serve = n->serve;
+    struct hit hit = {.timeout_tk = KV_TICK_NEVER};
+    serve->hits.count = 0;
+    if (!engine->enable_prefix_caching) return hit;
+    int32_t block = (int32_t)engine->block_tokens, cap = (kv_known_tokens(q) - 1) / block;
+    int32_t keyed = kv_prefix_known_blocks(&q->prefix, kv_known_tokens(q), block);
+    for (int32_t i = 0; i < keyed && i < cap; i++) {
+        uint32_t slot = find(n, q, i);
+        if (slot == KV_NONE) break;
+        kv_vec_push(&serve->hits, slot);
+        hit.keyed++;
+        hit.idle += kv_blocks_refs(&n->blocks, slot) == 0;
+        hit.loading |= kv_blocks_pending(&n->blocks, slot);
+    }
+    hit.blocks = hit.leading = hit.keyed;
+    if (serve->tiers && serve->tiers->count > 1 && hit.keyed < keyed && hit.keyed < cap
+        && !(q->hold && q->hold->hbm_only))
+        look_below(n, q, &hit, cap, keyed);
+    if (hit.keyed == keyed && q->own_run != KV_NONE) {
+        int64_t own = kv_blocks_run_count(&n->blocks, q->own_run);
+        if (own > cap - hit.keyed) own = cap - hit.keyed;
+        hit.blocks += own;
+        if (hit.below == 0) {
+            hit.leading += own;
+            hit.idle += own;
+        }
+        for (int64_t i = 0; i < own && hit.below > 0; i++) note_segment(serve, 0);
+    }
+    if (hit.below > 0) choose(n, q, &hit);
+    return hit;
+}
+
+/* ---- admission ---------------------------------------------------------------------------------------------- */
+
+/* T32: of what the hit saves, each source has its share. */
+static void note_saved(struct kv_instance *n, const struct kv_seq *q, int64_t hit_tokens, const int32_t *by_source)
+{
+    if (hit_tokens == 0) return;
+    struct kv_tier_counters *tier = n->serve->counters.tier;
+    kv_tick saved = compute_alone_tk(n, 0, q->input_tokens) - compute_alone_tk(n, hit_tokens, q->input_tokens);
+    if (saved < 0) saved = 0;
+    if (!by_source) {
+        tier[0].saved_tk += saved;
+        return;
+    }
+    kv_tick given = 0;
+    int32_t first = -1;
+    for (int32_t i = 0; i < KV_TIERS_MAX; i++) {
+        if (by_source[i] == 0) continue;
+        kv_tick share = (kv_tick)((kv_cost)saved * by_source[i] / hit_tokens);
+        if (first < 0) first = i;
+        tier[i].saved_tk += share;
+        given += share;
+    }
+    tier[first].saved_tk += saved - given;
+}
+
+/* The first joining: hits and prompt by source. */
+static void note_first(struct kv_instance *n, struct kv_seq *q, int64_t hit_tokens)
+{
+    struct kv_counters *counters = &n->serve->counters;
+    const int32_t *by_source = q->hold ? q->hold->hit_tokens : NULL;
+    int64_t left = q->input_tokens;
+    q->first_sched_tk = kv_engine_now(n->serve->engine);
+    q->hit_tokens = (int32_t)hit_tokens;
+    counters->hit_tokens += hit_tokens;
+    counters->prompt_tokens += q->input_tokens;
+    int32_t tiers = n->serve->tiers ? n->serve->tiers->count : 1;
+    for (int32_t i = 0; i < tiers; i++) {
+        int64_t here = by_source ? by_source[i] : i == 0 ? hit_tokens : 0;
+        counters->tier[i].asked_tokens += left;
+        counters->tier[i].hit_tokens += here;
+        left -= here;
+    }
+    note_saved(n, q, hit_tokens, by_source);
+    if (!q->hold) return;
+    q->hold->counted = true;
+    memcpy(q->hold->first_hit_tokens, q->hold->hit_tokens, sizeof q->hold->hit_tokens);
+}
+
+static void note_admission(struct kv_instance *n, struct kv_seq *q, int64_t hit_tokens)
+{
+    kv_tick now = kv_engine_now(n->serve->engine);
+    struct kv_counters *counters = &n->serve->counters;
+    if (q->first_sched_tk < 0) {
+        note_first(n, q, hit_tokens);
+    } else {
+        int64_t again = q->computed_before_tokens - hit_tokens;
+        if (again > 0) q->recomputed_tokens += again, counters->recomputed_tokens += again;
+        if (q->first_token_tk < 0) q->paused_prefill_tk += now - q->preempted_at_tk;
+        else q->paused_decode_tk += now - q->preempted_at_tk;
+    }
+    q->induced_base_tk = n->induced_tk;
+    kv_log(n->serve->engine, "admit", "request=%lld instance=%d hit=%lld", (long long)q->request, n->id,
+           (long long)hit_tokens);
+}
+
+/* References the blocks of the hit that are in HBM; its slots of lower tiers stay in serve->hits. */
+static void take_hit(struct kv_instance *n, struct kv_seq *q, struct hit hit)
+{
+    int32_t block = (int32_t)kv_engine_of(n)->block_tokens;
+    n->blocked_seq = KV_NONE;   /* a waiter overtaken by this one may share what it now holds */
+    if (q->slot_capacity == 0 && kv_engine_of(n)->enable_prefix_caching) {
+        q->slot_capacity = kv_prefix_known_blocks(&q->prefix, q->input_tokens + q->output_tokens - 1, block);
+        if (q->slot_capacity > 0) q->slot = kv_slab_take(&n->serve->slab, (size_t)q->slot_capacity * sizeof *q->slot);
+    }
+    for (int64_t i = 0; i < hit.keyed; i++) {
+        q->slot[i] = n->serve->hits.at[i];
+        if (hit.below == 0 || n->serve->sources.at[i] == 0) kv_blocks_ref(&n->blocks, q->slot[i]);
+    }
+    q->slot_count = (int32_t)hit.keyed;
+    if (q->own_run != KV_NONE) kv_blocks_reclaim_run(&n->blocks, q->own_run, hit.blocks - hit.keyed);
+    q->own_run = KV_NONE;
+    q->computed_tokens = (int32_t)hit.blocks * block;
+    n->outstanding_tokens -= q->computed_tokens;
+}
+
+/* References the hit, takes the blocks of the first chunk and joins running. */
+static void admit(struct kv_instance *n, uint32_t seq, struct hit hit, int64_t *budget)
+{
+    struct kv_seq *q = kv_seq_at(n->serve, seq);
+    kv_waiting_take_first(&n->waiting);
+    take_hit(n, q, hit);
+    if (q->hold) {
+        memset(q->hold->hit_tokens, 0, sizeof q->hold->hit_tokens);
+        q->hold->hit_tokens[0] = q->computed_tokens;
+        q->hold->hbm_only = false;
+    }
+    uint32_t place = kv_batch_add(n, seq);
+    int64_t tokens = kv_admission_add_prefill(n, place, q, *budget);
+    kv_blocks_take(&n->blocks, kv_blocks_for(n, q->computed_tokens + tokens) - hit.blocks);
+    *budget -= tokens;
+    kv_batch_register(n, q, q->computed_tokens + tokens);
+    note_admission(n, q, hit.blocks * kv_engine_of(n)->block_tokens);
+}
+
+/* ---- holders (T7-T13) --------------------------------------------------------------------------------------- */
+
+void kv_instance_add_holder(struct kv_instance *n, uint32_t seq)
+{
+    int64_t order = kv_seq_at(n->serve, seq)->order;
+    kv_vec_push(&n->holders, seq);
+    size_t i = n->holders.count - 1;
+    for (; i > 0 && kv_seq_at(n->serve, n->holders.at[i - 1])->order > order; i--) n->holders.at[i] = n->holders.at[i - 1];
+    n->holders.at[i] = seq;
+}
+
+static void remove_holder(struct kv_instance *n, uint32_t seq)
+{
+    size_t i = 0;
+    while (n->holders.at[i] != seq) i++;
+    n->holders.count--;
+    memmove(&n->holders.at[i], &n->holders.at[i + 1], (n->holders.count - i) * sizeof *n->holders.at);
+    struct kv_hold *hold = kv_hold_for(kv_seq_at(n->serve, seq), n);
+    n->ready -= hold->ready;
+    hold->holding = hold->ready = false;
+}
+
+/* It waits for the loads of others that bring blocks of its hit. */
+static void wait_for_others(struct kv_instance *n, uint32_t seq, struct hit hit)
+{
+    struct kv_tiers *t = n->serve->tiers;
+    const struct kv_seq *q = kv_seq_at(n->serve, seq);
+    uint32_t last = KV_NONE;
+    n->serve->counters.delayed_hits += hit.loading;
+    for (int64_t i = 0; i < hit.keyed && hit.loading; i++) {
+        if (hit.below > 0 && n->serve->sources.at[i] > 0) continue;
+        if (!kv_blocks_pending(&n->blocks, q->slot[i])) continue;
+        uint32_t load = kv_blocks_job(&n->blocks, q->slot[i]);
+        if (load == last) continue;
+        last = load;
+        bool known = false;
+        for (size_t k = 0; k < q->hold->loads.count; k++) known |= q->hold->loads.at[k] == load;
+        if (!known) kv_load_wait(t, load, seq);
+    }
+}
+
+/* T7: takes its blocks, begins its load and stands aside. */
+static void hold(struct kv_instance *n, uint32_t seq, struct hit hit)
+{
+    struct kv_serve *serve = n->serve;
+    struct kv_seq *q = kv_seq_at(serve, seq);
+    int64_t block = kv_engine_of(n)->block_tokens, chunk = kv_engine_of(n)->max_num_batched_tokens;
+    kv_waiting_take_first(&n->waiting);
+    take_hit(n, q, hit);
+    struct kv_hold *h = kv_hold_make(serve, q);
+    memset(h->hit_tokens, 0, sizeof h->hit_tokens);
+    for (int64_t i = 0; i < hit.keyed; i++) h->hit_tokens[hit.below > 0 ? serve->sources.at[i] : 0] += (int32_t)block;
+    h->hit_tokens[0] += (int32_t)((hit.blocks - hit.keyed) * block);
+    int64_t left = kv_known_tokens(q) - q->computed_tokens;
+    h->blocks = (int32_t)kv_blocks_for(n, q->computed_tokens + (left < chunk ? left : chunk));
+    kv_blocks_take(&n->blocks, h->blocks - (hit.blocks - hit.below));
+    h->holding = true;
+    h->since_tk = kv_engine_now(serve->engine);
+    wait_for_others(n, seq, hit);
+    if (hit.below > 0)
+        kv_load_begin(serve->tiers, n, seq, (int32_t)hit.keyed, serve->sources.at, q->slot, hit.timeout_tk);
+    kv_instance_add_holder(n, seq);
+    kv_log(serve->engine, "hold", "request=%lld instance=%d hit=%lld load=%lld", (long long)q->request, n->id,
+           (long long)(hit.blocks * block), (long long)hit.below);
+    if (h->unreleased == 0) {
+        h->ready = true;
+        n->ready++;
+    }
+}
+
+/* A wait before the first step, or for what another instance has computed, is fetch_stall (T30, T31). */
+static void end_wait(struct kv_instance *n, struct kv_seq *q, struct kv_hold *hold)
+{
+    kv_tick waited_tk = kv_engine_now(n->serve->engine) - hold->since_tk;
+    if (hold != q->hold) q->stall_decode_tk += waited_tk;
+    else if (q->first_sched_tk < 0) hold->waited_tk += waited_tk;
+    else return;
+    n->serve->counters.fetch_stall_tk += waited_tk;
+}
+
+void kv_instance_released(struct kv_instance *n, uint32_t seq)
+{
+    struct kv_seq *q = kv_seq_at(n->serve, seq);
+    struct kv_hold *h = kv_hold_for(q, n);
+    if (!h->holding || h->ready) return;
+    end_wait(n, q, h);
+    h->ready = true;
+    n->ready++;
+    if (!n->busy) kv_timer_arm(n->serve->engine, n->timer, kv_engine_now(n->serve->engine));
+    else if (n->running < kv_engine_of(n)->max_num_seqs) kv_instance_cut(n);
+}
+
+void kv_instance_give_back(struct kv_instance *n, uint32_t seq)
+{
+    struct kv_seq *q = kv_seq_at(n->serve, seq);
+    struct kv_hold *h = q->hold;
+    if (!h->ready) end_wait(n, q, h);
+    remove_holder(n, seq);
+    kv_instance_release_blocks(n, q, h->blocks, false);
+    n->outstanding_tokens += q->computed_tokens;
+    q->computed_tokens = 0;
+    h->unreleased = 0;
+    n->serve->counters.given_back++;
+    while (h->loads.count > 0) {
+        uint32_t load = h->loads.at[--h->loads.count];
+        kv_load_leave(n->serve->tiers, load, seq);
+    }
+    if (q->preemptions > 0) kv_waiting_add_preempted_last(&n->waiting, seq);
+    else kv_waiting_add(&n->waiting, q->urgency, q->order, seq);
+    kv_log(n->serve->engine, "give_back", "request=%lld instance=%d", (long long)q->request, n->id);
+}
+
+bool kv_admission_give_back_last(struct kv_instance *n)
+{
+    for (size_t i = n->holders.count; i-- > 0;) {
+        const struct kv_seq *q = kv_seq_at(n->serve, n->holders.at[i]);
+        if (q->handover && q->handover->to == n) continue;
+        kv_instance_give_back(n, n->holders.at[i]);
+        return true;
+    }
+    return false;
+}
+
+/* T11: the first ready holder joins. False when it cannot. */
+static bool join_first(struct kv_instance *n, int64_t *budget)
+{
+    size_t i = 0;
+    while (!kv_hold_for(kv_seq_at(n->serve, n->holders.at[i]), n)->ready) i++;
+    uint32_t seq = n->holders.at[i];
+    struct kv_seq *q = kv_seq_at(n->serve, seq);
+    bool handed = q->handover && q->handover->to == n;
+    int64_t held = kv_hold_for(q, n)->blocks;
+    if (!kv_engine_of(n)->chunked_prefill && kv_known_tokens(q) - q->computed_tokens > *budget) return false;
+    remove_holder(n, seq);
+    uint32_t place = kv_batch_add(n, seq);
+    int64_t tokens = kv_admission_add_prefill(n, place, q, *budget);
+    *budget -= tokens;
+    kv_blocks_give(&n->blocks, held - kv_blocks_for(n, q->computed_tokens + tokens));
+    kv_batch_register(n, q, q->computed_tokens + tokens);
+    if (handed) {
+        kv_handover_joined(n, seq);
+        return true;
+    }
+    kv_layered_join(n, seq);
+    q->hold->hbm_only = false;
+    note_admission(n, q, q->computed_tokens);
+    return true;
+}
+
+/* ---- the waiting queue -------------------------------------------------------------------------------------- */
+
+/* True when the first waiter was found blocked before and nothing has happened since that could help it: hits on
+ * blocks that others hold are what it saves, and without a registration they only get fewer. */
+static bool still_blocked(const struct kv_instance *n, uint32_t seq, int64_t blocks)
+{
+    return n->blocked_seq == seq && n->blocked_registrations == n->blocks.registrations
+           && blocks - n->blocked_shared_hits > kv_blocks_available(&n->blocks);
+}
+
+static bool fits(const struct kv_instance *n, int64_t blocks, const struct hit *hit)
+{
+    return blocks - hit->leading <= kv_blocks_available(&n->blocks) - hit->idle;
+}
+
+/* T25, second half: nobody runs or will run, so pending writes make room. */
+static bool nobody_runs(const struct kv_instance *n)
+{
+    return n->serve->tiers && n->running == 0 && n->holders.count == 0;
+}
+
+static bool relieve(struct kv_instance *n, const struct kv_seq *q, int64_t blocks, struct hit *hit)
+{
+    while (nobody_runs(n) && kv_write_drop_one(n->serve->tiers, n)) {
+        *hit = look_up(n, q);   /* blocks of the hit may have lost their last reference */
+        if (fits(n, blocks, hit)) return true;
+    }
+    return false;
+}
+
+/* Rule 12, T7. False when the first waiter stays where it is. */
+static bool admit_first(struct kv_instance *n, int64_t *budget)
+{
+    uint32_t seq = kv_waiting_first(&n->waiting);
+    const struct kv_engine_config *engine = kv_engine_of(n);
+    const struct kv_seq *q = kv_seq_at(n->serve, seq);
+    int64_t blocks = kv_blocks_for(n, kv_known_tokens(q));
+    if (q->handover && q->handover->to == n) return kv_handover_admit(n, seq);
+    if (still_blocked(n, seq, blocks) && !nobody_runs(n)) return false;
+    struct hit hit = look_up(n, q);
+    bool waits = hit.below > 0 || hit.loading;
+    if (!waits && !engine->chunked_prefill && kv_known_tokens(q) - hit.blocks * engine->block_tokens > *budget)
+        return false;
+    if (!fits(n, blocks, &hit) && !relieve(n, q, blocks, &hit)) {
+        n->blocked_seq = seq;
+        n->blocked_registrations = n->blocks.registrations;
+        n->blocked_shared_hits = hit.leading - hit.idle;
+        return false;
+    }
+    if (waits) hold(n, seq, hit);
+    else admit(n, seq, hit, budget);
+    return true;
+}
+
+void kv_admission_schedule(struct kv_instance *n, int64_t *budget)
+{
+    const struct kv_engine_config *engine = kv_engine_of(n);
+    while (*budget > 0 && n->running < engine->max_num_seqs) {
+        if (n->ready > 0) {
+            if (!join_first(n, budget)) return;
+        } else if (n->waiting.count == 0 || !admit_first(n, budget)) {
+            return;
+        }
+    }
+}
+
+void kv_instance_memory_freed(struct kv_instance *n)
+{
+    if (n->waiting.count == 0) return;
+    if (!n->busy) {
+        kv_timer_arm(n->serve->engine, n->timer, kv_engine_now(n->serve->engine));
+        return;
+    }
+    uint32_t first = kv_waiting_first(&n->waiting);
+    if (n->running >= kv_engine_of(n)->max_num_seqs || n->blocked_seq != first) return;
+    if (!still_blocked(n, first, kv_blocks_for(n, kv_known_tokens(kv_seq_at(n->serve, first))))) kv_instance_cut(n);
+}

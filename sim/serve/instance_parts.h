@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of one instance share: instance.c (time and steps), admission.c (who joins), layered.c (steps that
+ * wait for layers). "Rule N" is docs/engine.md, "TN" docs/tiers.md. */
+#ifndef KV_SERVE_INSTANCE_PARTS_H
+#define KV_SERVE_INSTANCE_PARTS_H
+
+#include "sim/serve/batch.h"
+#include "sim/serve/handover.h"
+#include "sim/serve/instance.h"
+
+static inline const struct kv_engine_config *kv_engine_of(const struct kv_instance *n)
+{
+    return &n->serve->config->engine;
+}
+
+static inline int64_t kv_blocks_for(const struct kv_instance *n, int64_t tokens)
+{
+    return kv_divide(n->block, (uint32_t)tokens + n->block.by - 1);
+}
+
+static inline int32_t kv_known_tokens(const struct kv_seq *q)
+{
+    return q->input_tokens + q->generated_tokens;
+}
+
+/* ---- instance.c ---- */
+
+/* Rule 20. `computed_tokens` is up to date; `held` blocks in all. */
+void kv_instance_release_blocks(struct kv_instance *n, struct kv_seq *q, int64_t held, bool finish);
+/* The step under way ends after `steps` steps of the run. */
+void kv_instance_arm(struct kv_instance *n, int64_t steps);
+/* The run ends at the next boundary, if that is not so already. */
+void kv_instance_cut(struct kv_instance *n);
+
+/* ---- admission.c ---- */
+
+/* Takes up to `budget` tokens of the unfinished prompt of a member into the step; returns how many. */
+int64_t kv_admission_add_prefill(struct kv_instance *n, uint32_t place, const struct kv_seq *q, int64_t budget);
+/* Rules 9 and 12, T5-T13: ready holders, then waiters. */
+void kv_admission_schedule(struct kv_instance *n, int64_t *budget);
+/* Puts a request among the holders. */
+void kv_instance_add_holder(struct kv_instance *n, uint32_t seq);
+/* The holder that reached the router last gives back (T13); false when there is none that can. */
+bool kv_admission_give_back_last(struct kv_instance *n);
+
+/* ---- layered.c ---- */
+
+void kv_layered_open(struct kv_instance *n);
+void kv_layered_close(struct kv_instance *n);
+/* Notes the loads of a member that joins and are still to end. */
+void kv_layered_join(struct kv_instance *n, uint32_t seq);
+/* The step just priced begins; its end is armed when it is known. */
+void kv_layered_start(struct kv_instance *n, const struct kv_batch *batch);
+/* The step ends: stalls go to their requests. */
+void kv_layered_end(struct kv_instance *n);
+
+#endif

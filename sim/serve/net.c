@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Flows: from start to drop. Service curves of their classes are in net_class.c, rates in net_rates.c. */
+#include "sim/serve/net.h"
+
+#include <stdlib.h>
+
+#include "sim/base/err.h"
+#include "sim/serve/net_private.h"
+
+static void complete(void *owner, uint32_t kind);
+
+struct kv_net *kv_net_open(struct kv_engine *engine, kv_flow_done done, void *owner)
+{
+    struct kv_net *net = kv_mem_take(sizeof *net);
+    *net = (struct kv_net){.engine = engine, .done = done, .owner = owner,
+                           .free_flow = KV_NONE, .free_class = KV_NONE};
+    net->completion = kv_timer_new(engine, KV_CLASS_COMPLETION, complete, net, 0);
+    net->settle = kv_timer_new(engine, KV_CLASS_SETTLE, kv_net_settle, net, 0);
+    kv_pool_open(&net->class, sizeof(struct kv_net_class));
+    kv_map_open(&net->by_key, 64);
+    return net;
+}
+
+void kv_net_close(struct kv_net *net)
+{
+    for (uint32_t i = 0; i < net->class.high; i++) {
+        kv_vec_close(&kv_net_class_at(net, i)->past);
+        kv_vec_close(&kv_net_class_at(net, i)->heap);
+    }
+    for (size_t i = 0; i < net->link.count; i++) {
+        kv_vec_close(&net->link.at[i].member);
+        kv_heap_close(&net->link.at[i].queue);
+    }
+    kv_pool_close(&net->class);
+    kv_map_close(&net->by_key);
+    kv_heap_close(&net->due);
+    kv_vec_close(&net->link);
+    kv_vec_close(&net->path);
+    kv_vec_close(&net->flow);
+    kv_vec_close(&net->place);
+    kv_vec_close(&net->asked_link);
+    kv_vec_close(&net->touched);
+    kv_vec_close(&net->told);
+    kv_vec_close(&net->affected);
+    kv_vec_close(&net->part);
+    kv_vec_close(&net->part_link);
+    kv_vec_close(&net->solve_class);
+    kv_vec_close(&net->solve_link);
+    kv_mem_give(net, sizeof *net);
+}
+
+uint32_t kv_net_add_link(struct kv_net *net, kv_rate capacity, bool in_order)
+{
+    kv_assert(capacity >= 0 && capacity <= KV_RATE_UNLIMITED);
+    kv_vec_push(&net->link, ((struct kv_net_link){.capacity = capacity, .in_order = in_order}));
+    return (uint32_t)(net->link.count - 1);
+}
+
+uint32_t kv_net_add_path(struct kv_net *net, const struct kv_hop *hops, int32_t count)
+{
+    struct kv_net_path path = {.count = count, .most = KV_RATE_UNLIMITED};
+    kv_assert(count >= 0 && count <= KV_HOPS_MAX);
+    for (int32_t h = 0; h < count; h++) {
+        kv_assert(hops[h].link < net->link.count && hops[h].parts_on_it >= 1);
+        for (int32_t other = 0; other < h; other++) kv_assert(hops[other].link != hops[h].link);
+        const struct kv_net_link *link = &net->link.at[hops[h].link];
+        kv_rate alone = link->capacity / hops[h].parts_on_it;
+        if (alone < path.most) path.most = alone;
+        path.in_order = path.in_order || link->in_order;
+        path.hop[h] = hops[h];
+    }
+    kv_vec_push(&net->path, path);
+    return (uint32_t)(net->path.count - 1);
+}
+
+/* ---- joining and leaving a class ---- */
+
+/* Level at which the owner of a running flow is told next. */
+static kv_service told_level(const struct kv_net_flow *f, const struct kv_net_class *c)
+{
+    return f->notice && !c->unlimited ? f->origin + f->notice * KV_SERVICE_PER_BYTE : kv_net_end_level(f, c);
+}
+
+static void stand_in_queues(struct kv_net *net, const struct kv_net_flow *f)
+{
+    const struct kv_net_path *path = &net->path.at[kv_net_class_at(net, f->class)->path];
+    for (int32_t h = 0; h < path->count; h++) {
+        struct kv_net_link *link = &net->link.at[path->hop[h].link];
+        if (!link->in_order) continue;
+        const struct kv_heap_key *first = kv_heap_top(&link->queue);
+        if (first && first->due > (int64_t)f->id) kv_net_touch(net, (uint32_t)first->order);   /* is overtaken */
+        kv_heap_set(&link->queue, (struct kv_heap_key){(int64_t)f->id, f->class});
+    }
+}
+
+static void leave_queues(struct kv_net *net, const struct kv_net_flow *f)
+{
+    const struct kv_net_path *path = &net->path.at[kv_net_class_at(net, f->class)->path];
+    for (int32_t h = 0; h < path->count; h++) {
+        struct kv_net_link *link = &net->link.at[path->hop[h].link];
+        if (!link->in_order) continue;
+        kv_heap_drop(&link->queue, f->class);
+        const struct kv_heap_key *first = kv_heap_top(&link->queue);
+        if (first && first->due > (int64_t)f->id) kv_net_touch(net, (uint32_t)first->order);   /* it is its turn */
+    }
+}
+
+static void count_on_links(struct kv_net *net, const struct kv_net_class *c, int64_t more)
+{
+    const struct kv_net_path *path = &net->path.at[c->path];
+    for (int32_t h = 0; h < path->count; h++) net->link.at[path->hop[h].link].flows += more;
+}
+
+/* f->class and f->before are set. */
+static void join(struct kv_net *net, uint32_t flow)
+{
+    struct kv_net_flow *f = &net->flow.at[flow];
+    struct kv_net_class *c = kv_net_class_at(net, f->class);
+    kv_service level = kv_net_level(net, c);
+    f->state = KV_FLOW_RUNNING;
+    f->origin = c->unlimited ? level : level - f->before;
+    kv_net_heap_set(net, c, flow, told_level(f, c));
+    c->settled_sum -= (kv_u128)level;
+    count_on_links(net, c, 1);
+    if (c->in_order) stand_in_queues(net, f);
+    kv_net_touch(net, f->class);
+}
+
+/* Off its links, at service level `level` at most: beyond what it is permitted to nothing is delivered. */
+static void leave(struct kv_net *net, uint32_t flow, kv_service level)
+{
+    struct kv_net_flow *f = &net->flow.at[flow];
+    struct kv_net_class *c = kv_net_class_at(net, f->class);
+    kv_service end = kv_net_end_level(f, c);
+    kv_net_heap_drop(net, c, flow);
+    c->settled_sum += (kv_u128)(level < end ? level : end);
+    count_on_links(net, c, -1);
+    if (c->in_order) leave_queues(net, f);
+    kv_net_touch(net, f->class);
+}
+
+/* What a part of a flow has got. */
+static kv_service delivered(const struct kv_net *net, const struct kv_net_flow *f)
+{
+    kv_service permitted = f->permitted * KV_SERVICE_PER_BYTE;
+    if (f->state != KV_FLOW_RUNNING) return permitted;
+    const struct kv_net_class *c = kv_net_class_at(net, f->class);
+    kv_service level = kv_net_level(net, c);
+    if (level >= kv_net_end_level(f, c)) return permitted;
+    return c->unlimited ? f->before : level - f->origin;
+}
+
+/* ---- completions ---- */
+
+static int by_id(const void *a, const void *b)
+{
+    uint64_t x = ((const struct kv_told *)a)->id, y = ((const struct kv_told *)b)->id;
+    return (x > y) - (x < y);
+}
+
+/* Takes the flows of a class that have all they are permitted to off their links. */
+static void gather(struct kv_net *net, uint32_t class)
+{
+    struct kv_net_class *c = kv_net_class_at(net, class);
+    kv_service level = kv_net_level(net, c);
+    while (c->heap.count && kv_net_key_level(c, &c->heap.at[0]) <= level) {
+        uint32_t flow = (uint32_t)c->heap.at[0].order;
+        struct kv_net_flow *f = &net->flow.at[flow];
+        if (level < kv_net_end_level(f, c)) {   /* on the way */
+            f->notice = 0;
+            kv_net_heap_set(net, c, flow, told_level(f, c));
+            kv_vec_push(&net->told, ((struct kv_told){f->id, kv_flow_moved_bytes(net, flow), flow}));
+            continue;
+        }
+        leave(net, flow, level);
+        f->notice = 0;
+        f->state = f->permitted == f->bytes ? KV_FLOW_ENDED : KV_FLOW_PAUSED;
+        if (f->state == KV_FLOW_PAUSED) kv_net_asked_drop(net, flow);
+        kv_vec_push(&net->told, ((struct kv_told){f->id, f->permitted, flow}));
+    }
+    kv_net_touch(net, class);   /* its entry in `due` is gone */
+}
+
+static void complete(void *owner, uint32_t kind)
+{
+    struct kv_net *net = owner;
+    const struct kv_heap_key *top;
+    (void)kind;
+    net->told.count = 0;
+    while ((top = kv_heap_top(&net->due)) && top->due <= kv_engine_now(net->engine)) {
+        uint32_t class = (uint32_t)top->order;
+        kv_heap_drop(&net->due, class);
+        gather(net, class);
+    }
+    if (net->told.count > 1) qsort(net->told.at, net->told.count, sizeof *net->told.at, by_id);
+    for (size_t i = 0; i < net->told.count; i++) {
+        struct kv_told told = net->told.at[i];
+        const struct kv_net_flow *f = &net->flow.at[told.flow];
+        if (f->id == told.id) net->done(net->owner, told.flow, f->tag, told.bytes);   /* else: dropped meanwhile */
+    }
+}
+
+/* ---- flows ---- */
+
+static uint32_t take_flow(struct kv_net *net)
+{
+    uint32_t flow = net->free_flow;
+    if (flow != KV_NONE) {
+        net->free_flow = net->flow.at[flow].next_free;
+        return flow;
+    }
+    kv_vec_push(&net->flow, (struct kv_net_flow){0});
+    kv_vec_push(&net->place, KV_NONE);
+    return (uint32_t)(net->flow.count - 1);
+}
+
+uint32_t kv_flow_start(struct kv_net *net, uint32_t path, kv_rate limit, int64_t bytes, int64_t permitted, uint64_t tag)
+{
+    kv_assert(path < net->path.count && limit >= 0 && limit <= KV_RATE_UNLIMITED);
+    kv_assert(permitted >= 1 && permitted <= bytes);
+    uint32_t flow = take_flow(net);
+    net->flow.at[flow] = (struct kv_net_flow){.id = net->next_id++, .tag = tag, .bytes = bytes,
+                                              .permitted = permitted, .class = kv_net_class_of(net, path, limit)};
+    kv_net_asked_add(net, flow);
+    join(net, flow);
+    net->counters.flows++;
+    return flow;
+}
+
+uint64_t kv_flow_id(const struct kv_net *net, uint32_t flow)
+{
+    return net->flow.at[flow].id;
+}
+
+void kv_flow_permit(struct kv_net *net, uint32_t flow, int64_t permitted)
+{
+    struct kv_net_flow *f = &net->flow.at[flow];
+    kv_assert(f->state != KV_FLOW_FREE && permitted >= f->permitted && permitted <= f->bytes);
+    if (permitted == f->permitted) return;
+    if (f->state == KV_FLOW_PAUSED) {
+        f->before = delivered(net, f);
+        f->permitted = permitted;
+        join(net, flow);
+        return;
+    }
+    f->permitted = permitted;
+    struct kv_net_class *c = kv_net_class_at(net, f->class);
+    kv_net_heap_set(net, c, flow, told_level(f, c));
+    kv_net_touch(net, f->class);
+}
+
+void kv_flow_mark(struct kv_net *net, uint32_t flow, int64_t mark)
+{
+    struct kv_net_flow *f = &net->flow.at[flow];
+    kv_assert(f->state != KV_FLOW_FREE && mark <= f->permitted && mark > kv_flow_moved_bytes(net, flow));
+    f->notice = mark < f->permitted ? mark : 0;
+    if (f->state != KV_FLOW_RUNNING) return;
+    struct kv_net_class *c = kv_net_class_at(net, f->class);
+    kv_net_heap_set(net, c, flow, told_level(f, c));
+    kv_net_touch(net, f->class);
+}
+
+void kv_flow_limit(struct kv_net *net, uint32_t flow, kv_rate limit)
+{
+    struct kv_net_flow *f = &net->flow.at[flow];
+    kv_assert(f->state != KV_FLOW_FREE && limit >= 0 && limit <= KV_RATE_UNLIMITED);
+    if (f->state != KV_FLOW_RUNNING) return;
+    uint32_t class = f->class;
+    const struct kv_net_class *c = kv_net_class_at(net, class);
+    kv_service level = kv_net_level(net, c);
+    if (limit == c->limit || level >= kv_net_end_level(f, c)) return;   /* at its end, only not yet told */
+    f->before = delivered(net, f);
+    kv_net_asked_drop(net, flow);
+    leave(net, flow, level);
+    f->class = kv_net_class_of(net, c->path, limit);
+    join(net, flow);
+    kv_net_class_leave(net, class);
+}
+
+int64_t kv_flow_moved_bytes(const struct kv_net *net, uint32_t flow)
+{
+    return (int64_t)(delivered(net, &net->flow.at[flow]) / KV_SERVICE_PER_BYTE);
+}
+
+kv_tick kv_flow_reached_tk(const struct kv_net *net, uint32_t flow, int64_t bytes)
+{
+    kv_tick reached_tk;
+    kv_flow_reached_all(net, flow, &bytes, 1, &reached_tk);
+    return reached_tk;
+}
+
+void kv_flow_drop(struct kv_net *net, uint32_t flow)
+{
+    struct kv_net_flow *f = &net->flow.at[flow];
+    kv_assert(f->state != KV_FLOW_FREE);
+    if (f->state == KV_FLOW_RUNNING) leave(net, flow, kv_net_level(net, kv_net_class_at(net, f->class)));
+    kv_net_asked_drop(net, flow);
+    kv_net_class_leave(net, f->class);
+    f->state = KV_FLOW_FREE;
+    f->id = UINT64_MAX;
+    f->next_free = net->free_flow;
+    net->free_flow = flow;
+}
+
+kv_rate kv_flow_rate(const struct kv_net *net, uint32_t flow)
+{
+    const struct kv_net_flow *f = &net->flow.at[flow];
+    if (f->state != KV_FLOW_RUNNING) return 0;
+    const struct kv_net_class *c = kv_net_class_at(net, f->class);
+    return c->unlimited && c->now.rate ? KV_RATE_UNLIMITED : c->now.rate;
+}
+
+/* ---- links ---- */
+
+kv_service kv_net_carried(const struct kv_net *net, uint32_t link)
+{
+    const struct kv_net_link *l = &net->link.at[link];
+    kv_u128 carried = l->gone;
+    for (size_t i = 0; i < l->member.count; i++) {
+        uint64_t parts = (uint64_t)l->member.at[i].parts;
+        carried += kv_net_unflushed(net, kv_net_class_at(net, l->member.at[i].class)) * parts;
+    }
+    return (kv_service)carried;
+}
+
+int64_t kv_net_flows_on(const struct kv_net *net, uint32_t link)
+{
+    return net->link.at[link].flows;
+}
+
+struct kv_net_counters kv_net_counters(const struct kv_net *net)
+{
+    return net->counters;
+}

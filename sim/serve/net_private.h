@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside of net.h, shared by net.c (flows), net_class.c (service curves) and net_rates.c (who gets which rate). */
+#ifndef KV_SERVE_NET_PRIVATE_H
+#define KV_SERVE_NET_PRIVATE_H
+
+#include "sim/base/ilist.h"
+#include "sim/base/map.h"
+#include "sim/engine/heap.h"
+#include "sim/lib/maxmin.h"
+#include "sim/serve/net.h"
+
+/* A stretch of constant rate of a class: from `since` on, where its service level was `service`. */
+struct kv_segment { kv_tick since; kv_rate rate; kv_service service; };
+
+/* The service curve of all flows of one path and one limit (of one flow where the path has an in_order link).
+ * A class without hops and limit has `unlimited` service: level and rate count ticks then, and a flow needs one. */
+struct kv_net_class {
+    struct kv_segment now;               /* the present stretch */
+    KV_VEC(struct kv_segment) past;      /* those before, as far back as a flow of `asked` needs */
+    uint64_t past_dropped;               /* stretches that were before past.at[0]; marks of flows count them */
+    struct kv_ilist asked;               /* flows that can be asked when bytes were there, oldest first */
+    /* Running flows by the service level at which their owner is told next: due = whole bytes from `zero`,
+     * order = 2^-32 byte : 32 | flow : 32. kv_net.place says where a flow is. */
+    KV_VEC(struct kv_heap_key) heap;
+    kv_service zero;
+    /* Delivered to all flows so far is running flows x level + settled_sum, modulo 2^128. */
+    kv_u128 settled_sum, flushed;        /* flushed: part of that which links have been told */
+    kv_rate limit, own;                  /* own: u of maxmin.h */
+    int64_t counted;                     /* flows in the sums of its links */
+    uint64_t key;                        /* in the map of classes */
+    uint64_t visit;
+    uint32_t path, users, next_free;     /* users: flows that name it, ended ones included */
+    bool touched, attached, in_order, unlimited;
+};
+
+struct kv_net_member { kv_rate own; uint32_t class; int32_t parts; };
+struct kv_net_link {
+    kv_rate capacity;
+    kv_service demand;                   /* sum of own limits of all parts of members */
+    KV_VEC(struct kv_net_member) member; /* attached classes, by (own, class) */
+    kv_u128 gone;                        /* carried for classes that have been detached */
+    int64_t flows;
+    struct kv_heap queue;                /* in_order: due = flow id, id = class */
+    uint64_t visit;
+    uint32_t local;                      /* its number in the component being solved */
+    bool in_order, bound;                /* bound: could bind at the last settling that looked at it */
+};
+
+struct kv_net_path { struct kv_hop hop[KV_HOPS_MAX]; int32_t count; kv_rate most; bool in_order; };
+
+enum kv_flow_state { KV_FLOW_FREE, KV_FLOW_RUNNING, KV_FLOW_PAUSED, KV_FLOW_ENDED };
+struct kv_net_flow {
+    kv_service origin;                   /* level at which it would have begun; unlimited: level at which it joined */
+    kv_service before;                   /* delivered to it when it joined its class */
+    uint64_t id, tag, mark;              /* mark: number of the stretch in which it began */
+    int64_t bytes, permitted;
+    int64_t notice;                      /* bytes at which the owner is told before; 0: none */
+    uint32_t class, next_free;
+    enum kv_flow_state state;
+    bool asked;                          /* never paused, limit never changed */
+};
+
+struct kv_told { uint64_t id; int64_t bytes; uint32_t flow; };
+
+struct kv_net {
+    struct kv_engine *engine;
+    kv_flow_done done;
+    void *owner;
+    uint32_t completion, settle;         /* timers */
+    bool unsettled;
+    KV_VEC(struct kv_net_link) link;
+    KV_VEC(struct kv_net_path) path;
+    KV_VEC(struct kv_net_flow) flow;
+    KV_VEC(uint32_t) place;              /* of each flow in the heap of its class */
+    struct kv_ilinks asked_link;
+    uint32_t free_flow, free_class;
+    uint64_t next_id;
+    struct kv_pool class;
+    struct kv_map by_key;
+    struct kv_heap due;                  /* classes by the tick of their next completion */
+    KV_VEC(uint32_t) touched;
+    KV_VEC(struct kv_told) told;
+    /* Of a settling: */
+    uint64_t visit;
+    KV_VEC(uint32_t) affected, part, part_link;
+    KV_VEC(struct kv_maxmin_class) solve_class;
+    KV_VEC(struct kv_maxmin_link) solve_link;
+    struct kv_net_counters counters;
+};
+
+static inline struct kv_net_class *kv_net_class_at(const struct kv_net *net, uint32_t class)
+{
+    return kv_pool_at(&net->class, class);
+}
+/* Service level now. */
+static inline kv_service kv_net_level(const struct kv_net *net, const struct kv_net_class *c)
+{
+    return c->now.service + (kv_service)c->now.rate * (kv_engine_now(net->engine) - c->now.since);
+}
+/* Level at which a running flow has what it is permitted to. */
+static inline kv_service kv_net_end_level(const struct kv_net_flow *f, const struct kv_net_class *c)
+{
+    return f->origin + (c->unlimited ? 1 : f->permitted * KV_SERVICE_PER_BYTE);
+}
+/* Level at which a key is due. */
+static inline kv_service kv_net_key_level(const struct kv_net_class *c, const struct kv_heap_key *key)
+{
+    return c->zero + (kv_service)key->due * KV_SERVICE_PER_BYTE + (int64_t)(key->order >> 32);
+}
+
+/* ---- net_class.c ---- */
+uint32_t kv_net_class_of(struct kv_net *net, uint32_t path, kv_rate limit);   /* finds or makes; counts a user */
+void kv_net_class_leave(struct kv_net *net, uint32_t class);                  /* a user less */
+void kv_net_class_free(struct kv_net *net, uint32_t class);                   /* no users, no links */
+/* Marks it for the settling of this tick. */
+void kv_net_touch(struct kv_net *net, uint32_t class);
+/* Puts a running flow in, moves it there or takes it out; `level` is where it has what it is permitted to. */
+void kv_net_heap_set(struct kv_net *net, struct kv_net_class *c, uint32_t flow, kv_service level);
+void kv_net_heap_drop(struct kv_net *net, struct kv_net_class *c, uint32_t flow);
+bool kv_net_rate_set(struct kv_net *net, struct kv_net_class *c, kv_rate rate);   /* true when it is another */
+void kv_net_asked_add(struct kv_net *net, uint32_t flow);
+void kv_net_asked_drop(struct kv_net *net, uint32_t flow);
+/* What its links have not been told of what it delivered. */
+kv_u128 kv_net_unflushed(const struct kv_net *net, const struct kv_net_class *c);
+
+/* ---- net_rates.c ---- */
+void kv_net_settle(void *net, uint32_t kind);
+void kv_net_arm_completion(struct kv_net *net);
+
+#endif

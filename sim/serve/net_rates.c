@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The settling: once a tick, after all that happened, the components that were touched get new rates. */
+#include "sim/serve/net_private.h"
+
+#include "sim/base/err.h"
+
+/* ---- who takes part ---- */
+
+static size_t member_place(const struct kv_net_link *link, kv_rate own, uint32_t class)
+{
+    size_t low = 0, high = link->member.count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const struct kv_net_member *m = &link->member.at[middle];
+        if (m->own < own || (m->own == own && m->class < class)) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
+static void attach(struct kv_net *net, uint32_t class, struct kv_net_class *c)
+{
+    const struct kv_net_path *path = &net->path.at[c->path];
+    for (int32_t h = 0; h < path->count; h++) {
+        struct kv_net_link *link = &net->link.at[path->hop[h].link];
+        struct kv_net_member member = {c->own, class, path->hop[h].parts_on_it};
+        size_t i = member_place(link, c->own, class);
+        kv_vec_push(&link->member, member);
+        for (size_t j = link->member.count - 1; j > i; j--) link->member.at[j] = link->member.at[j - 1];
+        link->member.at[i] = member;
+    }
+    c->attached = true;
+}
+
+static void detach(struct kv_net *net, uint32_t class, struct kv_net_class *c)
+{
+    const struct kv_net_path *path = &net->path.at[c->path];
+    kv_u128 carried = kv_net_unflushed(net, c);
+    c->flushed += carried;
+    for (int32_t h = 0; h < path->count; h++) {
+        struct kv_net_link *link = &net->link.at[path->hop[h].link];
+        uint64_t parts = (uint64_t)path->hop[h].parts_on_it;
+        link->gone += carried * parts;
+        link->member.count--;
+        for (size_t j = member_place(link, c->own, class); j < link->member.count; j++)
+            link->member.at[j] = link->member.at[j + 1];
+    }
+    c->attached = false;
+}
+
+static bool is_first(const struct kv_net *net, uint32_t class, const struct kv_net_class *c)
+{
+    const struct kv_net_path *path = &net->path.at[c->path];
+    for (int32_t h = 0; h < path->count; h++) {
+        const struct kv_net_link *link = &net->link.at[path->hop[h].link];
+        if (link->in_order && (uint32_t)kv_heap_top(&link->queue)->order != class) return false;
+    }
+    return true;
+}
+
+/* Brings the sums of its links up to date with what happened to a touched class. */
+static void count_in(struct kv_net *net, uint32_t class, struct kv_net_class *c)
+{
+    const struct kv_net_path *path = &net->path.at[c->path];
+    bool takes_part = c->heap.count > 0 && (!c->in_order || is_first(net, class, c));
+    int64_t flows = takes_part ? (int64_t)c->heap.count : 0, more = flows - c->counted;
+    if (takes_part && !c->attached) attach(net, class, c);
+    if (!takes_part && c->attached) detach(net, class, c);
+    c->counted = flows;
+    if (more == 0) return;
+    for (int32_t h = 0; h < path->count; h++)
+        net->link.at[path->hop[h].link].demand += (kv_service)c->own * (more * path->hop[h].parts_on_it);
+}
+
+/* ---- rates of a connected part ---- */
+
+static void give(struct kv_net *net, uint32_t class, struct kv_net_class *c, kv_rate rate)
+{
+    bool other = kv_net_rate_set(net, c, rate);
+    if (!other && !c->touched) return;
+    kv_tick due_tk = KV_TICK_NEVER;
+    if (c->attached) {
+        kv_tick ticks = kv_rate_ticks(kv_net_key_level(c, &c->heap.at[0]) - c->now.service, rate);
+        if (ticks < KV_TICK_LIMIT) due_tk = c->now.since + ticks;
+    }
+    if (due_tk == KV_TICK_NEVER) kv_heap_drop(&net->due, class);
+    else kv_heap_set(&net->due, (struct kv_heap_key){due_tk, class});
+}
+
+/* One link binds: members come by own limit, so the first whose limit is above the share ends the filling. */
+static void fill_link(struct kv_net *net, const struct kv_net_link *link)
+{
+    kv_service left = link->capacity;
+    int64_t parts = 0;
+    for (size_t i = 0; i < link->member.count; i++)
+        parts += kv_net_class_at(net, link->member.at[i].class)->counted * link->member.at[i].parts;
+    kv_rate share = -1;
+    for (size_t i = 0; i < link->member.count; i++) {
+        const struct kv_net_member *m = &link->member.at[i];
+        struct kv_net_class *c = kv_net_class_at(net, m->class);
+        if (share < 0 && (kv_service)m->own * parts > left) share = (kv_rate)(left / parts);
+        if (share < 0) {
+            int64_t mine = c->counted * m->parts;
+            left -= (kv_service)m->own * mine;
+            parts -= mine;
+        }
+        give(net, m->class, c, share < 0 ? m->own : share);
+    }
+}
+
+/* One class alone. */
+static kv_rate alone(const struct kv_net *net, const struct kv_net_class *c)
+{
+    const struct kv_net_path *path = &net->path.at[c->path];
+    kv_rate rate = c->own;
+    for (int32_t h = 0; h < path->count; h++) {
+        const struct kv_net_link *link = &net->link.at[path->hop[h].link];
+        if (!link->bound) continue;
+        kv_rate share = link->capacity / (c->counted * path->hop[h].parts_on_it);
+        if (share < rate) rate = share;
+    }
+    return rate;
+}
+
+static void fill_progressively(struct kv_net *net)
+{
+    net->solve_link.count = net->solve_class.count = 0;
+    for (size_t i = 0; i < net->part_link.count; i++) {
+        struct kv_net_link *link = &net->link.at[net->part_link.at[i]];
+        link->local = (uint32_t)i;
+        kv_vec_push(&net->solve_link, ((struct kv_maxmin_link){.capacity = link->capacity}));
+    }
+    kv_vec_reserve(&net->solve_class, net->part.count);
+    net->solve_class.count = net->part.count;
+    for (size_t i = 0; i < net->part.count; i++) {
+        const struct kv_net_class *c = kv_net_class_at(net, net->part.at[i]);
+        const struct kv_net_path *path = &net->path.at[c->path];
+        struct kv_maxmin_class *s = &net->solve_class.at[i];
+        s->limit = c->own;   /* not its limit: links that cannot bind are left out, their capacity is not */
+        s->flows = c->counted;
+        s->hops = 0;
+        for (int32_t h = 0; h < path->count; h++) {
+            const struct kv_net_link *link = &net->link.at[path->hop[h].link];
+            if (!link->bound) continue;
+            s->link[s->hops] = link->local;
+            s->parts[s->hops++] = path->hop[h].parts_on_it;
+        }
+    }
+    kv_maxmin(net->solve_class.at, (int32_t)net->part.count, net->solve_link.at, (int32_t)net->part_link.count);
+    for (size_t i = 0; i < net->part.count; i++)
+        give(net, net->part.at[i], kv_net_class_at(net, net->part.at[i]), net->solve_class.at[i].rate);
+}
+
+/* Gathers whoever is connected with `class` by links that bind now, in part and part_link. */
+static void gather_part(struct kv_net *net, uint32_t class)
+{
+    net->part.count = net->part_link.count = 0;
+    kv_net_class_at(net, class)->visit = net->visit;
+    kv_vec_push(&net->part, class);
+    for (size_t i = 0; i < net->part.count; i++) {
+        const struct kv_net_path *path = &net->path.at[kv_net_class_at(net, net->part.at[i])->path];
+        for (int32_t h = 0; h < path->count; h++) {
+            struct kv_net_link *link = &net->link.at[path->hop[h].link];
+            if (!link->bound || link->visit == net->visit) continue;
+            link->visit = net->visit;
+            kv_vec_push(&net->part_link, path->hop[h].link);
+            for (size_t m = 0; m < link->member.count; m++) {
+                struct kv_net_class *c = kv_net_class_at(net, link->member.at[m].class);
+                if (c->visit == net->visit) continue;
+                c->visit = net->visit;
+                kv_vec_push(&net->part, link->member.at[m].class);
+            }
+        }
+    }
+}
+
+static void solve_part(struct kv_net *net, uint32_t class)
+{
+    gather_part(net, class);
+    if (net->part.count == 1 || net->part_link.count == 1) net->counters.single_bottleneck++;
+    else net->counters.progressive++;
+    if (net->part.count == 1) {
+        struct kv_net_class *c = kv_net_class_at(net, class);
+        give(net, class, c, alone(net, c));
+    } else if (net->part_link.count == 1) {
+        fill_link(net, &net->link.at[net->part_link.at[0]]);
+    } else {
+        fill_progressively(net);
+    }
+}
+
+/* ---- the settling ---- */
+
+static void affect(struct kv_net *net, uint32_t class)
+{
+    struct kv_net_class *c = kv_net_class_at(net, class);
+    if (c->visit == net->visit || !c->attached) return;
+    c->visit = net->visit;
+    kv_vec_push(&net->affected, class);
+}
+
+/* Links that could bind at the last settling count too: whoever was held back there must now be let go. */
+static void affect_over(struct kv_net *net, const struct kv_net_path *path)
+{
+    for (int32_t h = 0; h < path->count; h++) {
+        struct kv_net_link *link = &net->link.at[path->hop[h].link];
+        if (link->visit == net->visit) continue;
+        link->visit = net->visit;
+        bool binds = link->demand > link->capacity, connects = binds || link->bound;
+        link->bound = binds;
+        net->counters.skipped_links += !binds;
+        if (!connects) continue;
+        for (size_t m = 0; m < link->member.count; m++) affect(net, link->member.at[m].class);
+    }
+}
+
+void kv_net_arm_completion(struct kv_net *net)
+{
+    const struct kv_heap_key *top = kv_heap_top(&net->due);
+    kv_tick due_tk = top ? top->due : KV_TICK_NEVER;
+    if (due_tk == kv_timer_due_tk(net->engine, net->completion)) return;
+    if (top) kv_timer_arm(net->engine, net->completion, due_tk);
+    else kv_timer_disarm(net->engine, net->completion);
+}
+
+void kv_net_settle(void *owner, uint32_t kind)
+{
+    struct kv_net *net = owner;
+    (void)kind;
+    net->unsettled = false;
+    net->counters.settles++;
+    for (size_t i = 0; i < net->touched.count; i++)
+        count_in(net, net->touched.at[i], kv_net_class_at(net, net->touched.at[i]));
+    net->visit++;
+    net->affected.count = 0;
+    for (size_t i = 0; i < net->touched.count; i++) {
+        struct kv_net_class *c = kv_net_class_at(net, net->touched.at[i]);
+        affect(net, net->touched.at[i]);
+        affect_over(net, &net->path.at[c->path]);
+        if (!c->attached) give(net, net->touched.at[i], c, 0);
+    }
+    for (size_t i = 0; i < net->affected.count; i++)
+        affect_over(net, &net->path.at[kv_net_class_at(net, net->affected.at[i])->path]);
+    net->visit++;
+    for (size_t i = 0; i < net->affected.count; i++) {
+        if (kv_net_class_at(net, net->affected.at[i])->visit == net->visit) continue;
+        solve_part(net, net->affected.at[i]);
+    }
+    for (size_t i = 0; i < net->touched.count; i++) {
+        struct kv_net_class *c = kv_net_class_at(net, net->touched.at[i]);
+        c->touched = false;
+        if (c->users == 0) kv_net_class_free(net, net->touched.at[i]);
+    }
+    net->touched.count = 0;
+    kv_net_arm_completion(net);
+}

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim/serve/write.h"
+
+#include <string.h>
+
+#include "sim/serve/instance.h"
+
+static struct kv_write_job *write_at(const struct kv_tiers *t, uint32_t write)
+{
+    return kv_pool_at(&t->writes, write);
+}
+
+/* ---- a proposal ----------------------------------------------------------------------------------------------- */
+
+/* A proposal under way: what has found room so far. */
+struct proposal {
+    struct kv_tiers *t;
+    struct kv_tier *tier;
+    struct kv_tier_pool *pool;
+    bool full;                             /* no room any more: the rest is dropped */
+    int64_t own;
+};
+
+static struct proposal propose(struct kv_tiers *t, int32_t tier, int32_t instance)
+{
+    t->serve->chunk_slots.count = t->serve->block_slots.count = 0;
+    return (struct proposal){.t = t, .tier = &t->tier[tier], .pool = kv_tier_pool_of(t, tier, instance)};
+}
+
+static bool find_room(struct proposal *p)
+{
+    if (!p->full && kv_tier_take(p->pool)) return true;
+    p->full = true;
+    p->tier->counters->dropped_chunks++;
+    return false;
+}
+
+/* A known chunk; true when it is to be written. */
+static bool offer_known(struct proposal *p, struct kv_prefix_place place)
+{
+    if (kv_blocks_find(&p->pool->chunks, place) != KV_NONE) return false;
+    if (!p->tier->config->admit->take(p->pool->admit, kv_mix64_pair(place.group, place.member))) {
+        p->tier->counters->refused_chunks++;
+        return false;
+    }
+    if (!find_room(p)) return false;
+    kv_vec_push(&p->t->serve->chunk_slots, kv_blocks_register_pending(&p->pool->chunks, place, 0, false));
+    return true;
+}
+
+static void offer_own(struct proposal *p, int64_t count)
+{
+    if (!p->tier->config->admit->takes_new) {
+        p->tier->counters->refused_chunks += count;
+        return;
+    }
+    for (int64_t i = 0; i < count; i++) p->own += find_room(p);
+}
+
+static void link_pending(struct kv_tiers *t, struct kv_instance *n, uint32_t write)
+{
+    struct kv_write_job *w = write_at(t, write);
+    w->instance = n;
+    w->prev = n->last_write;
+    w->next = KV_NONE;
+    if (n->last_write != KV_NONE) write_at(t, n->last_write)->next = write;
+    n->last_write = write;
+}
+
+static void unlink_pending(struct kv_tiers *t, const struct kv_write_job *w)
+{
+    if (w->prev != KV_NONE) write_at(t, w->prev)->next = w->next;
+    if (w->next != KV_NONE) write_at(t, w->next)->prev = w->prev;
+    else w->instance->last_write = w->prev;
+}
+
+static uint32_t *keep(struct kv_tiers *t, const uint32_t *at, size_t count)
+{
+    if (count == 0) return NULL;
+    uint32_t *copy = kv_slab_take(&t->serve->slab, count * sizeof *copy);
+    memcpy(copy, at, count * sizeof *copy);
+    return copy;
+}
+
+/* T23: what has found room is written. `n`: whose HBM blocks (serve->block_slots) it references; NULL: from a copy.
+ * `instance`: where the pool's other end stands. */
+static void submit(struct proposal *p, struct kv_instance *n, int32_t instance, bool evicted)
+{
+    struct kv_tiers *t = p->t;
+    struct kv_serve *serve = t->serve;
+    int64_t known = (int64_t)serve->chunk_slots.count;
+    if (known + p->own > 0) {
+        uint32_t write = kv_pool_take(&t->writes);
+        struct kv_write_job *w = write_at(t, write);
+        *w = (struct kv_write_job){
+            .pool = p->pool, .known = (int32_t)known, .own = (int32_t)p->own, .serial = t->serial++,
+            .blocks = (int32_t)serve->block_slots.count, .prev = KV_NONE, .next = KV_NONE,
+            .chunk_slot = keep(t, serve->chunk_slots.at, serve->chunk_slots.count),
+            .block_slot = keep(t, serve->block_slots.at, serve->block_slots.count),
+        };
+        for (int32_t i = 0; i < w->blocks; i++) kv_blocks_ref(&n->blocks, w->block_slot[i]);
+        if (n) link_pending(t, n, write);
+        kv_log(serve->engine, "write", "tier=%s instance=%d chunks=%lld", p->tier->config->name, instance,
+               (long long)(known + p->own));
+        w->access = kv_access_begin(t, &(struct kv_access_request){
+            .pool = p->pool, .instance = instance, .write = true, .evicted = evicted, .delivery = KV_DELIVERY_BULK,
+            .chunks = known + p->own, .owner = write});
+    }
+    kv_write_evicted_below(t, p->pool, instance);
+}
+
+/* ---- what is proposed (T22) ----------------------------------------------------------------------------------- */
+
+/* Full chunks [from, to) of q, of which those below `known` have a key. */
+static void propose_chunks(struct kv_tiers *t, struct kv_instance *n, const struct kv_seq *q, int32_t tier,
+                           int64_t from, int64_t to)
+{
+    struct proposal p = propose(t, tier, n->id);
+    int32_t blocks = p.tier->blocks;
+    int64_t known = q->slot_count / blocks;
+    for (int64_t c = from; c < to && c < known; c++) {
+        if (q->slot[(c + 1) * blocks - 1] == KV_NONE) continue;
+        if (!offer_known(&p, kv_blocks_place(&p.pool->chunks, &q->prefix, (int32_t)c))) continue;
+        for (int64_t i = c * blocks; i < (c + 1) * blocks; i++)
+            if (q->slot[i] != KV_NONE) kv_vec_push(&t->serve->block_slots, q->slot[i]);
+    }
+    int64_t own = to - (from > known ? from : known);
+    if (own > 0) offer_own(&p, own);
+    submit(&p, n, n->id, false);
+}
+
+/* Chunks of tier within the first `tokens` tokens that may be written. */
+static int64_t writable(const struct kv_tier *k, const struct kv_seq *q, int64_t tokens)
+{
+    if (!k->config->write_decode && tokens > q->input_tokens) tokens = q->input_tokens;
+    return tokens / k->config->chunk_tokens;
+}
+
+void kv_write_computed(struct kv_tiers *t, struct kv_instance *n, const struct kv_seq *q, int64_t from_tokens,
+                       int64_t to_tokens)
+{
+    if (!t->serve->config->engine.enable_prefix_caching) return;
+    for (int32_t tier = 1; tier < t->count; tier++) {
+        const struct kv_tier *k = &t->tier[tier];
+        if (k->config->write != KV_WRITE_THROUGH) continue;
+        int64_t from = from_tokens / k->config->chunk_tokens, to = writable(k, q, to_tokens);
+        if (from < to) propose_chunks(t, n, q, tier, from, to);
+    }
+}
+
+void kv_write_finished(struct kv_tiers *t, struct kv_instance *n, const struct kv_seq *q, int64_t tokens)
+{
+    if (!t->serve->config->engine.enable_prefix_caching) return;
+    for (int32_t tier = 1; tier < t->count; tier++) {
+        const struct kv_tier *k = &t->tier[tier];
+        if (k->config->write != KV_WRITE_BACK) continue;
+        int64_t to = writable(k, q, tokens);
+        if (to > 0) propose_chunks(t, n, q, tier, 0, to);
+    }
+}
+
+static void propose_evicted(struct kv_tiers *t, int32_t tier, int32_t instance, const struct kv_evicted *evicted,
+                            size_t count)
+{
+    struct proposal p = propose(t, tier, instance);
+    int64_t own = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (evicted[i].own > 0) own += evicted[i].own;
+        else offer_known(&p, evicted[i].place);
+    }
+    if (own > 0) offer_own(&p, own);
+    submit(&p, NULL, instance, tier > 1);
+}
+
+void kv_write_evicted(struct kv_tiers *t, struct kv_instance *n)
+{
+    if (n->evicted.count == 0) return;
+    propose_evicted(t, 1, n->id, n->evicted.at, n->evicted.count);
+    n->evicted.count = 0;
+}
+
+void kv_write_evicted_below(struct kv_tiers *t, struct kv_tier_pool *pool, int32_t instance)
+{
+    if (pool->evicted.count == 0) return;
+    /* The proposal's own evictions go to the next pool: this list does not grow while it is read. */
+    propose_evicted(t, pool->tier + 1, instance, pool->evicted.at, pool->evicted.count);
+    pool->evicted.count = 0;
+}
+
+/* ---- ends ------------------------------------------------------------------------------------------------------ */
+
+static void free_write(struct kv_tiers *t, uint32_t write)
+{
+    struct kv_write_job *w = write_at(t, write);
+    if (w->chunk_slot) kv_slab_give(&t->serve->slab, w->chunk_slot, (size_t)w->known * sizeof *w->chunk_slot);
+    if (w->block_slot) kv_slab_give(&t->serve->slab, w->block_slot, (size_t)w->blocks * sizeof *w->block_slot);
+    kv_pool_give(&t->writes, write);
+}
+
+/* The HBM blocks, last first. */
+static void let_go(struct kv_tiers *t, const struct kv_write_job *w)
+{
+    if (!w->instance) return;
+    kv_instance_settle(w->instance);
+    for (int32_t i = w->blocks - 1; i >= 0; i--) kv_blocks_unref(&w->instance->blocks, w->block_slot[i]);
+    unlink_pending(t, w);
+}
+
+static void become_visible(struct kv_tiers *t, uint32_t write)
+{
+    struct kv_write_job *w = write_at(t, write);
+    struct kv_blocks *chunks = &w->pool->chunks;
+    for (int32_t i = 0; i < w->known; i++) {
+        kv_blocks_arrived(chunks, w->chunk_slot[i]);
+        kv_blocks_unref(chunks, w->chunk_slot[i]);
+    }
+    if (w->own > 0) kv_blocks_retire_run(chunks, w->own, w->own, NULL);
+    t->tier[w->pool->tier].counters->inserted_chunks += w->known + w->own;
+    let_go(t, w);
+    struct kv_instance *n = w->instance;
+    free_write(t, write);
+    if (n) kv_instance_memory_freed(n);
+}
+
+static void arm_acks(struct kv_tiers *t)
+{
+    if (t->acks.count > 0) kv_timer_arm(t->serve->engine, t->visible_timer, t->acks.at[0].key);
+}
+
+void kv_write_told(struct kv_tiers *t, uint32_t write, int64_t bytes)
+{
+    struct kv_write_job *w = write_at(t, write);
+    (void)bytes;
+    kv_tick due = kv_engine_now(t->serve->engine) + kv_access_at(t, w->access)->plan.ack_tk;
+    kv_access_drop(t, w->access);
+    w->done = true;
+    kv_pqueue_push(&t->acks, (struct kv_pentry){due, (int64_t)w->serial, write});
+    arm_acks(t);
+}
+
+void kv_write_visible(struct kv_tiers *t)
+{
+    kv_tick now = kv_engine_now(t->serve->engine);
+    while (t->acks.count > 0 && t->acks.at[0].key <= now) {
+        struct kv_pentry top = kv_pqueue_pop(&t->acks);
+        const struct kv_write_job *w = write_at(t, top.value);
+        if (w->done && (int64_t)w->serial == top.tie) become_visible(t, top.value);   /* else dropped meanwhile */
+    }
+    arm_acks(t);
+}
+
+/* ---- pressure (T25) -------------------------------------------------------------------------------------------- */
+
+static bool alone_holds_a_block(const struct kv_write_job *w)
+{
+    for (int32_t i = 0; i < w->blocks; i++)
+        if (kv_blocks_refs(&w->instance->blocks, w->block_slot[i]) == 1) return true;
+    return false;
+}
+
+static void drop(struct kv_tiers *t, uint32_t write)
+{
+    struct kv_write_job *w = write_at(t, write);
+    struct kv_tier *tier = &t->tier[w->pool->tier];
+    int64_t moved = w->done ? (w->known + w->own) * tier->write_bytes : kv_access_drop(t, w->access);
+    tier->counters->wasted_bytes += moved * t->serve->config->tp;
+    tier->counters->dropped_chunks += w->known + w->own;
+    for (int32_t i = 0; i < w->known; i++) kv_blocks_unref_forget(&w->pool->chunks, w->chunk_slot[i]);
+    if (w->own > 0) kv_blocks_give(&w->pool->chunks, w->own);
+    for (int32_t i = w->blocks - 1; i >= 0; i--) kv_blocks_unref(&w->instance->blocks, w->block_slot[i]);
+    unlink_pending(t, w);
+    w->done = false;
+    w->serial = UINT64_MAX;
+    free_write(t, write);
+}
+
+bool kv_write_drop_one(struct kv_tiers *t, struct kv_instance *n)
+{
+    for (uint32_t write = n->last_write; write != KV_NONE; write = write_at(t, write)->prev) {
+        const struct kv_write_job *w = write_at(t, write);
+        if (t->tier[w->pool->tier].config->write_blocking || !alone_holds_a_block(w)) continue;
+        drop(t, write);
+        return true;
+    }
+    return false;
+}
