@@ -401,8 +401,6 @@ void kv_sim_read(struct kv_sim *sim, struct kv_sim_state *state)
     for (int32_t tier = 1; t && tier < t->count; tier++)
         t->tier[tier].counters->evicted_chunks = t->tier[tier].block_counters.blocks_evicted;
     state->counters = sim->serve.counters;
-    state->counters.tier[0].asked_tokens = state->counters.prompt_tokens;
-    state->counters.tier[0].hit_tokens = state->counters.hit_tokens;
 }
 
 void kv_sim_tier(const struct kv_sim *sim, int32_t tier, struct kv_sim_tier_state *state)
