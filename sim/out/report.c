@@ -230,7 +230,7 @@ static void add_links(struct kv_results *r, struct text *t)
 
 static const char *seconds(char text[KV_FORMAT_MAX], double value)
 {
-    return value > 0 && value < 0.01 ? plain(text, "%.2g", value) : kv_format_rate(text, value);
+    return value < 0.01 ? plain(text, "%.2g", value) : kv_format_rate(text, value);
 }
 
 /* Did reuse pay? */
@@ -240,11 +240,14 @@ static void add_reuse(struct kv_results *r, struct text *t)
     char time[3][KV_FORMAT_MAX], count[6][KV_FORMAT_MAX];
     double saved_s = real(r, "gpu_time_saved"), stall_s = real(r, "stall_time");
     if (saved_s > 0 || stall_s > 0) {
-        add_line(t, "reuse", kv_arena_text(t->arena, "hits saved %s GPU-s, cost %s stall-s (%s for own KV, %s for the "
-                                           "layers of others)", seconds(count[0], saved_s),
-                                           seconds(count[1], stall_s),
-                                           kv_format_duration(time[0], kv_tick_to_s(c->fetch_stall_tk)),
-                                           kv_format_duration(time[1], kv_tick_to_s(c->induced_stall_tk))));
+        const char *words = kv_arena_text(t->arena, "hits saved %s GPU-s, cost %s stall-s", seconds(count[0], saved_s),
+                                          seconds(count[1], stall_s));
+        if (stall_s > 0) {
+            words = kv_arena_text(t->arena, "%s (%s for own KV, %s for the layers of others)", words,
+                                  kv_format_duration(time[0], kv_tick_to_s(c->fetch_stall_tk)),
+                                  kv_format_duration(time[1], kv_tick_to_s(c->induced_stall_tk)));
+        }
+        add_line(t, "reuse", words);
     }
     if (!c->fetches) return;
     add_line(t, "loads", kv_arena_text(t->arena, "%s; %s cut short by the policy, %s given up; %s requests waited for "
