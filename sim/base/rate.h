@@ -30,7 +30,9 @@ static inline double kv_rate_to_Bps(kv_rate rate)
 static inline kv_tick kv_rate_ticks(kv_service missing, kv_rate rate)
 {
     if (rate <= 0) return KV_TICK_NEVER;
-    kv_service ticks = (missing + rate - 1) / rate;
+    kv_service up = missing + rate - 1;
+    /* A division of 128 bits costs three of 64, which nearly always do. */
+    kv_service ticks = up <= INT64_MAX ? (int64_t)up / rate : up / rate;
     return ticks < KV_TICK_LIMIT ? (kv_tick)ticks : KV_TICK_NEVER;
 }
 

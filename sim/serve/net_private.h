@@ -19,9 +19,9 @@ struct kv_net_class {
     KV_VEC(struct kv_segment) past;      /* those before, as far back as a flow of `asked` needs */
     uint64_t past_dropped;               /* stretches that were before past.at[0]; marks of flows count them */
     struct kv_ilist asked;               /* flows that can be asked when bytes were there, oldest first */
-    /* Running flows by the service level at which they have what they are permitted to: due = whole bytes from `zero`,
-     * order = 2^-32 byte : 32 | flow : 32. kv_net.place says where a flow is. */
-    KV_VEC(struct kv_heap_key) heap;
+    /* Running flows by the service level at which they have what they are permitted to: level above `zero` : 96 |
+     * flow : 32. One number, because a comparison is two instructions then. kv_net.place says where a flow is. */
+    KV_VEC(kv_service) heap;
     kv_service zero;
     /* Delivered to all flows so far is running flows x level + settled_sum, modulo 2^128. */
     kv_u128 settled_sum, flushed;        /* flushed: part of that which links have been told */
@@ -46,16 +46,24 @@ struct kv_net_link {
     bool in_order, bound;                /* bound: could bind at the last settling that looked at it */
 };
 
-struct kv_net_path { struct kv_hop hop[KV_HOPS_MAX]; int32_t count; kv_rate most; bool in_order; };
+struct kv_net_path {
+    struct kv_hop hop[KV_HOPS_MAX];
+    int32_t count;
+    kv_rate most;                        /* its narrowest link lets a part have */
+    uint32_t recent;                     /* class of the flow that started last, or none; may be of another path now */
+    bool in_order;
+};
 
 enum kv_flow_state { KV_FLOW_FREE, KV_FLOW_RUNNING, KV_FLOW_PAUSED, KV_FLOW_ENDED };
+/* 64 bytes: with thousands of flows under way the end of one is a walk from cache line to cache line. */
 struct kv_net_flow {
-    kv_service origin;                   /* level at which it would have begun; unlimited: level at which it joined */
-    kv_service before;                   /* delivered to it when it joined its class */
+    /* Level of its class at which it would have begun with nothing delivered. In an unlimited class: level at which
+     * it joined when `asked`, else what it had then. */
+    kv_service origin;
     uint64_t id, tag, mark;              /* mark: number of the stretch in which it began */
     int64_t bytes, permitted;
-    uint32_t class, next_free;
-    enum kv_flow_state state;
+    uint32_t class;                      /* free: the next free flow */
+    uint8_t state;                       /* enum kv_flow_state */
     bool asked;                          /* never paused, limit never changed */
 };
 
@@ -66,6 +74,7 @@ struct kv_net {
     kv_flow_done done;
     void *owner;
     uint32_t completion, settle;         /* timers */
+    kv_tick completion_tk;               /* for which the one is armed */
     bool unsettled;
     KV_VEC(struct kv_net_link) link;
     KV_VEC(struct kv_net_path) path;
@@ -96,10 +105,10 @@ static inline kv_service kv_net_level(const struct kv_net *net, const struct kv_
 {
     return c->now.service + (kv_service)c->now.rate * (kv_engine_now(net->engine) - c->now.since);
 }
-/* Level at which a key is due. */
-static inline kv_service kv_net_key_level(const struct kv_net_class *c, const struct kv_heap_key *key)
+/* Level at which the flow at place i of the heap has what it is permitted to. */
+static inline kv_service kv_net_level_at(const struct kv_net_class *c, size_t i)
 {
-    return c->zero + (kv_service)key->due * KV_SERVICE_PER_BYTE + (int64_t)(key->order >> 32);
+    return c->zero + (c->heap.at[i] >> 32);
 }
 
 /* ---- net_class.c ---- */
@@ -119,6 +128,5 @@ kv_u128 kv_net_unflushed(const struct kv_net *net, const struct kv_net_class *c)
 
 /* ---- net_rates.c ---- */
 void kv_net_settle(void *net, uint32_t kind);
-void kv_net_arm_completion(struct kv_net *net);
 
 #endif
