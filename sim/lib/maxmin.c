@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Progressive filling as the header defines it. Unfixed classes form a list through `next`, in array order, so that a
- * round costs what is still unfixed; a share is divided out again only when a member of its link was fixed. */
+ * round costs what is still unfixed; a share is divided out again only when a member of its link was fixed. Nothing
+ * overflows: who is fixed takes at most the share of each of its links, all its parts together at most what is left. */
 #include "sim/lib/maxmin.h"
 
 #define LIST_END (-1)
@@ -21,7 +22,7 @@ static void fix(struct kv_maxmin_class *c, kv_rate rate, struct kv_maxmin_link *
     for (int32_t h = 0; h < c->hops; h++) {
         struct kv_maxmin_link *link = &links[c->link[h]];
         int64_t parts = c->flows * c->parts[h];
-        link->left -= (kv_service)parts * rate;
+        link->left -= parts * rate;
         link->parts -= parts;
         link->stale = true;
     }
@@ -34,7 +35,7 @@ static kv_rate least_share(struct kv_maxmin_link *links, int32_t link_count)
         struct kv_maxmin_link *link = &links[l];
         if (link->parts == 0) continue;
         if (link->stale) {
-            link->share = (kv_rate)(link->left / link->parts);
+            link->share = link->left / link->parts;
             link->stale = false;
         }
         if (link->share < least) least = link->share;
@@ -51,27 +52,31 @@ static bool crosses_bottleneck(const struct kv_maxmin_class *c, const struct kv_
     return false;
 }
 
-/* Fixes who the round is for and takes them off the list. Returns how many. */
-static int32_t fix_round(struct kv_maxmin_class *classes, int32_t *head, struct kv_maxmin_link *links, kv_rate lambda,
-                         bool at_own)
+/* The classes not fixed yet, and the least of their own limits. */
+struct unfixed { int32_t head; kv_rate least_own; };
+
+/* Fixes who the round is for and takes them off the list. */
+static void fix_round(struct kv_maxmin_class *classes, struct unfixed *u, struct kv_maxmin_link *links, kv_rate lambda)
 {
-    int32_t fixed = 0, *from = head;
+    bool at_own = u->least_own <= lambda;
+    int32_t *from = &u->head;
+    u->least_own = INT64_MAX;
     while (*from != LIST_END) {
         struct kv_maxmin_class *c = &classes[*from];
         if (at_own ? c->own <= lambda : crosses_bottleneck(c, links, lambda)) {
             fix(c, at_own ? c->own : lambda, links);
             *from = c->next;
-            fixed++;
         } else {
+            if (c->own < u->least_own) u->least_own = c->own;
             from = &c->next;
         }
     }
-    return fixed;
 }
 
 void kv_maxmin(struct kv_maxmin_class *classes, int32_t class_count, struct kv_maxmin_link *links, int32_t link_count)
 {
-    int32_t head = LIST_END, *end = &head;
+    struct unfixed unfixed = {LIST_END, INT64_MAX};
+    int32_t *end = &unfixed.head;
     for (int32_t l = 0; l < link_count; l++) {
         links[l].left = links[l].capacity;
         links[l].parts = 0;
@@ -83,11 +88,9 @@ void kv_maxmin(struct kv_maxmin_class *classes, int32_t class_count, struct kv_m
         c->next = LIST_END;
         if (c->hops == 0) continue;
         for (int32_t h = 0; h < c->hops; h++) links[c->link[h]].parts += c->flows * c->parts[h];
+        if (c->own < unfixed.least_own) unfixed.least_own = c->own;
         *end = i;
         end = &c->next;
     }
-    while (head != LIST_END) {
-        kv_rate lambda = least_share(links, link_count);
-        if (fix_round(classes, &head, links, lambda, true) == 0) fix_round(classes, &head, links, lambda, false);
-    }
+    while (unfixed.head != LIST_END) fix_round(classes, &unfixed, links, least_share(links, link_count));
 }

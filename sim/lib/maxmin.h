@@ -30,7 +30,7 @@ struct kv_maxmin_class {
 };
 struct kv_maxmin_link {
     kv_rate capacity;                      /* >= 0 */
-    kv_service left; int64_t parts;        /* scratch: what fixed members leave, parts of unfixed ones */
+    kv_rate left; int64_t parts;           /* scratch: what fixed members leave, parts of unfixed ones */
     kv_rate share; bool stale;             /* scratch: share as of when it was not stale */
 };
 

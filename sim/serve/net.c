@@ -42,7 +42,6 @@ void kv_net_close(struct kv_net *net)
     kv_vec_close(&net->asked_link);
     kv_vec_close(&net->touched);
     kv_vec_close(&net->told);
-    kv_vec_close(&net->affected);
     kv_vec_close(&net->part);
     kv_vec_close(&net->part_link);
     kv_vec_close(&net->solve_class);

@@ -66,6 +66,7 @@ struct kv_net_flow {
     uint8_t state;                       /* enum kv_flow_state */
     bool asked;                          /* never paused, limit never changed */
 };
+_Static_assert(sizeof(struct kv_net_flow) == 64, "a flow fills a cache line");
 
 struct kv_told { uint64_t id; int64_t bytes; uint32_t flow; };
 
@@ -90,7 +91,7 @@ struct kv_net {
     KV_VEC(struct kv_told) told;
     /* Of a settling: */
     uint64_t visit;
-    KV_VEC(uint32_t) affected, part, part_link;
+    KV_VEC(uint32_t) part, part_link;    /* classes of a component, its links that bind */
     KV_VEC(struct kv_maxmin_class) solve_class;
     KV_VEC(struct kv_maxmin_link) solve_link;
     struct kv_net_counters counters;

@@ -90,7 +90,7 @@ static void give(struct kv_net *net, uint32_t class, struct kv_net_class *c, kv_
 /* One link binds: members come by own limit, so the first whose limit is above the share ends the filling. */
 static void fill_link(struct kv_net *net, const struct kv_net_link *link)
 {
-    kv_service left = link->capacity;
+    kv_rate left = link->capacity;
     int64_t parts = 0;
     for (size_t i = 0; i < link->member.count; i++)
         parts += kv_net_class_at(net, link->member.at[i].class)->counted * link->member.at[i].parts;
@@ -98,10 +98,10 @@ static void fill_link(struct kv_net *net, const struct kv_net_link *link)
     for (size_t i = 0; i < link->member.count; i++) {
         const struct kv_net_member *m = &link->member.at[i];
         struct kv_net_class *c = kv_net_class_at(net, m->class);
-        if (share < 0 && (kv_service)m->own * parts > left) share = (kv_rate)(left / parts);
+        if (share < 0 && (kv_service)m->own * parts > left) share = left / parts;
         if (share < 0) {
             int64_t mine = c->counted * m->parts;
-            left -= (kv_service)m->own * mine;
+            left -= m->own * mine;
             parts -= mine;
         }
         give(net, m->class, c, share < 0 ? m->own : share);
@@ -151,41 +151,29 @@ static void fill_progressively(struct kv_net *net)
         give(net, net->part.at[i], kv_net_class_at(net, net->part.at[i]), net->solve_class.at[i].rate);
 }
 
-/* Gathers whoever is connected with `class` by links that bind now, in part and part_link. */
-static void gather_part(struct kv_net *net, uint32_t class)
+static bool is_bound(const struct kv_net *net, const struct kv_net_class *c)
 {
-    net->part.count = net->part_link.count = 0;
-    kv_net_class_at(net, class)->visit = net->visit;
-    kv_vec_push(&net->part, class);
-    for (size_t i = 0; i < net->part.count; i++) {
-        const struct kv_net_path *path = &net->path.at[kv_net_class_at(net, net->part.at[i])->path];
-        for (int32_t h = 0; h < path->count; h++) {
-            struct kv_net_link *link = &net->link.at[path->hop[h].link];
-            if (!link->bound || link->visit == net->visit) continue;
-            link->visit = net->visit;
-            kv_vec_push(&net->part_link, path->hop[h].link);
-            for (size_t m = 0; m < link->member.count; m++) {
-                struct kv_net_class *c = kv_net_class_at(net, link->member.at[m].class);
-                if (c->visit == net->visit) continue;
-                c->visit = net->visit;
-                kv_vec_push(&net->part, link->member.at[m].class);
-            }
-        }
-    }
+    const struct kv_net_path *path = &net->path.at[c->path];
+    for (int32_t h = 0; h < path->count; h++)
+        if (net->link.at[path->hop[h].link].bound) return true;
+    return false;
 }
 
-static void solve_part(struct kv_net *net, uint32_t class)
+/* The component in part and part_link. It may be several by now: then its links that no longer bind held them
+ * together, and solving them at once changes nothing (maxmin.h). */
+static void solve_part(struct kv_net *net)
 {
-    gather_part(net, class);
-    if (net->part.count == 1 || net->part_link.count == 1) net->counters.single_bottleneck++;
-    else net->counters.progressive++;
-    if (net->part.count == 1) {
-        struct kv_net_class *c = kv_net_class_at(net, class);
-        give(net, class, c, alone(net, c));
-    } else if (net->part_link.count == 1) {
-        fill_link(net, &net->link.at[net->part_link.at[0]]);
-    } else {
+    if (net->part.count == 0) return;
+    if (net->part.count > 1 && net->part_link.count > 1) {
+        net->counters.progressive++;
         fill_progressively(net);
+        return;
+    }
+    net->counters.single_bottleneck++;
+    if (net->part.count > 1 && net->part_link.count == 1) fill_link(net, &net->link.at[net->part_link.at[0]]);
+    for (size_t i = 0; i < net->part.count; i++) {
+        struct kv_net_class *c = kv_net_class_at(net, net->part.at[i]);
+        if (net->part.count == 1 || !is_bound(net, c)) give(net, net->part.at[i], c, alone(net, c));
     }
 }
 
@@ -207,16 +195,16 @@ static bool settle_alone(struct kv_net *net, uint32_t class, struct kv_net_class
     return true;
 }
 
-static void affect(struct kv_net *net, uint32_t class)
+static void visit_class(struct kv_net *net, uint32_t class)
 {
     struct kv_net_class *c = kv_net_class_at(net, class);
     if (c->visit == net->visit || !c->attached) return;
     c->visit = net->visit;
-    kv_vec_push(&net->affected, class);
+    kv_vec_push(&net->part, class);
 }
 
-/* Links that could bind at the last settling count too: whoever was held back there must now be let go. */
-static void affect_over(struct kv_net *net, const struct kv_net_path *path)
+/* Links that could bind at the last settling connect too: whoever was held back there must now be let go. */
+static void visit_links(struct kv_net *net, const struct kv_net_path *path)
 {
     for (int32_t h = 0; h < path->count; h++) {
         struct kv_net_link *link = &net->link.at[path->hop[h].link];
@@ -224,10 +212,22 @@ static void affect_over(struct kv_net *net, const struct kv_net_path *path)
         link->visit = net->visit;
         bool binds = link->demand > link->capacity, connects = binds || link->bound;
         link->bound = binds;
-        net->counters.skipped_links += !binds;
+        if (binds) kv_vec_push(&net->part_link, path->hop[h].link);
+        else net->counters.skipped_links++;
         if (!connects) continue;
-        for (size_t m = 0; m < link->member.count; m++) affect(net, link->member.at[m].class);
+        for (size_t m = 0; m < link->member.count; m++) visit_class(net, link->member.at[m].class);
     }
+}
+
+/* Gathers and solves the component of a touched class; one that has left may have connected several. */
+static void settle_part(struct kv_net *net, uint32_t class, struct kv_net_class *c)
+{
+    net->part.count = net->part_link.count = 0;
+    visit_class(net, class);
+    visit_links(net, &net->path.at[c->path]);
+    for (size_t i = 0; i < net->part.count; i++)
+        visit_links(net, &net->path.at[kv_net_class_at(net, net->part.at[i])->path]);
+    solve_part(net);
 }
 
 static void arm_completion(struct kv_net *net)
@@ -249,20 +249,11 @@ void kv_net_settle(void *owner, uint32_t kind)
     for (size_t i = 0; i < net->touched.count; i++)
         count_in(net, net->touched.at[i], kv_net_class_at(net, net->touched.at[i]));
     net->visit++;
-    net->affected.count = 0;
     for (size_t i = 0; i < net->touched.count; i++) {
         struct kv_net_class *c = kv_net_class_at(net, net->touched.at[i]);
-        if (settle_alone(net, net->touched.at[i], c)) continue;
-        affect(net, net->touched.at[i]);
-        affect_over(net, &net->path.at[c->path]);
+        if (c->visit == net->visit || settle_alone(net, net->touched.at[i], c)) continue;
+        settle_part(net, net->touched.at[i], c);
         if (!c->attached) give(net, net->touched.at[i], c, 0);
-    }
-    for (size_t i = 0; i < net->affected.count; i++)
-        affect_over(net, &net->path.at[kv_net_class_at(net, net->affected.at[i])->path]);
-    net->visit++;
-    for (size_t i = 0; i < net->affected.count; i++) {
-        if (kv_net_class_at(net, net->affected.at[i])->visit == net->visit) continue;
-        solve_part(net, net->affected.at[i]);
     }
     for (size_t i = 0; i < net->touched.count; i++) {
         struct kv_net_class *c = kv_net_class_at(net, net->touched.at[i]);
