@@ -31,8 +31,11 @@ static inline kv_tick kv_rate_ticks(kv_service missing, kv_rate rate)
 {
     if (rate <= 0) return KV_TICK_NEVER;
     kv_service up = missing + rate - 1;
-    /* A division of 128 bits costs three of 64, which nearly always do. */
-    kv_service ticks = up <= INT64_MAX ? (int64_t)up / rate : up / rate;
+    if (up <= INT64_MAX) {   /* nearly always, and a division of 128 bits costs three of these */
+        int64_t few = (int64_t)up / rate;
+        return few < KV_TICK_LIMIT ? few : KV_TICK_NEVER;
+    }
+    kv_service ticks = up / rate;
     return ticks < KV_TICK_LIMIT ? (kv_tick)ticks : KV_TICK_NEVER;
 }
 

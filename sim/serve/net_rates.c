@@ -80,8 +80,8 @@ static void give(struct kv_net *net, uint32_t class, struct kv_net_class *c, kv_
     if (!other && !c->touched) return;
     kv_tick due_tk = KV_TICK_NEVER;
     if (c->attached) {
-        kv_tick ticks = kv_rate_ticks(kv_net_level_at(c, 0) - c->now.service, rate);
-        if (ticks < KV_TICK_LIMIT) due_tk = c->now.since + ticks;
+        kv_tick ticks = kv_rate_ticks(kv_net_level_at(c, 0) - kv_net_level(net, c), rate);
+        if (ticks < KV_TICK_LIMIT - kv_engine_now(net->engine)) due_tk = kv_engine_now(net->engine) + ticks;
     }
     if (due_tk == KV_TICK_NEVER) kv_heap_drop(&net->due, class);
     else kv_heap_set(&net->due, (struct kv_heap_key){due_tk, class});
