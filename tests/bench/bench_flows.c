@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CPU time of flows over links: ns per flow event (a start or an end) and per look-up of a layer, beside the goals; and
- * the ratio to a loop over all flows, timed here and now. Medians of 5. Flow events come together, another flow starting
- * at the tick at which one ends, or apart, each with a timer, a settling and new rates of its own.
+/* CPU time of flows over links: ns per flow event (a start or an end) and per look-up of a layer, beside the goals;
+ * and the ratio to a loop over all flows, timed here and now. Medians of 5. Flow events come together, another flow
+ * starting at the tick at which one ends, or apart, each with a timer, a settling and new rates of its own.
  *   bench_flows                                         the table
  *   bench_flows LEAVES FLOWS together|apart EVENTS      one load, untimed, for callgrind; LEAVES 0: one link */
 #include <stdbool.h>
@@ -153,7 +153,8 @@ static void change(void *owner, uint32_t kind)
     struct fetch *f = owner;
     (void)kind;
     kv_flow_start(f->net, 0, KV_RATE_UNLIMITED, MEAN_BYTES, MEAN_BYTES, 0);
-    if (--f->changes > 0) kv_timer_arm(f->engine, f->timer, kv_engine_now(f->engine) + MEAN_BYTES / 16 / (9 - f->changes));
+    if (--f->changes == 0) return;
+    kv_timer_arm(f->engine, f->timer, kv_engine_now(f->engine) + MEAN_BYTES / 16 / (9 - f->changes));
 }
 
 static void nobody_cares(void *owner, uint32_t flow, uint64_t tag, int64_t bytes_done)

@@ -23,14 +23,17 @@ struct world {
     struct kv_engine *engine;
     struct kv_net *net;
     struct told told[64];
-    uint32_t count, victim;   /* victim: dropped from the first call of done */
+    uint32_t count, victim;   /* victim: dropped from the first call of done, and another started in its place */
 };
 
 static void note(void *owner, uint32_t flow, uint64_t tag, int64_t bytes_done)
 {
     struct world *w = owner;
     (void)flow;
-    if (w->count == 0 && w->victim != KV_NONE) kv_flow_drop(w->net, w->victim);
+    if (w->count == 0 && w->victim != KV_NONE) {
+        kv_flow_drop(w->net, w->victim);
+        assert_int_equal(kv_flow_start(w->net, 0, KV_RATE_UNLIMITED, 24, 24, 9), w->victim);
+    }
     w->told[w->count++] = (struct told){tag, kv_engine_now(w->engine), bytes_done};
 }
 
@@ -191,10 +194,11 @@ static void flows_of_one_tick_are_told_by_id_and_a_dropped_one_is_not(void **sta
         if (i == 2) w.victim = flow;
     }
     play_until(&w, 100);
-    assert_int_equal(w.count, 3);
+    assert_int_equal(w.count, 4);
     expect_told(&w, 0, (struct told){0, 5, 10});
     expect_told(&w, 1, (struct told){1, 5, 10});
     expect_told(&w, 2, (struct told){3, 5, 10});
+    expect_told(&w, 3, (struct told){9, 7, 24});
     close_world(&w);
 }
 
@@ -269,6 +273,24 @@ static void layers_are_found_among_thousands_of_changes_which_are_forgotten_late
     kv_engine_close(t.engine);
 }
 
+static void limits_nobody_has_any_more_are_forgotten(void **state)
+{
+    (void)state;
+    struct world w;
+    int64_t used_bytes = 0;
+    open_link(&w, 1000 * BYTE_PER_TICK, false);
+    uint32_t flow = start(&w, 1000000, 0);
+    for (kv_rate i = 1; i <= 20000; i++) {
+        uint32_t other = kv_flow_start(w.net, 0, i, 1, 1, 1);
+        kv_flow_limit(w.net, flow, 1000000 + i);
+        play_until(&w, 0);
+        kv_flow_drop(w.net, other);
+        if (i == 100) used_bytes = kv_memory_used_bytes();
+    }
+    assert_int_equal(kv_memory_used_bytes(), used_bytes);
+    close_world(&w);
+}
+
 /* ---- M/G/1 with processor sharing ---- */
 
 #define BATCHES 40
@@ -332,7 +354,8 @@ static void compare(const char *what, const struct ps *p, const double *value, d
     for (int b = 0; b < BATCHES; b++) mean += of_batch[b] / BATCHES;
     for (int b = 0; b < BATCHES; b++) variance += (of_batch[b] - mean) * (of_batch[b] - mean) / (BATCHES - 1);
     double half = T_999 * sqrt(variance / BATCHES);
-    print_message("  rho %.1f: mean %s %.4f, theory %.4f, 99.9 %% interval +- %.4f\n", p->rho, what, mean, theory, half);
+    print_message("  rho %.1f: mean %s %.4f, theory %.4f, 99.9 %% interval +- %.4f\n", p->rho, what, mean, theory,
+                  half);
     assert_true(fabs(mean - theory) <= half);
     assert_true(half <= widest * theory);
 }
@@ -384,6 +407,7 @@ int main(void)
         cmocka_unit_test(flows_of_one_tick_are_told_by_id_and_a_dropped_one_is_not),
         cmocka_unit_test(equal_starts_end_where_processor_sharing_says),
         cmocka_unit_test(layers_are_found_among_thousands_of_changes_which_are_forgotten_later),
+        cmocka_unit_test(limits_nobody_has_any_more_are_forgotten),
         cmocka_unit_test(mean_times_of_m_m_1_ps_agree_with_theory),
         cmocka_unit_test(mean_times_of_heavy_tailed_m_g_1_ps_agree_with_theory),
     };
