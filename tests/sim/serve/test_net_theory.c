@@ -287,6 +287,15 @@ static void limits_nobody_has_any_more_are_forgotten(void **state)
         kv_flow_drop(w.net, other);
         if (i == 100) used_bytes = kv_memory_used_bytes();
     }
+    kv_flow_drop(w.net, flow);
+    for (kv_rate i = 1; i <= 20000; i++) {   /* ended, and dropped when nothing else happens */
+        w.count = 0;
+        flow = kv_flow_start(w.net, 0, BYTE_PER_TICK + i, 1, 1, 0);
+        play_until(&w, i);
+        assert_int_equal(w.count, 1);
+        kv_flow_drop(w.net, flow);
+        if (i == 100) used_bytes = kv_memory_used_bytes();
+    }
     assert_int_equal(kv_memory_used_bytes(), used_bytes);
     close_world(&w);
 }
