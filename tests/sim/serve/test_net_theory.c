@@ -287,6 +287,7 @@ static void limits_nobody_has_any_more_are_forgotten(void **state)
         kv_flow_drop(w.net, other);
         if (i == 100) used_bytes = kv_memory_used_bytes();
     }
+    assert_int_equal(kv_memory_used_bytes(), used_bytes);
     kv_flow_drop(w.net, flow);
     for (kv_rate i = 1; i <= 20000; i++) {   /* ended, and dropped when nothing else happens */
         w.count = 0;
