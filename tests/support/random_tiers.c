@@ -6,7 +6,7 @@
 
 #include "sim/lib/kvsize.h"
 #include "tests/support/random_parts.h"
-#include "tests/support/test_models.h"
+#include "tests/support/odd_models.h"
 
 /* What tiers have to know beside struct plan. */
 struct tiers_plan {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tests/support/test_models.h"
+#include "tests/support/odd_models.h"
 
 #include "sim/base/rng.h"
 

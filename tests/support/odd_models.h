@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Models that draw every corner of docs/tiers.md and that no scenario file can name: a store, a link, and a compute
  * model whose layers cost differently. Parameters are plain structs, in ticks and rates. */
-#ifndef KV_TESTS_SUPPORT_TEST_MODELS_H
-#define KV_TESTS_SUPPORT_TEST_MODELS_H
+#ifndef KV_TESTS_SUPPORT_ODD_MODELS_H
+#define KV_TESTS_SUPPORT_ODD_MODELS_H
 
 #include "sim/iface/compute.h"
 #include "sim/iface/link.h"
