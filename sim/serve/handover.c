@@ -114,7 +114,12 @@ bool kv_handover_admit(struct kv_instance *n, uint32_t seq)
 void kv_handover_joined(struct kv_instance *n, uint32_t seq)
 {
     struct kv_seq *q = kv_seq_at(n->serve, seq);
+    /* Layers of others' loads that it shares may still be to come. */
+    const struct kv_hold *waits = &q->handover->hold;
+    for (size_t i = 0; i < waits->loads.count; i++)
+        kv_vec_push(&kv_hold_make(n->serve, q)->loads, waits->loads.at[i]);
     kv_handover_close(n->serve, q);
+    if (q->hold) kv_layered_join(n, seq);
     q->induced_base_tk = n->induced_tk;
     kv_log(n->serve->engine, "admit", "request=%lld instance=%d hit=%d", (long long)q->request, n->id,
            q->computed_tokens);
