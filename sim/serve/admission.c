@@ -115,7 +115,8 @@ static kv_tick compute_alone_tk(const struct kv_instance *n, int64_t from, int64
     struct kv_chunk chunk = {known - from, from, true};
     struct kv_batch batch = {.chunks = &chunk, .chunk_count = 1};
     if (known - from == 1)
-        batch = (struct kv_batch){.decode_count = 1, .ctx_sum = from, .ctx_max = from, .ctx_sq_sum = (kv_cost)from * from};
+        batch = (struct kv_batch){.decode_count = 1, .ctx_sum = from, .ctx_max = from,
+                                  .ctx_sq_sum = (kv_cost)from * from};
     return kv_cost_ceil_tk(n->serve->config->compute->price(n->compute, &batch).first);
 }
 
@@ -296,7 +297,8 @@ void kv_instance_add_holder(struct kv_instance *n, uint32_t seq)
     int64_t order = kv_seq_at(n->serve, seq)->order;
     kv_vec_push(&n->holders, seq);
     size_t i = n->holders.count - 1;
-    for (; i > 0 && kv_seq_at(n->serve, n->holders.at[i - 1])->order > order; i--) n->holders.at[i] = n->holders.at[i - 1];
+    for (; i > 0 && kv_seq_at(n->serve, n->holders.at[i - 1])->order > order; i--)
+        n->holders.at[i] = n->holders.at[i - 1];
     n->holders.at[i] = seq;
 }
 

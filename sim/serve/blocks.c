@@ -2,7 +2,8 @@
 #include "sim/serve/blocks.h"
 
 enum { PENDING = 1, GENERATED = 2, PARKED = 4, KNOWN = 8 };
-/* A member of a group: `flags` with KNOWN when the policy has it (inserted at its first release). A run, with run > 0: so
+/* A member of a group: `flags` with KNOWN when the policy has it (inserted at its first release). A run, with run >
+ * 0: so
  * many blocks, the first `prompt` of them without generated tokens, with `handle` as its owner's memory of it. */
 struct kv_slot {
     union { struct { uint32_t refs, job; }; uint32_t *handle; };
@@ -141,7 +142,8 @@ static int64_t least(int64_t x, int64_t y)
 static void tell(const struct kv_blocks *b, uint32_t slot, const struct kv_slot *s, int64_t gone)
 {
     if (s->run > 0) {
-        int64_t left = s->run - gone, own = b->tell_generated ? gone : least(s->run, s->prompt) - least(left, s->prompt);
+        int64_t prompts = least(s->run, s->prompt) - least(s->run - gone, s->prompt);
+        int64_t own = b->tell_generated ? gone : prompts;
         if (own > 0) b->evicted(b->evicted_owner, (struct kv_evicted){.own = own});
     } else if (b->tell_generated || !(s->flags & GENERATED)) {
         struct kv_prefix_place place = {group_at(b, slot >> b->width_bits)->key, slot & (b->width - 1)};

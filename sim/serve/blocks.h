@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A pool of KV: the blocks of one instance, in use and cached in one pool (docs/engine.md rules 14-21), or the chunks of
+/* A pool of KV: the blocks of one instance, in use and cached in one pool (docs/engine.md rules 14-21), or the chunks
+ * of
  * a lower tier (docs/tiers.md T2-T4), which are called blocks here too.
  *
  * Only registered blocks have a slot: an entry with an identity, a reference count and a place in the eviction

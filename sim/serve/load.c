@@ -144,7 +144,8 @@ void kv_load_arrivals(struct kv_tiers *t, uint32_t load, kv_tick *arrival)
     struct kv_load *l = kv_load_at(t, load);
     for (int32_t part = 0; part < l->part_count; part++) {
         const struct kv_load_part *p = &l->part[part];
-        for (int32_t layer = 0; layer < t->layers; layer++) t->scratch[layer] = kv_load_bytes_of_layers(t, p, layer + 1);
+        for (int32_t layer = 0; layer < t->layers; layer++)
+            t->scratch[layer] = kv_load_bytes_of_layers(t, p, layer + 1);
         kv_flow_reached_all(t->net, kv_access_at(t, p->access)->flow, t->scratch, t->layers,
                             t->scratch + t->layers);
         for (int32_t layer = 0; layer < t->layers; layer++)

@@ -59,7 +59,8 @@ struct kv_load {
     bool joined;                           /* a request waiting for it has joined a step */
     bool released;                         /* its waiters need not wait for it to join a step */
     int32_t users;                         /* steps under way that will ask when its layers came */
-    kv_tick *layer_tk;                     /* where each layer is told of: [layers] arrival so far, of the latest part */
+    /* where each layer is told of: [layers] arrival so far, of the latest part */
+    kv_tick *layer_tk;
     int32_t layers_permitted;
     struct kv_instance *from;              /* hand-over: the prefill instance */
     int64_t bytes, bytes_ready;            /* hand-over: of a part; computed so far */

@@ -57,7 +57,8 @@ static void begin_part(struct kv_tiers *t, uint32_t load, int32_t part)
 /* Where the blocks of a hit are: `source[i]` the tier of block i, `slot[i]` in HBM or that of its chunk. */
 struct sources { const uint8_t *source; const uint32_t *slot; int32_t count; };
 
-/* One part for each tier that has a block of it, chunks noted and pinned, first to last. Returns the number of blocks. */
+/* One part for each tier that has a block of it, chunks noted and pinned, first to last. Returns the number of
+ * blocks. */
 static int32_t add_parts(struct kv_tiers *t, struct kv_load *l, const struct sources *s, int32_t *part_of)
 {
     int32_t chunks[KV_TIERS_MAX] = {0}, last[KV_TIERS_MAX], loaded = 0;
@@ -154,7 +155,8 @@ static uint32_t make(struct kv_tiers *t, struct kv_instance *n, uint32_t seq)
 {
     uint32_t load = kv_pool_take(&t->loads);
     struct kv_load *l = kv_load_at(t, load);
-    *l = (struct kv_load){.instance = n, .owner = seq, .serial = t->serial++, .live = true, .timeout_tk = KV_TICK_NEVER};
+    *l = (struct kv_load){.instance = n, .owner = seq, .serial = t->serial++, .live = true,
+                          .timeout_tk = KV_TICK_NEVER};
     return load;
 }
 

@@ -152,7 +152,8 @@ static int64_t load_tokens(void *cluster, int32_t instance)
 static int32_t match_blocks(void *cluster, int32_t instance)
 {
     struct kv_sim *sim = cluster;
-    return kv_instance_match_blocks(advanced(sim, sim->routing_first + instance), &sim->routing->prefix, sim->routing->input_tokens);
+    return kv_instance_match_blocks(advanced(sim, sim->routing_first + instance), &sim->routing->prefix,
+                                    sim->routing->input_tokens);
 }
 
 /* One of `count` instances from `first` on (T27). */
@@ -310,7 +311,8 @@ static void check_tiers(const struct kv_sim *sim)
     for (int32_t tier = 1; t && tier < t->count; tier++)
         for (int32_t i = 0; i < t->tier[tier].pools; i++) {
             const struct kv_blocks *b = &t->tier[tier].pool[i].chunks;
-            kv_assert(b->free >= 0 && b->active >= 0 && b->inactive >= 0 && b->free + b->active + b->inactive == b->capacity);
+            kv_assert(b->free >= 0 && b->active >= 0 && b->inactive >= 0);
+            kv_assert(b->free + b->active + b->inactive == b->capacity);
         }
 }
 

@@ -108,7 +108,8 @@ uint32_t kv_access_begin_handover(struct kv_tiers *t, int32_t from, int32_t to, 
                                   int32_t part);
 void kv_access_permit(struct kv_tiers *t, uint32_t access, int64_t permitted);
 void kv_access_mark(struct kv_tiers *t, uint32_t access, int64_t mark);
-/* Ends it where it stands and forgets it; returns the bytes of a part that were delivered. Also forgets an ended one. */
+/* Ends it where it stands and forgets it; returns the bytes of a part that were delivered. Also forgets an ended one.
+ * */
 int64_t kv_access_drop(struct kv_tiers *t, uint32_t access);
 /* Uncontended: delay and flow of `chunks` chunks read from the pool (T6). */
 kv_tick kv_access_estimate_tk(struct kv_tiers *t, const struct kv_tier_pool *pool, int32_t instance, int64_t chunks);

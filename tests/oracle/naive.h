@@ -6,7 +6,8 @@
  * policy plug-ins; a block is an object with a key and a reference count, the next event is found by looking at
  * all of them. Shared are only the base types, the iface structs, the identity of blocks (kv_prefix_key) and the
  * compute model's price, asked for one step at a time, and the pure functions of store and link models. It knows the
- * policies of docs/engine.md and docs/tiers.md by name and fails on any other. Rules 1, 2, ... are those of docs/engine.md, T1, T2, ... those of
+ * policies of docs/engine.md and docs/tiers.md by name and fails on any other. Rules 1, 2, ... are those of
+ * docs/engine.md, T1, T2, ... those of
  * docs/tiers.md. */
 #ifndef KV_TESTS_ORACLE_NAIVE_H
 #define KV_TESTS_ORACLE_NAIVE_H

@@ -280,7 +280,8 @@ static const char *text_of_tier(struct kv_random_scenario *s, const struct kv_ti
 static const char *text_of_network(struct kv_random_scenario *s)
 {
     const struct kv_network_config *n = &s->config.network;
-    const char *text = kv_arena_text(&s->arena, "\n  %d GPUs a node, %d nodes a rack, pcie %.17g, nic %.17g, gateways %d "
+    const char *text = kv_arena_text(&s->arena, "\n  %d GPUs a node, %d nodes a rack, pcie %.17g, nic %.17g, "
+                                  "gateways %d "
                                      "of %.17g, efficiency %g, fabric %d", n->gpus_per_node, n->nodes_per_rack,
                                      n->pcie_Bps, n->nic_Bps, n->gateways, n->gateway_Bps, n->efficiency, n->fabric);
     for (int32_t i = 0; i < n->link_count; i++) {
@@ -299,7 +300,8 @@ static const char *text_of(struct kv_random_scenario *s)
     const struct kv_fetch_config *f = &s->config.fetch;
     const struct kv_handover_config *h = &s->config.handover;
     const char *text = kv_arena_text(
-        &s->arena, "tier scenario %llu: %lld requests, replay %lld, %d instances of %lld blocks of %lld tokens, seqs %lld, "
+        &s->arena, "tier scenario %llu: %lld requests, replay %lld, %d instances of %lld blocks of %lld "
+        "tokens, seqs %lld, "
         "batched %lld, chunked %d, caching %d, outputs %d, tp %d, layers %d%s\n"
         "  prefill %d, %s, push %s; fetch %s, policy %s, release %lld, look ahead %lld, at a time %d",
         (unsigned long long)s->number, (long long)s->count, (long long)s->config.replay.mode, s->config.instance_count,

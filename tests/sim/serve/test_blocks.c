@@ -20,8 +20,9 @@ static void open_pool(struct bench *b, const char *policy, int64_t capacity)
 {
     *b = (struct bench){.config = {.hbm_blocks = capacity}, .prefix = {.own_stream = 99, .known_tokens = 1 << 20}};
     b->config.evict = kv_plugin_ops(evict, kv_plugin_find(KV_FAMILY_evict, policy));
-    kv_blocks_open(&b->pool, &(struct kv_blocks_config){.evict = b->config.evict, .capacity = capacity, .chunk_blocks = 1,
-                                                        .block_tokens = 16, .counters = &b->counters});
+    kv_blocks_open(&b->pool, &(struct kv_blocks_config){
+        .evict = b->config.evict, .capacity = capacity, .chunk_blocks = 1, .block_tokens = 16,
+        .counters = &b->counters});
 }
 
 static struct kv_prefix_place place(const struct bench *b, int32_t block)
