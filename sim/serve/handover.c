@@ -85,7 +85,11 @@ bool kv_handover_admit(struct kv_instance *n, uint32_t seq)
     int32_t block = (int32_t)n->block.by, idle;
     int64_t blocks = kv_blocks_for(n, q->input_tokens + 1);
     int32_t hit = hit_blocks(n, q, &idle);
-    if (blocks - hit > kv_blocks_available(&n->blocks) - idle) return false;
+    while (blocks - hit > kv_blocks_available(&n->blocks) - idle) {
+        /* T25: nobody runs or will run, so pending writes make room. */
+        if (n->running > 0 || n->holders.count > 0 || !kv_write_drop_one(n->serve->tiers, n)) return false;
+        hit = hit_blocks(n, q, &idle);
+    }
     kv_waiting_take_first(&n->waiting);
     n->blocked_seq = KV_NONE;
     take_blocks(n, q, hit, blocks);

@@ -182,12 +182,26 @@ static bool times_out(const struct load *load)
     return !load->joined && load->deadline != KV_TICK_NEVER;
 }
 
+static bool awaited_by_handover(const struct oracle *o, const struct load *load)
+{
+    const struct instance *n = &o->instances[load->instance];
+    for (size_t i = 0; i < n->holders.count; i++) {
+        const struct seat *s = &o->seats[n->holders.at[i]];
+        if (s->handing_over && waits_for(s, load)) return true;
+    }
+    return false;
+}
+
 void naive_timeouts(struct oracle *o)
 {
     for (size_t i = 0; i < o->loads.count;) {
         struct load *load = o->loads.at[i];
         i++;
         if (!times_out(load) || load->deadline > o->now) continue;
+        if (awaited_by_handover(o, load)) {
+            load->deadline = KV_TICK_NEVER;
+            continue;
+        }
         time_out(o, load);
         i = 0;                       /* others may have gone with it */
     }

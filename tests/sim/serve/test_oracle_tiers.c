@@ -15,7 +15,7 @@
 #include "tests/support/compare_runs.h"
 #include "tests/support/random_scenario.h"
 
-#define SCENARIOS 300
+#define SCENARIOS 400
 #define SCENARIOS_FULL 3000
 #define SCENARIOS_EACH 20      /* of them each of the first situations below must occur in so many */
 #define SCENARIOS_RARE 5       /* ... and each of the others */
