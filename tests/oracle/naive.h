@@ -7,8 +7,7 @@
  * all of them. Shared are only the base types, the iface structs, the identity of blocks (kv_prefix_key) and the
  * compute model's price, asked for one step at a time, and the pure functions of store and link models. It knows the
  * policies of docs/engine.md and docs/tiers.md by name and fails on any other. Rules 1, 2, ... are those of
- * docs/engine.md, T1, T2, ... those of
- * docs/tiers.md. */
+ * docs/engine.md, T1, T2, ... those of docs/tiers.md. */
 #ifndef KV_TESTS_ORACLE_NAIVE_H
 #define KV_TESTS_ORACLE_NAIVE_H
 

@@ -42,16 +42,15 @@ static void check_blocks(struct oracle *o, int32_t instance)
 
 /* --- Pools --- */
 
-static int64_t readers_of(const struct oracle *o, const struct tier_pool *p, uint32_t chunk)
+/* Loads that still read each chunk of the pool. */
+static void count_readers(const struct oracle *o, const struct tier_pool *p, int64_t *readers)
 {
-    int64_t readers = 0;
     for (size_t l = 0; l < o->loads.count; l++)
         for (size_t i = 0; i < o->loads.at[l]->parts.count; i++) {
             const struct load_part *part = &o->loads.at[l]->parts.at[i];
             for (size_t c = 0; !part->over && part->pool == p && c < part->chunk.count; c++)
-                readers += part->chunk.at[c] == chunk;
+                readers[part->chunk.at[c]]++;
         }
-    return readers;
 }
 
 static int64_t arriving_at(const struct oracle *o, const struct tier_pool *p)
@@ -69,14 +68,18 @@ static int64_t arriving_at(const struct oracle *o, const struct tier_pool *p)
 static void check_pool(const struct oracle *o, const struct tier_pool *p)
 {
     int64_t used = 0, arriving = 0, turns = 0, limit = o->tier[p->tier].concurrency_limit;
+    size_t bytes = p->chunks.count * sizeof(int64_t) + 1;
+    int64_t *readers = kv_mem_take(bytes);
+    count_readers(o, p, readers);
     for (uint32_t c = 0; c < p->chunks.count; c++) {
         const struct chunk *chunk = &p->chunks.at[c];
         used += chunk->live;
         arriving += chunk->live && !chunk->visible;
         kv_assert(!chunk->parked || chunk->readers > 0);
         if (chunk->live && !chunk->own) kv_assert(kv_map_get(&p->keys, chunk->key) == c);
-        if (chunk->readers > 0) kv_assert(chunk->visible && chunk->readers == readers_of(o, p, c));
+        kv_assert(chunk->readers == readers[c] && (chunk->visible || chunk->readers == 0));
     }
+    kv_mem_give(readers, bytes);
     kv_assert(used == p->used && used <= o->config->tier[p->tier].capacity_chunks);
     kv_assert(arriving == arriving_at(o, p));
     for (size_t a = 0; a < o->accesses.count; a++)

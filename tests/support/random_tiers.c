@@ -94,7 +94,7 @@ static void draw_named_link(struct kv_random_scenario *s, struct tiers_plan *t, 
     *spec = (struct kv_link_spec){.capacity = some_rate(t, 15), .latency_tk = some_delay(t, 0.1),
                                   .in_order = chance(d, 35)};
     if (spec->capacity == KV_RATE_UNLIMITED) spec->capacity = (kv_rate)1 << 50;   /* binds nobody, but orders flows */
-    if (chance(d, 4)) spec->capacity = 0;
+    if (chance(d, 12)) spec->capacity = 0;
     *link = (struct kv_link_config){.name = name, .ops = &kv_test_link, .params = spec, .duplex = chance(d, 60),
                                     .scope = PICK(d, KV_SCOPE_GPU, KV_SCOPE_NODE, KV_SCOPE_RACK, KV_SCOPE_CLUSTER,
                                                   KV_SCOPE_CLUSTER)};
@@ -203,7 +203,8 @@ static void draw_fetch(struct kv_random_scenario *s, struct tiers_plan *t)
     struct kv_fetch_config *f = &s->config.fetch;
     static const char *const name[] = {"always", "always", "threshold", "cost_model", "timeout", "timeout"};
     const char *policy = name[between(d, 0, 5)];
-    f->mode = PICK(d, KV_DELIVERY_BULK, KV_DELIVERY_CHUNKWISE, KV_DELIVERY_LAYERWISE, KV_DELIVERY_LAYERWISE);
+    f->mode = PICK(d, KV_DELIVERY_BULK, KV_DELIVERY_CHUNKWISE, KV_DELIVERY_LAYERWISE, KV_DELIVERY_LAYERWISE,
+                   KV_DELIVERY_LAYERWISE);
     f->release_after_layers = between(d, 0, 3);
     f->lookahead_layers = PICK(d, 0, 0, 1, 1, 2, 3);
     f->concurrency = (int32_t)PICK(d, 1, 2, 4, 16);
@@ -249,7 +250,7 @@ static void draw_pools(struct kv_random_scenario *s, struct tiers_plan *t)
     struct kv_engine_config *e = &s->config.engine;
     int64_t largest = (t->p.most_input + t->p.most_output) / e->block_tokens + 1;
     t->prompt_chunks = t->p.most_input / 2 / e->block_tokens + 1;
-    if (chance(d, 80)) s->config.hbm_blocks = between(d, largest, largest * PICK(d, 2, 3, 6));
+    if (chance(d, 80)) s->config.hbm_blocks = between(d, largest, largest * PICK(d, 2, 2, 4));
     if (chance(d, 90)) e->enable_prefix_caching = true;
     if (s->config.instance_count > 8) s->config.instance_count = (int32_t)between(d, 3, 8);
 }
@@ -281,8 +282,7 @@ static const char *text_of_network(struct kv_random_scenario *s)
 {
     const struct kv_network_config *n = &s->config.network;
     const char *text = kv_arena_text(&s->arena, "\n  %d GPUs a node, %d nodes a rack, pcie %.17g, nic %.17g, "
-                                  "gateways %d "
-                                     "of %.17g, efficiency %g, fabric %d", n->gpus_per_node, n->nodes_per_rack,
+                                     "gateways %d of %.17g, efficiency %g, fabric %d", n->gpus_per_node, n->nodes_per_rack,
                                      n->pcie_Bps, n->nic_Bps, n->gateways, n->gateway_Bps, n->efficiency, n->fabric);
     for (int32_t i = 0; i < n->link_count; i++) {
         const struct kv_link_spec *l = n->links[i].params;
@@ -301,8 +301,7 @@ static const char *text_of(struct kv_random_scenario *s)
     const struct kv_handover_config *h = &s->config.handover;
     const char *text = kv_arena_text(
         &s->arena, "tier scenario %llu: %lld requests, replay %lld, %d instances of %lld blocks of %lld "
-        "tokens, seqs %lld, "
-        "batched %lld, chunked %d, caching %d, outputs %d, tp %d, layers %d%s\n"
+        "tokens, seqs %lld, batched %lld, chunked %d, caching %d, outputs %d, tp %d, layers %d%s\n"
         "  prefill %d, %s, push %s; fetch %s, policy %s, release %lld, look ahead %lld, at a time %d",
         (unsigned long long)s->number, (long long)s->count, (long long)s->config.replay.mode, s->config.instance_count,
         (long long)s->config.hbm_blocks, (long long)e->block_tokens, (long long)e->max_num_seqs,

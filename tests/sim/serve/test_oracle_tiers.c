@@ -18,7 +18,7 @@
 #define SCENARIOS 400
 #define SCENARIOS_FULL 3000
 #define SCENARIOS_EACH 20      /* of them each of the first situations below must occur in so many */
-#define SCENARIOS_RARE 4       /* ... and each of the others */
+#define SCENARIOS_RARE 5       /* ... and each of the others */
 
 #define SITUATIONS 26
 #define SITUATIONS_MANY 9
