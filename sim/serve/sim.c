@@ -106,6 +106,7 @@ static void drop_seq(struct kv_sim *sim, uint32_t seq)
     if (q->hold) {
         kv_vec_close(&q->hold->loads);
         kv_slab_give(&sim->serve.slab, q->hold, sizeof *q->hold);
+        q->hold = NULL;
     }
     kv_pool_give(&sim->serve.seqs, seq);
 }
@@ -348,6 +349,11 @@ void kv_sim_close(struct kv_sim *sim)
     kv_vec_close(&sim->serve.offers);
     kv_vec_close(&sim->serve.chunk_slots);
     kv_vec_close(&sim->serve.block_slots);
+    for (uint32_t i = 0; i < sim->serve.seqs.high; i++) {   /* those that had not ended */
+        struct kv_seq *q = kv_seq_at(&sim->serve, i);
+        if (q->hold) kv_vec_close(&q->hold->loads);
+        if (q->handover) kv_vec_close(&q->handover->hold.loads);
+    }
     kv_slab_close(&sim->serve.slab);
     kv_pool_close(&sim->serve.seqs);
     kv_engine_close(sim->serve.engine);

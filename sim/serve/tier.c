@@ -131,6 +131,10 @@ void kv_tiers_close(struct kv_tiers *t)
         if (k->store && k->config->store->close) k->config->store->close(k->store);
         if (k->store) kv_mem_give(k->store, k->config->store->state_bytes);
     }
+    for (uint32_t i = 0; i < t->loads.high; i++) {   /* those under way at the end of the run */
+        kv_vec_close(&kv_load_at(t, i)->waiters);
+        kv_vec_close(&kv_load_at(t, i)->fills);
+    }
     kv_topology_close(&t->topology);
     kv_net_close(t->net);
     kv_mem_give(t->scratch, (size_t)t->layers * 2 * sizeof *t->scratch);
