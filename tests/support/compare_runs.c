@@ -121,8 +121,9 @@ static void print_record(const char *who, const struct kv_record *r)
 {
     print_error("  %s: input %d, output %d, status %d, instance %d (prefill %d), arrival %lld, scheduled %lld, "
                 "first token %lld, finish %lld; queue %lld, stall %lld, prefill %lld, decode %lld, "
-                "preempted %lld (%d), induced %lld; recomputed %lld, from", who, r->prompt_tokens, r->output_tokens, r->status, r->instance,
-                r->prefill_instance, (long long)r->arrival_tk, (long long)r->first_sched_tk,
+                "preempted %lld (%d), induced %lld; recomputed %lld, from",
+                who, r->prompt_tokens, r->output_tokens, r->status, r->instance, r->prefill_instance,
+                (long long)r->arrival_tk, (long long)r->first_sched_tk,
                 (long long)r->first_token_tk, (long long)r->finish_tk, (long long)r->queue_tk,
                 (long long)r->fetch_stall_tk, (long long)r->prefill_tk, (long long)r->decode_tk,
                 (long long)r->preempted_tk, r->preemptions, (long long)r->induced_stall_tk,

@@ -282,8 +282,9 @@ static const char *text_of_network(struct kv_random_scenario *s)
 {
     const struct kv_network_config *n = &s->config.network;
     const char *text = kv_arena_text(&s->arena, "\n  %d GPUs a node, %d nodes a rack, pcie %.17g, nic %.17g, "
-                                     "gateways %d of %.17g, efficiency %g, fabric %d", n->gpus_per_node, n->nodes_per_rack,
-                                     n->pcie_Bps, n->nic_Bps, n->gateways, n->gateway_Bps, n->efficiency, n->fabric);
+                                     "gateways %d of %.17g, efficiency %g, fabric %d",
+                                     n->gpus_per_node, n->nodes_per_rack, n->pcie_Bps, n->nic_Bps,
+                                     n->gateways, n->gateway_Bps, n->efficiency, n->fabric);
     for (int32_t i = 0; i < n->link_count; i++) {
         const struct kv_link_spec *l = n->links[i].params;
         text = kv_arena_text(&s->arena, "%s; %s: scope %lld, duplex %d, %lld, latency %lld, in order %d", text,
