@@ -234,18 +234,23 @@ void naive_flows_end(struct oracle *o)
 struct part { struct access *access; int32_t number; kv_rate limit, rate; bool fixed; };
 typedef KV_VEC(struct part) parts;
 
-/* In order: another flow that started before this one is on the same link. */
-static bool blocked(const struct oracle *o, const struct access *a)
+/* Another flow that started before this one is on the same link. */
+static bool behind_another(const struct oracle *o, const struct access *a, int32_t link)
 {
     for (size_t i = 0; i < o->accesses.count; i++) {
         const struct access *other = o->accesses.at[i];
-        if (!moving(other) || other->flow >= a->flow) continue;
-        for (int32_t p = 0; p < o->config->tp; p++)
-            for (int32_t h = 0; h < a->path.hops[p]; h++) {
-                int32_t link = a->path.link[p][h];
-                if (o->links.at[link].in_order && naive_parts_on(&other->path, o->config->tp, link) > 0) return true;
-            }
+        if (moving(other) && other->flow < a->flow && naive_parts_on(&other->path, o->config->tp, link) > 0) return true;
     }
+    return false;
+}
+
+static bool blocked(const struct oracle *o, const struct access *a)
+{
+    for (int32_t p = 0; p < o->config->tp; p++)
+        for (int32_t h = 0; h < a->path.hops[p]; h++) {
+            int32_t link = a->path.link[p][h];
+            if (o->links.at[link].in_order && behind_another(o, a, link)) return true;
+        }
     return false;
 }
 
