@@ -239,7 +239,8 @@ static bool behind_another(const struct oracle *o, const struct access *a, int32
 {
     for (size_t i = 0; i < o->accesses.count; i++) {
         const struct access *other = o->accesses.at[i];
-        if (moving(other) && other->flow < a->flow && naive_parts_on(&other->path, o->config->tp, link) > 0) return true;
+        if (!moving(other) || other->flow >= a->flow) continue;
+        if (naive_parts_on(&other->path, o->config->tp, link) > 0) return true;
     }
     return false;
 }
