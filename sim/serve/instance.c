@@ -83,8 +83,8 @@ void kv_instance_release_blocks(struct kv_instance *n, struct kv_seq *q, int64_t
 /* It leaves running; what others made it wait while it ran is its own sum from now on. */
 static void leave_running(struct kv_instance *n, struct kv_seq *q, uint32_t place)
 {
+    q->induced_tk = kv_instance_induced_tk(n, q);
     kv_batch_remove(n, place);
-    q->induced_tk += n->induced_tk - q->induced_base_tk;
 }
 
 static void finish(struct kv_instance *n, uint32_t place)
@@ -414,6 +414,11 @@ int32_t kv_instance_generated_tokens(const struct kv_instance *n, const struct k
 {
     if (q->place == KV_NONE || !n->place[q->place].decoding) return q->generated_tokens;
     return q->generated_tokens + (int32_t)(n->step - n->place[q->place].joined_step);
+}
+
+kv_tick kv_instance_induced_tk(const struct kv_instance *n, const struct kv_seq *q)
+{
+    return q->place == KV_NONE ? q->induced_tk : q->induced_tk + n->induced_tk - q->induced_base_tk;
 }
 
 void kv_instance_each(const struct kv_instance *n, void (*visit)(void *state, uint32_t seq), void *state)

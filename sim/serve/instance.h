@@ -148,6 +148,8 @@ kv_tick kv_instance_busy_tk(const struct kv_instance *n, kv_tick at_tk);
 int64_t kv_instance_outstanding_tokens(const struct kv_instance *n);
 /* Tokens of a running request that are generated as of the last boundary applied. */
 int32_t kv_instance_generated_tokens(const struct kv_instance *n, const struct kv_seq *seq);
+/* Stall that others' loads have brought it, in steps that have ended (docs/tiers.md, T31); it may be running. */
+kv_tick kv_instance_induced_tk(const struct kv_instance *n, const struct kv_seq *seq);
 /* ---- from loads and writes (docs/tiers.md) ---- */
 
 /* Applies what is past, before something else touches its pool. */

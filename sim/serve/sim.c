@@ -42,7 +42,6 @@ static void fill_stages(struct kv_record *r, const struct kv_seq *q, bool waitin
     const struct kv_handover *h = q->handover;
     if (h && h->prefilled && h->hold.holding && !h->hold.ready) decode_stall_tk += end_tk - h->hold.since_tk;
     r->fetch_stall_tk = wait_tk + q->stall_prefill_tk + decode_stall_tk;
-    r->induced_stall_tk = q->induced_tk;
     if (q->first_sched_tk < 0) {
         if (q->arrival_tk >= 0 && q->arrival_tk < end_tk) r->queue_tk = end_tk - q->arrival_tk - wait_tk;
         return;
@@ -77,8 +76,11 @@ static void record(struct kv_sim *sim, const struct kv_seq *q, enum kv_status st
         .instance = q->handover ? (uint16_t)q->handover->to->id : q->instance,
         .prefill_instance = q->prefill_instance, .status = (uint8_t)status,
     };
-    if (unfinished && q->instance != KV_NO_INSTANCE)
+    r.induced_stall_tk = q->induced_tk;
+    if (unfinished && q->instance != KV_NO_INSTANCE) {
         r.generated_tokens = kv_instance_generated_tokens(&sim->instance[q->instance], q);
+        r.induced_stall_tk = kv_instance_induced_tk(&sim->instance[q->instance], q);
+    }
     int32_t tiers = sim->config->tier_count > 0 ? sim->config->tier_count : 1;
     if (q->first_sched_tk >= 0) {
         r.prompt_tokens_by_source[0] = q->hit_tokens;
