@@ -39,6 +39,7 @@ KINDS := test_* $(if $(KVSIM_FULL),slow_*)
 find_tests = $(sort $(foreach kind,$(KINDS),$(shell find tests -name '$(kind).$1' 2>/dev/null)))
 TEST_BIN := $(patsubst %.c,$(B)/%,$(call find_tests,c))
 TEST_SH := $(call find_tests,sh)
+BENCH_BIN := $(patsubst %.c,$(B)/%,$(sort $(wildcard tests/bench/bench_*.c)))
 CUDA_BIN := $(if $(shell command -v nvcc 2>/dev/null),$(patsubst %.cu,$(B)/%,$(wildcard calib/*.cu)))
 obj = $(patsubst %.c,$(B)/%.o,$1)
 
@@ -105,10 +106,11 @@ check-now: tests
 	    $(if $(filter san,$(FLAVOUR)),$(filter-out tests/house/%,$(TEST_SH)),$(TEST_SH))
 
 .PHONY: tidy bench install clean help
-tidy: $(call obj,$(CLI_SRC) $(LIB_SRC) $(TEST_LIB_SRC)) $(addsuffix .o,$(TEST_BIN)) ## check the rules of the house
+tidy: $(call obj,$(CLI_SRC) $(LIB_SRC) $(TEST_LIB_SRC)) $(addsuffix .o,$(TEST_BIN) $(BENCH_BIN)) ## check the rules of the house
 	@tests/tidy/tidy.sh $(B)
-bench: kvsim                ## CPU time, memory and instruction counts of configs/bench
+bench: kvsim $(BENCH_BIN)   ## CPU time, memory and instruction counts of configs/bench, and of flows
 	@tests/bench/bench.sh
+	@for program in $(BENCH_BIN); do echo; $$program || exit 1; done
 .PHONY: fidelity
 fidelity: kvsim             ## compare with real vLLM runs (needs ../shared); fails while a figure is past its bar
 	@tests/fidelity/fidelity.sh || [ $$? = 77 ]

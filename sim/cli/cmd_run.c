@@ -278,8 +278,8 @@ static enum kv_sim_end simulate(struct run *r, struct kv_err *err)
     return end;
 }
 
-/* Says why a run stopped early; returns its exit code. `err`: what the simulator says of a run that is stuck. */
-static int tell_end(const struct run *r, enum kv_sim_end end, const struct kv_err *err)
+/* Says why a run stopped early; returns its exit code. */
+static int tell_end(const struct run *r, enum kv_sim_end end)
 {
     double at_s = kv_tick_to_s(kv_sim_now(r->sim));
     const char *rest = r->out_path ? "; partial results are in " : "; the table shows what was reached";
@@ -293,7 +293,7 @@ static int tell_end(const struct run *r, enum kv_sim_end end, const struct kv_er
                (unsigned long long)kv_sim_events(r->sim), at_s, rest, path);
         return KV_ESTUCK;
     case KV_SIM_STUCK:
-        kv_say("kvsim: stuck at %.6g s of simulated time: %s: %s%s%s\n", at_s, err->text,
+        kv_say("kvsim: stuck at %.6g s of simulated time, nothing can happen any more: %s%s%s\n", at_s,
                kv_results_stuck(r->results, &r->args->arena), rest, path);
         return KV_ESTUCK;
     case KV_SIM_STOPPED:
@@ -329,12 +329,11 @@ static void print_results(struct run *r)
 
 static int simulate_and_write(struct run *r)
 {
-    struct kv_err err = {0};
+    struct kv_err err;
     struct kv_workload_stats stats;
     if (!open_run(r, &err)) return fail(r, &err);
     enum kv_sim_end end = simulate(r, &err);
     if (end == KV_SIM_FAILED) return fail(r, &err);
-    struct kv_err stuck = err;
     if (!kv_sim_finish(r->sim, &err)) return fail(r, &err);
     kv_workload_stats(r->workload, &stats);
     const char *status = end == KV_SIM_COMPLETE ? "complete" : end == KV_SIM_STUCK ? "stuck" : "interrupted";
@@ -343,7 +342,7 @@ static int simulate_and_write(struct run *r)
         kv_fail(&err, KV_EIO, kv_args_get(r->args, "event-log")->text, "cannot write: %s", strerror(errno));
         return fail(r, &err);
     }
-    int code = tell_end(r, end, &stuck);
+    int code = tell_end(r, end);
     print_results(r);
     return code;
 }

@@ -93,7 +93,8 @@ static void line_text(struct kv_progress *p, const struct kv_progress_view *v, c
              rate, eta, (long long)v->waiting, fetching);
     for (int32_t t = 0; t < v->tier_count; t++) {
         size_t length = strlen(text);
-        if (v->tier_frac[t] >= 0) snprintf(text + length, size - length, " %s %.0f%%", v->tier[t], 100 * v->tier_frac[t]);
+        if (v->tier_frac[t] < 0) continue;
+        snprintf(text + length, size - length, " %s %.0f%%", v->tier[t], 100 * v->tier_frac[t]);
     }
     p->shown_s = now_s;
     p->events_shown = v->events;

@@ -116,7 +116,8 @@ struct kv_network_config {
     double pcie_Bps, nic_Bps, gateway_Bps; /* one way; < 0: unlimited */
     int32_t gateways;                      /* >= 1 */
     double efficiency;                     /* of nic, gateways and links: share of the rate that is payload */
-    int32_t fabric;                        /* index into links of the one that whatever leaves a node crosses; -1: none */
+    /* index into links of the one that whatever leaves a node crosses; -1: none */
+    int32_t fabric;
     const struct kv_link_config *links;
     int32_t link_count;
 };

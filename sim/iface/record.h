@@ -25,7 +25,8 @@ struct kv_record {
     kv_tick queue_tk, fetch_stall_tk, prefill_tk, decode_tk, preempted_tk;
     kv_tick induced_stall_tk;
     int64_t recomputed_tokens;      /* computed again after preemptions; never hits or misses */
-    int64_t fetched_bytes[KV_TIERS_MAX];   /* delivered from each tier for this request, waste included; [0]: handed over */
+    /* delivered from each tier for this request, waste included; [0]: handed over */
+    int64_t fetched_bytes[KV_TIERS_MAX];
     int32_t prompt_tokens, output_tokens, generated_tokens;
     int32_t prompt_tokens_by_source[KV_SOURCES_MAX];
     int32_t preemptions;
@@ -45,7 +46,8 @@ struct kv_sink {
  * struct kv_counters, the members below from `inserted` on stay 0 for it. */
 struct kv_tier_counters {
     int64_t asked_tokens, hit_tokens;       /* not found in the tiers above; found here and used */
-    int64_t read_bytes, written_bytes;      /* delivered, all tensor-parallel parts; what was cancelled half-way included */
+    /* delivered, all tensor-parallel parts; what was cancelled half-way included */
+    int64_t read_bytes, written_bytes;
     int64_t wasted_bytes;                   /* of both: of accesses that were cancelled */
     int64_t accesses, waited_accesses;      /* reads and writes begun; those that had to wait for their turn */
     int64_t inserted_chunks, evicted_chunks;

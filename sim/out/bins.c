@@ -20,7 +20,8 @@
     X(double, KV_F64, fetching_seqs, kv_bin_gauge(b, b->fetching), "1", false, \
       "requests that wait for their KV, mean") \
     X(double, KV_F64, active_blocks, kv_bin_gauge(b, b->active_blocks), "1", false, "KV blocks in use, mean") \
-    X(double, KV_F64, inactive_blocks, kv_bin_gauge(b, b->inactive_blocks), "1", false, "cached, evictable KV blocks, mean") \
+    X(double, KV_F64, inactive_blocks, kv_bin_gauge(b, b->inactive_blocks), "1", false, \
+      "cached, evictable KV blocks, mean") \
     X(double, KV_F64, free_blocks, kv_bin_gauge(b, b->free_blocks), "1", false, "free KV blocks, mean") \
     X(int64_t, KV_I64, injected, b->grown.injected, "1", false, "requests injected") \
     X(int64_t, KV_I64, finished, b->grown.finished, "1", false, "requests finished") \

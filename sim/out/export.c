@@ -351,7 +351,10 @@ bool kv_results_export(const char *path, const char *format, const char *table, 
     else if (!strcmp(table, "tiers")) ok = export_group(in, "/tiers", "tier", &s, err);
     else if (!strcmp(table, "links")) ok = export_group(in, "/links", "link", &s, err);
     else if (!strcmp(table, "summary")) ok = export_summary(in, &s, err);
-    else ok = kv_fail(err, KV_EUSAGE, "export", "unknown table '%s': requests, timeseries, tiers, links or summary", table);
+    else {
+        ok = kv_fail(err, KV_EUSAGE, "export", "unknown table '%s': requests, timeseries, tiers, links or summary",
+                     table);
+    }
     if (ok) sheet_end(&s);
     else {
         kv_vec_close(&s.column);

@@ -203,6 +203,19 @@ static void find_limits(struct look *l)
 
 /* ---- the whole ---- */
 
+/* Where a link that can carry nothing stops flows, the others on their way only wait for it. */
+static void blame_dead_links(struct look *l)
+{
+    const struct kv_plant *plant = l->bins->plant;
+    bool dead = false;
+    for (int32_t k = 0; k < plant->link_count; k++) {
+        dead = dead || (l->view->link[k].still_since_tk >= 0 && !(plant->link[k].capacity_Bps > 0));
+    }
+    for (int32_t k = 0; dead && k < plant->link_count; k++) {
+        if (plant->link[k].capacity_Bps > 0) l->view->link[k].still_since_tk = -1;
+    }
+}
+
 static void sum_up(struct look *l, kv_tick end_tk)
 {
     const struct kv_plant *plant = l->bins->plant;
@@ -239,6 +252,7 @@ struct kv_bins_view kv_bins_look(const struct kv_bins *bins, kv_tick from_tk, kv
     }
     if (!bins->count) return view;
     sum_up(&l, b.end_tk);
+    blame_dead_links(&l);
     window_judge(&l.window, &view);
     find_limits(&l);
     return view;

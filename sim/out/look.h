@@ -17,7 +17,8 @@ extern const char *const kv_saturation_names[KV_SATURATION_COUNT];
 
 /* Chunks (of the first tier blocks) and shares of the tier; NaN without bins, shares also of an unlimited tier. */
 struct kv_tier_view { double used_mean, used_peak, occupancy_mean, occupancy_peak; };
-/* `still_since_tk`: at the end flows wait on the link, and none of them moved since then; -1: not so. */
+/* `still_since_tk`: at the end flows wait on the link, and none of them moved since then; -1: not so, or only because
+ * another link of theirs can carry nothing. */
 struct kv_link_view { double util_peak, flows_mean, flows_peak; kv_tick still_since_tk; };
 
 /* NaN without bins. */

@@ -204,7 +204,7 @@ bool kv_plot_waterfall(struct kv_plotter *p, struct kv_page *page)
         return kv_fail(p->err, KV_EIO, "plot", "the file has no /requests: the run had output.requests none");
     }
     page->panel_count = 2;
-    page->footer[0] = "p50, p90, p99: requests within half a percent of that rank, their mean. Induced stall: steps made "
-                      "longer by the layers of other requests; in the upper panel it is part of prefill.";
+    page->footer[0] = "p50, p90, p99: requests within half a percent of that rank, their mean. Induced stall: steps "
+                      "made longer by the layers of other requests; in the upper panel it is part of prefill.";
     return add_split(p, &to_first, &page->panel[0]) && add_split(p, &to_last, &page->panel[1]);
 }

@@ -144,8 +144,8 @@ bool kv_plot_sources(struct kv_plotter *p, struct kv_page *page)
     tokens->wide = shares->wide = tokens->stacked = shares->stacked = true;
     shares->y_axis = KV_AXIS_SHARE;
     page->panel_count = 2;
-    page->footer[0] = "Tokens of requests when they were admitted; percentages are shares of the run, warm-up included. "
-                      "compute: found nowhere.";
+    page->footer[0] = "Tokens of requests when they were admitted; percentages are shares of the run, warm-up "
+                      "included. compute: found nowhere.";
     if (!a.points) return true;
     if (!add_sources(p, &a, tokens, true)) return false;
     add_shares(p, tokens, shares);

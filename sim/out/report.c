@@ -61,6 +61,13 @@ static double real(const struct kv_results *r, const char *name)
     return fact->is_int ? (double)fact->count : fact->real;
 }
 
+static const char *plain(char text[KV_FORMAT_MAX], const char *format, double value)
+{
+    if (isnan(value)) return "-";
+    snprintf(text, KV_FORMAT_MAX, format, value);
+    return text;
+}
+
 /* Does the run have anything but HBM: tiers below it, or a hand-over? */
 static bool fetches(const struct kv_results *r)
 {
@@ -155,8 +162,9 @@ static void add_cache(struct kv_results *r, struct text *t)
     }
     add_line(t, "prompt from", kv_arena_text(t->arena, "%sof %s tokens", sources,
                                              kv_format_count(count[0], s->prompt_tokens)));
-    add_line(t, "hit ratio", kv_arena_text(t->arena, "%.4f by token, %.4f mean per request; %s of requests had a hit",
-                                           real(r, "hit_ratio_token"), real(r, "hit_ratio_request_mean"),
+    add_line(t, "hit ratio", kv_arena_text(t->arena, "%s by token, %s mean per request; %s of requests had a hit",
+                                           plain(count[1], "%.4f", real(r, "hit_ratio_token")),
+                                           plain(count[2], "%.4f", real(r, "hit_ratio_request_mean")),
                                            kv_format_percent(share[0], real(r, "hit_ratio_request"))));
     if (r->end.bins.count) {
         add_line(t, "KV blocks", kv_arena_text(t->arena, "%s in use on average, %s at most; %s evicted",
@@ -176,13 +184,6 @@ static double cell(const struct kv_totals *totals, int32_t row, const char *colu
     const struct kv_fact *fact = kv_totals_cell(totals, row, column);
     kv_assert(fact);
     return fact->is_int ? (double)fact->count : fact->real;
-}
-
-static const char *plain(char text[KV_FORMAT_MAX], const char *format, double value)
-{
-    if (isnan(value)) return "-";
-    snprintf(text, KV_FORMAT_MAX, format, value);
-    return text;
 }
 
 static void add_tiers(struct kv_results *r, struct text *t)
@@ -227,6 +228,11 @@ static void add_links(struct kv_results *r, struct text *t)
     add(t, "\n");
 }
 
+static const char *seconds(char text[KV_FORMAT_MAX], double value)
+{
+    return value < 0.01 ? plain(text, "%.2g", value) : kv_format_rate(text, value);
+}
+
 /* Did reuse pay? */
 static void add_reuse(struct kv_results *r, struct text *t)
 {
@@ -234,11 +240,14 @@ static void add_reuse(struct kv_results *r, struct text *t)
     char time[3][KV_FORMAT_MAX], count[6][KV_FORMAT_MAX];
     double saved_s = real(r, "gpu_time_saved"), stall_s = real(r, "stall_time");
     if (saved_s > 0 || stall_s > 0) {
-        add_line(t, "reuse", kv_arena_text(t->arena, "hits saved %s GPU-s, cost %s stall-s (%s for own KV, %s for the "
-                                           "layers of others)", kv_format_rate(count[0], saved_s),
-                                           kv_format_rate(count[1], stall_s),
-                                           kv_format_duration(time[0], kv_tick_to_s(c->fetch_stall_tk)),
-                                           kv_format_duration(time[1], kv_tick_to_s(c->induced_stall_tk))));
+        const char *words = kv_arena_text(t->arena, "hits saved %s GPU-s, cost %s stall-s", seconds(count[0], saved_s),
+                                          seconds(count[1], stall_s));
+        if (stall_s > 0) {
+            words = kv_arena_text(t->arena, "%s (%s for own KV, %s for the layers of others)", words,
+                                  kv_format_duration(time[0], kv_tick_to_s(c->fetch_stall_tk)),
+                                  kv_format_duration(time[1], kv_tick_to_s(c->induced_stall_tk)));
+        }
+        add_line(t, "reuse", words);
     }
     if (!c->fetches) return;
     add_line(t, "loads", kv_arena_text(t->arena, "%s; %s cut short by the policy, %s given up; %s requests waited for "
@@ -255,8 +264,8 @@ static void add_load(struct kv_results *r, struct text *t)
 {
     const struct kv_bins_view *v = &r->view;
     bool fetching = fetches(r);
-    const char *words = kv_arena_text(t->arena, "%s: on average %.1f requests waiting", kv_saturation_names[v->saturation],
-                                      v->waiting_mean);
+    const char *words = kv_arena_text(t->arena, "%s: on average %.1f requests waiting",
+                                      kv_saturation_names[v->saturation], v->waiting_mean);
     if (fetching) words = kv_arena_text(t->arena, "%s, %.1f fetching", words, v->fetching_mean);
     words = kv_arena_text(t->arena, "%s and %.1f running; the %s ", words, v->running_mean,
                           fetching ? "backlog" : "queue");

@@ -267,8 +267,8 @@ static void put_legend_line(const struct kv_panel *p, int32_t first, int32_t end
         put_text(out, right, y, "tick", p->curve[c].name);
         right -= 22;
         if (areas) {
-            fprintf(out, "<rect x=\"%.1f\" y=\"%.1f\" width=\"16\" height=\"10\" rx=\"1\" fill=\"%s\"/>\n", right, y - 9,
-                    colour_of(p, c));
+            fprintf(out, "<rect x=\"%.1f\" y=\"%.1f\" width=\"16\" height=\"10\" rx=\"1\" fill=\"%s\"/>\n", right,
+                    y - 9, colour_of(p, c));
         } else {
             fprintf(out, "<path d=\"M%.1f %.1fh16\" class=\"line\" stroke=\"%s\" stroke-dasharray=\"%s\"/>\n", right,
                     y - 4, colour_of(p, c), *dashes[c] ? dashes[c] : "none");

@@ -46,7 +46,8 @@ struct tier {
       "bytes written over the bytes of the chunks that could be found afterwards") \
     X(INT, accesses, t->c->accesses, "1", "reads and writes begun") \
     X(INT, waited_accesses, t->c->waited_accesses, "1", "of them: those that waited for their turn") \
-    X(INT, inserted_chunks, t->index ? t->c->inserted_chunks : -1, "1", "chunks that came in; not counted of the first") \
+    X(INT, inserted_chunks, t->index ? t->c->inserted_chunks : -1, "1", \
+      "chunks that came in; not counted of the first") \
     X(INT, filled_chunks, t->index ? t->c->filled_chunks : -1, "1", "of them: by fetches from the tiers below") \
     X(INT, evicted_chunks, t->index ? t->c->evicted_chunks : t->r->end.counters.blocks_evicted, "1", \
       "chunks evicted, of the first tier cached KV blocks") \

@@ -34,7 +34,8 @@ static void go(struct kv_tiers *t, uint32_t access)
         return;
     }
     a->state = KV_ACCESS_DELAYED;
-    kv_pqueue_push(&t->delays, (struct kv_pentry){kv_engine_now(t->serve->engine) + delay_tk, (int64_t)a->serial, access});
+    kv_tick due = kv_engine_now(t->serve->engine) + delay_tk;
+    kv_pqueue_push(&t->delays, (struct kv_pentry){due, (int64_t)a->serial, access});
     arm_delays(t);
 }
 

@@ -115,7 +115,8 @@ static kv_tick compute_alone_tk(const struct kv_instance *n, int64_t from, int64
     struct kv_chunk chunk = {known - from, from, true};
     struct kv_batch batch = {.chunks = &chunk, .chunk_count = 1};
     if (known - from == 1)
-        batch = (struct kv_batch){.decode_count = 1, .ctx_sum = from, .ctx_max = from, .ctx_sq_sum = (kv_cost)from * from};
+        batch = (struct kv_batch){.decode_count = 1, .ctx_sum = from, .ctx_max = from,
+                                  .ctx_sq_sum = (kv_cost)from * from};
     return kv_cost_ceil_tk(n->serve->config->compute->price(n->compute, &batch).first);
 }
 
@@ -296,7 +297,8 @@ void kv_instance_add_holder(struct kv_instance *n, uint32_t seq)
     int64_t order = kv_seq_at(n->serve, seq)->order;
     kv_vec_push(&n->holders, seq);
     size_t i = n->holders.count - 1;
-    for (; i > 0 && kv_seq_at(n->serve, n->holders.at[i - 1])->order > order; i--) n->holders.at[i] = n->holders.at[i - 1];
+    for (; i > 0 && kv_seq_at(n->serve, n->holders.at[i - 1])->order > order; i--)
+        n->holders.at[i] = n->holders.at[i - 1];
     n->holders.at[i] = seq;
 }
 
@@ -311,22 +313,20 @@ static void remove_holder(struct kv_instance *n, uint32_t seq)
     hold->holding = hold->ready = false;
 }
 
-/* It waits for the loads of others that bring blocks of its hit. */
-static void wait_for_others(struct kv_instance *n, uint32_t seq, struct hit hit)
+void kv_admission_wait_for_others(struct kv_instance *n, uint32_t seq, int64_t blocks, const uint8_t *source)
 {
-    struct kv_tiers *t = n->serve->tiers;
     const struct kv_seq *q = kv_seq_at(n->serve, seq);
+    const struct kv_hold *hold = kv_hold_for(q, n);
     uint32_t last = KV_NONE;
-    n->serve->counters.delayed_hits += hit.loading;
-    for (int64_t i = 0; i < hit.keyed && hit.loading; i++) {
-        if (hit.below > 0 && n->serve->sources.at[i] > 0) continue;
-        if (!kv_blocks_pending(&n->blocks, q->slot[i])) continue;
+    for (int64_t i = 0; i < blocks; i++) {
+        if ((source && source[i] > 0) || !kv_blocks_pending(&n->blocks, q->slot[i])) continue;
         uint32_t load = kv_blocks_job(&n->blocks, q->slot[i]);
         if (load == last) continue;
+        n->serve->counters.delayed_hits += last == KV_NONE;
         last = load;
         bool known = false;
-        for (size_t k = 0; k < q->hold->loads.count; k++) known |= q->hold->loads.at[k] == load;
-        if (!known) kv_load_wait(t, load, seq);
+        for (size_t k = 0; k < hold->loads.count; k++) known |= hold->loads.at[k] == load;
+        if (!known) kv_load_wait(n->serve->tiers, load, seq);
     }
 }
 
@@ -347,7 +347,7 @@ static void hold(struct kv_instance *n, uint32_t seq, struct hit hit)
     kv_blocks_take(&n->blocks, h->blocks - (hit.blocks - hit.below));
     h->holding = true;
     h->since_tk = kv_engine_now(serve->engine);
-    wait_for_others(n, seq, hit);
+    if (hit.loading) kv_admission_wait_for_others(n, seq, hit.keyed, hit.below > 0 ? serve->sources.at : NULL);
     if (hit.below > 0)
         kv_load_begin(serve->tiers, n, seq, (int32_t)hit.keyed, serve->sources.at, q->slot, hit.timeout_tk);
     kv_instance_add_holder(n, seq);
@@ -511,7 +511,7 @@ void kv_instance_memory_freed(struct kv_instance *n)
         kv_timer_arm(n->serve->engine, n->timer, kv_engine_now(n->serve->engine));
         return;
     }
-    uint32_t first = kv_waiting_first(&n->waiting);
-    if (n->running >= kv_engine_of(n)->max_num_seqs || n->blocked_seq != first) return;
+    if (n->running >= kv_engine_of(n)->max_num_seqs) return;
+    uint32_t first = kv_waiting_first(&n->waiting);   /* may be another than the one found blocked (T14) */
     if (!still_blocked(n, first, kv_blocks_for(n, kv_known_tokens(kv_seq_at(n->serve, first))))) kv_instance_cut(n);
 }

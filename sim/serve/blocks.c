@@ -2,7 +2,8 @@
 #include "sim/serve/blocks.h"
 
 enum { PENDING = 1, GENERATED = 2, PARKED = 4, KNOWN = 8 };
-/* A member of a group: `flags` with KNOWN when the policy has it (inserted at its first release). A run, with run > 0: so
+/* A member of a group: `flags` with KNOWN when the policy has it (inserted at its first release). A run, with run >
+ * 0: so
  * many blocks, the first `prompt` of them without generated tokens, with `handle` as its owner's memory of it. */
 struct kv_slot {
     union { struct { uint32_t refs, job; }; uint32_t *handle; };
@@ -119,8 +120,18 @@ static uint32_t find_victim(struct kv_blocks *b)
         slot_at(b, victim)->flags |= PARKED;
         victim = b->evict->victim(b->policy);
     }
-    kv_assert(victim != KV_NONE);
     return victim;
+}
+
+bool kv_blocks_take_one(struct kv_blocks *b)
+{
+    if (kv_blocks_available(b) > 0) {
+        kv_blocks_take(b, 1);
+        return true;
+    }
+    uint32_t victim = find_victim(b);   /* none; but those that are being read have been asked for, and are parked */
+    kv_assert(victim == KV_NONE);
+    return false;
 }
 
 static int64_t least(int64_t x, int64_t y)
@@ -131,7 +142,8 @@ static int64_t least(int64_t x, int64_t y)
 static void tell(const struct kv_blocks *b, uint32_t slot, const struct kv_slot *s, int64_t gone)
 {
     if (s->run > 0) {
-        int64_t left = s->run - gone, own = b->tell_generated ? gone : least(s->run, s->prompt) - least(left, s->prompt);
+        int64_t prompts = least(s->run, s->prompt) - least(s->run - gone, s->prompt);
+        int64_t own = b->tell_generated ? gone : prompts;
         if (own > 0) b->evicted(b->evicted_owner, (struct kv_evicted){.own = own});
     } else if (b->tell_generated || !(s->flags & GENERATED)) {
         struct kv_prefix_place place = {group_at(b, slot >> b->width_bits)->key, slot & (b->width - 1)};
@@ -143,6 +155,7 @@ static void tell(const struct kv_blocks *b, uint32_t slot, const struct kv_slot 
 static int64_t evict_some(struct kv_blocks *b, int64_t want)
 {
     uint32_t victim = find_victim(b);
+    kv_assert(victim != KV_NONE);
     struct kv_slot *s = slot_at(b, victim);
     int64_t got = s->run == 0 ? 1 : least(s->run, want);
     if (b->evicted) tell(b, victim, s, got);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A pool of KV: the blocks of one instance, in use and cached in one pool (docs/engine.md rules 14-21), or the chunks of
+/* A pool of KV: the blocks of one instance, in use and cached in one pool (docs/engine.md rules 14-21), or the chunks
+ * of
  * a lower tier (docs/tiers.md T2-T4), which are called blocks here too.
  *
  * Only registered blocks have a slot: an entry with an identity, a reference count and a place in the eviction
@@ -61,6 +62,8 @@ static inline int64_t kv_blocks_available(const struct kv_blocks *b) { return b-
 
 /* Takes `count` blocks, evicting where none is free. count <= available (assert). */
 void kv_blocks_take(struct kv_blocks *b, int64_t count);
+/* by_hit: takes one, or finds that nothing can leave. */
+bool kv_blocks_take_one(struct kv_blocks *b);
 /* Gives back `count` referenced blocks that are not registered. */
 static inline void kv_blocks_give(struct kv_blocks *b, int64_t count)
 {

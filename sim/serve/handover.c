@@ -51,7 +51,7 @@ static int32_t hit_blocks(struct kv_instance *n, const struct kv_seq *q, int32_t
     *idle = 0;
     for (; hit < most && kv_engine_of(n)->enable_prefix_caching; hit++) {
         uint32_t slot = kv_blocks_find(&n->blocks, kv_blocks_place(&n->blocks, &q->prefix, hit));
-        if (slot == KV_NONE || kv_blocks_pending(&n->blocks, slot)) break;
+        if (slot == KV_NONE) break;
         kv_vec_push(&n->serve->hits, slot);
         *idle += kv_blocks_refs(&n->blocks, slot) == 0;
     }
@@ -85,7 +85,11 @@ bool kv_handover_admit(struct kv_instance *n, uint32_t seq)
     int32_t block = (int32_t)n->block.by, idle;
     int64_t blocks = kv_blocks_for(n, q->input_tokens + 1);
     int32_t hit = hit_blocks(n, q, &idle);
-    if (blocks - hit > kv_blocks_available(&n->blocks) - idle) return false;
+    while (blocks - hit > kv_blocks_available(&n->blocks) - idle) {
+        /* T25: nobody runs or will run, so pending writes make room. */
+        if (n->running > 0 || n->holders.count > 0 || !kv_write_drop_one(n->serve->tiers, n)) return false;
+        hit = hit_blocks(n, q, &idle);
+    }
     kv_waiting_take_first(&n->waiting);
     n->blocked_seq = KV_NONE;
     take_blocks(n, q, hit, blocks);
@@ -97,6 +101,7 @@ bool kv_handover_admit(struct kv_instance *n, uint32_t seq)
     int64_t bytes = part_bytes(n, q->input_tokens - h->hit_tokens);
     int32_t keyed = q->slot_capacity > 0 ? kv_prefix_known_blocks(&q->prefix, q->input_tokens, block) : 0;
     kv_instance_add_holder(n, seq);
+    kv_admission_wait_for_others(n, seq, hit, NULL);
     h->load = kv_load_begin_handover(n->serve->tiers, n, seq, h->from, hit, keyed, bytes);
     q->slot_count = keyed;
     kv_log(n->serve->engine, "reserve", "request=%lld instance=%d hit=%d", (long long)q->request, n->id, h->hit_tokens);
@@ -113,7 +118,12 @@ bool kv_handover_admit(struct kv_instance *n, uint32_t seq)
 void kv_handover_joined(struct kv_instance *n, uint32_t seq)
 {
     struct kv_seq *q = kv_seq_at(n->serve, seq);
+    /* Layers of others' loads that it shares may still be to come. */
+    const struct kv_hold *waits = &q->handover->hold;
+    for (size_t i = 0; i < waits->loads.count; i++)
+        kv_vec_push(&kv_hold_make(n->serve, q)->loads, waits->loads.at[i]);
     kv_handover_close(n->serve, q);
+    if (q->hold) kv_layered_join(n, seq);
     q->induced_base_tk = n->induced_tk;
     kv_log(n->serve->engine, "admit", "request=%lld instance=%d hit=%d", (long long)q->request, n->id,
            q->computed_tokens);

@@ -305,7 +305,8 @@ static void boundary(void *owner, uint32_t kind)
         start_run(n, preempted);
         return;
     }
-    /* A request that fits the pool is always admitted to an empty instance, unless something on its way holds memory. */
+    /* A request that fits the pool is always admitted to an empty instance, unless something on its way holds memory.
+     * */
     kv_assert(n->waiting.count == 0 || n->serve->tiers);
     if (n->busy) n->busy_before_tk += kv_engine_now(n->serve->engine) - n->origin_tk;
     n->busy = false;

@@ -35,7 +35,8 @@ struct kv_serve {
     KV_VEC(uint32_t) hits;
     KV_VEC(uint8_t) sources;
     KV_VEC(struct kv_fetch_segment) segments;
-    KV_VEC(uint32_t) chunk_slots, block_slots;   /* of the write being proposed */
+    KV_VEC(struct kv_offer) offers;              /* of the write being proposed: what was admitted */
+    KV_VEC(uint32_t) chunk_slots, block_slots;   /* and what found room, and the blocks it needs */
     void *owner;
     void (*ended)(void *owner, uint32_t seq, enum kv_status status);   /* gives the seq back to the pool */
 };

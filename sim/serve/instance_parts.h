@@ -38,6 +38,9 @@ void kv_instance_cut(struct kv_instance *n);
 int64_t kv_admission_add_prefill(struct kv_instance *n, uint32_t place, const struct kv_seq *q, int64_t budget);
 /* Rules 9 and 12, T5-T13: ready holders, then waiters. */
 void kv_admission_schedule(struct kv_instance *n, int64_t *budget);
+/* A new holder waits for the loads of others that bring blocks of its hit, the first `blocks` of its prompt; source: by
+ * block, those of lower tiers are left out; NULL: all are in HBM. */
+void kv_admission_wait_for_others(struct kv_instance *n, uint32_t seq, int64_t blocks, const uint8_t *source);
 /* Puts a request among the holders. */
 void kv_instance_add_holder(struct kv_instance *n, uint32_t seq);
 /* The holder that reached the router last gives back (T13); false when there is none that can. */

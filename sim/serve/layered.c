@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Steps that wait for layers (T18-T21). With free-running flows nothing happens between the layers: the step's end
- * is worked out once, when the last byte is in, from the service curves. Where something hangs on a layer's own start (a
+ * is worked out once, when the last byte is in, from the service curves. Where something hangs on a layer's own start
+ * (a
  * bounded look-ahead) or end (a hand-over pushed layer by layer), the step is walked. */
 #include "sim/lib/overlap.h"
 #include "sim/serve/instance_parts.h"

@@ -50,9 +50,8 @@ void kv_load_release(struct kv_tiers *t, uint32_t load)
 
 void kv_load_count(struct kv_tiers *t, const struct kv_load *l, int32_t tier, int64_t bytes)
 {
-    struct kv_seq *q = kv_seq_at(t->serve, l->beginner);
-    if (q->request != l->request) return;   /* it has ended */
-    kv_hold_make(t->serve, q)->fetched_bytes[tier] += bytes * t->serve->config->tp;
+    if (l->owner == KV_NONE) return;   /* it has given back */
+    kv_hold_make(t->serve, kv_seq_at(t->serve, l->owner))->fetched_bytes[tier] += bytes * t->serve->config->tp;
 }
 
 void kv_load_begin_get(struct kv_tiers *t, uint32_t load, int32_t part, struct kv_load_get *get)
@@ -145,7 +144,8 @@ void kv_load_arrivals(struct kv_tiers *t, uint32_t load, kv_tick *arrival)
     struct kv_load *l = kv_load_at(t, load);
     for (int32_t part = 0; part < l->part_count; part++) {
         const struct kv_load_part *p = &l->part[part];
-        for (int32_t layer = 0; layer < t->layers; layer++) t->scratch[layer] = kv_load_bytes_of_layers(t, p, layer + 1);
+        for (int32_t layer = 0; layer < t->layers; layer++)
+            t->scratch[layer] = kv_load_bytes_of_layers(t, p, layer + 1);
         kv_flow_reached_all(t->net, kv_access_at(t, p->access)->flow, t->scratch, t->layers,
                             t->scratch + t->layers);
         for (int32_t layer = 0; layer < t->layers; layer++)

@@ -47,8 +47,6 @@ struct kv_fill { struct kv_tier_pool *pool; uint32_t slot; };
 struct kv_load {
     struct kv_instance *instance;          /* into whose HBM */
     uint32_t owner;                        /* request that began it; KV_NONE once it has given back */
-    uint32_t beginner;                     /* the same, and its number, by which one is known that has ended since */
-    int64_t request;
     int32_t block_count;
     struct kv_load_block *block;           /* [block_count] */
     struct kv_load_part part[KV_TIERS_MAX];
@@ -61,7 +59,8 @@ struct kv_load {
     bool joined;                           /* a request waiting for it has joined a step */
     bool released;                         /* its waiters need not wait for it to join a step */
     int32_t users;                         /* steps under way that will ask when its layers came */
-    kv_tick *layer_tk;                     /* where each layer is told of: [layers] arrival so far, of the latest part */
+    /* where each layer is told of: [layers] arrival so far, of the latest part */
+    kv_tick *layer_tk;
     int32_t layers_permitted;
     struct kv_instance *from;              /* hand-over: the prefill instance */
     int64_t bytes, bytes_ready;            /* hand-over: of a part; computed so far */

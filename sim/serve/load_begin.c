@@ -57,7 +57,8 @@ static void begin_part(struct kv_tiers *t, uint32_t load, int32_t part)
 /* Where the blocks of a hit are: `source[i]` the tier of block i, `slot[i]` in HBM or that of its chunk. */
 struct sources { const uint8_t *source; const uint32_t *slot; int32_t count; };
 
-/* One part for each tier that has a block of it, chunks noted and pinned, first to last. Returns the number of blocks. */
+/* One part for each tier that has a block of it, chunks noted and pinned, first to last. Returns the number of
+ * blocks. */
 static int32_t add_parts(struct kv_tiers *t, struct kv_load *l, const struct sources *s, int32_t *part_of)
 {
     int32_t chunks[KV_TIERS_MAX] = {0}, last[KV_TIERS_MAX], loaded = 0;
@@ -131,14 +132,14 @@ static void fill_tier(struct kv_tiers *t, struct kv_load *l, int32_t tier, const
         if (!filled_by(t, source, chunk * k->blocks, k->blocks, tier)) continue;
         struct kv_prefix_place place = kv_blocks_place(&pool->chunks, prefix, chunk);
         if (kv_blocks_find(&pool->chunks, place) != KV_NONE) continue;
-        room = room && kv_tier_take(pool);
+        room = room && kv_blocks_take_one(&pool->chunks);
         if (!room) {
             k->counters->dropped_chunks++;
             continue;
         }
         kv_vec_push(&l->fills, ((struct kv_fill){pool, kv_blocks_register_pending(&pool->chunks, place, 0, false)}));
     }
-    kv_write_evicted_below(t, pool, l->instance->id);
+    kv_write_evicted_below(t, pool);
 }
 
 static void fill_tiers(struct kv_tiers *t, struct kv_load *l, const struct kv_prefix *prefix, int32_t block_count,
@@ -154,7 +155,8 @@ static uint32_t make(struct kv_tiers *t, struct kv_instance *n, uint32_t seq)
 {
     uint32_t load = kv_pool_take(&t->loads);
     struct kv_load *l = kv_load_at(t, load);
-    *l = (struct kv_load){.instance = n, .owner = seq, .beginner = seq, .request = kv_seq_at(t->serve, seq)->request, .serial = t->serial++, .live = true, .timeout_tk = KV_TICK_NEVER};
+    *l = (struct kv_load){.instance = n, .owner = seq, .serial = t->serial++, .live = true,
+                          .timeout_tk = KV_TICK_NEVER};
     return load;
 }
 

@@ -180,13 +180,24 @@ static void cut(struct kv_tiers *t, uint32_t load)
     kv_instance_memory_freed(n);
 }
 
+/* Holders of a hand-over never give back (T13). */
+static bool awaited_by_handover(const struct kv_tiers *t, const struct kv_load *l)
+{
+    for (size_t i = 0; i < l->waiters.count; i++) {
+        const struct kv_seq *q = kv_seq_at(t->serve, l->waiters.at[i]);
+        if (q->handover && q->handover->to == l->instance) return true;
+    }
+    return false;
+}
+
 void kv_load_timeouts(struct kv_tiers *t)
 {
     kv_tick now = kv_engine_now(t->serve->engine);
     while (t->timeouts.count > 0 && t->timeouts.at[0].key <= now) {
         struct kv_pentry top = kv_pqueue_pop(&t->timeouts);
         const struct kv_load *l = top.value < t->loads.high ? kv_load_at(t, top.value) : NULL;
-        if (l && l->live && (int64_t)l->serial == top.tie && !l->joined) cut(t, top.value);
+        if (!l || !l->live || (int64_t)l->serial != top.tie || l->joined) continue;
+        if (!awaited_by_handover(t, l)) cut(t, top.value);
     }
     kv_load_arm_timeouts(t);
 }

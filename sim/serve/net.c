@@ -214,7 +214,8 @@ static uint32_t take_flow(struct kv_net *net)
     return (uint32_t)(net->flow.count - 1);
 }
 
-uint32_t kv_flow_start(struct kv_net *net, uint32_t path, kv_rate limit, int64_t bytes, int64_t permitted, uint64_t tag)
+uint32_t kv_flow_start(struct kv_net *net, uint32_t path, kv_rate limit, int64_t bytes, int64_t permitted,
+                       uint64_t tag)
 {
     kv_assert(path < net->path.count && limit >= 0 && limit <= KV_RATE_UNLIMITED);
     kv_assert(permitted >= 1 && permitted <= bytes);

@@ -2,7 +2,8 @@
 /* Flows over links (docs/tiers.md, "Links and flows").
  *
  * A flow moves a number of bytes over a path of links. It has `parts` equal sub-flows (the coflow of tensor
- * parallelism): `bytes` are those of one part, and each hop says how many of the parts cross that link. All flows with the
+ * parallelism): `bytes` are those of one part, and each hop says how many of the parts cross that link. All flows
+ * with the
  * same path and the same limit of their own are one *class*: they are served at the same rate at every moment, so a
  * class has one service curve, a flow joins it at the service level of its start and is done when the curve has risen
  * by its bytes. A flow event costs O(log flows of its class) and one solution of the touched component's rates.
@@ -37,15 +38,20 @@ uint32_t kv_net_add_path(struct kv_net *net, const struct kv_hop *hops, int32_t 
 
 /* Starts a flow at the tick of the clock. `bytes` >= 1 of one part; `permitted` in 1..bytes: it pauses, off its links,
  * once so many are delivered, until kv_flow_permit raises the number. `limit`: own rate of a part, >= 0 or
- * KV_RATE_UNLIMITED; a flow without any limit (path of no hops) ends one tick after it was permitted. Returns an index, used again
+ * KV_RATE_UNLIMITED; a flow without any limit (path of no hops) ends one tick after it was permitted. Returns an
+ * index, used again
  * after kv_flow_drop; `kv_flow_id` is its number in order of starts, never used again. */
-uint32_t kv_flow_start(struct kv_net *net, uint32_t path, kv_rate limit, int64_t bytes, int64_t permitted, uint64_t tag);
+uint32_t kv_flow_start(struct kv_net *net, uint32_t path, kv_rate limit, int64_t bytes, int64_t permitted,
+                       uint64_t tag);
 uint64_t kv_flow_id(const struct kv_net *net, uint32_t flow);
 void kv_flow_permit(struct kv_net *net, uint32_t flow, int64_t permitted);   /* >= what it was */
-/* The owner is also told once, on the way, when `mark` bytes of a part are there; the flow goes on. More than are delivered and at most
- * what is permitted (then it changes nothing: the next to be told is the permitted). bytes_done is then what is delivered. */
+/* The owner is also told once, on the way, when `mark` bytes of a part are there; the flow goes on. More than are
+ * delivered and at most
+ * what is permitted (then it changes nothing: the next to be told is the permitted). bytes_done is then what is
+ * delivered. */
 void kv_flow_mark(struct kv_net *net, uint32_t flow, int64_t mark);
-/* Another limit of its own from this tick on (grants of a transfer policy). Not of a paused or ended flow: no effect. */
+/* Another limit of its own from this tick on (grants of a transfer policy). Not of a paused or ended flow: no effect.
+ * */
 void kv_flow_limit(struct kv_net *net, uint32_t flow, kv_rate limit);
 /* Whole bytes of a part delivered up to now. */
 int64_t kv_flow_moved_bytes(const struct kv_net *net, uint32_t flow);

@@ -81,6 +81,7 @@ static uint32_t make_seq(struct kv_replay *r, const struct kv_request *request)
         .input_tokens = request->input_tokens, .output_tokens = request->output_tokens,
         .priority = request->priority, .own_run = KV_NONE, .session = request->session, .place = KV_NONE,
         .turn = request->turn, .slo_class = request->slo_class, .instance = KV_NO_INSTANCE,
+        .prefill_instance = KV_NO_INSTANCE,
     };
     if (request->failed) q->refusal = KV_STATUS_FAILED;
     else if (!kv_instance_accepts(serve->config, q->input_tokens, q->output_tokens)) q->refusal = KV_STATUS_REJECTED;

@@ -20,6 +20,8 @@ struct kv_sim {
     const struct kv_seq *routing;  /* request that the router looks at */
     int64_t recorded[KV_STATUS_COUNT];
     bool limited;                  /* ended by the time limit, where the clock then stands */
+    bool stuck;                    /* nothing is pending, somebody waits: the run ended at last_tk */
+    kv_tick last_tk;               /* of the last event that was not a mere sample */
     struct kv_err err;             /* first failure inside an event */
 };
 
@@ -57,6 +59,7 @@ static void fill_stages(struct kv_record *r, const struct kv_seq *q, bool waitin
 
 static kv_tick end_tk(const struct kv_sim *sim)
 {
+    if (sim->stuck) return sim->last_tk;
     return sim->limited ? sim->config->time_limit_tk : kv_engine_now(sim->serve.engine);
 }
 
@@ -83,8 +86,10 @@ static void record(struct kv_sim *sim, const struct kv_seq *q, enum kv_status st
             memcpy(r.prompt_tokens_by_source, q->hold->first_hit_tokens, sizeof q->hold->first_hit_tokens);
         r.prompt_tokens_by_source[tiers] = q->input_tokens - q->hit_tokens;
     }
+    /* Neither running nor on its way from its prefill instance: it was preempted, if it ever ran. */
+    bool pauses = unfinished && q->place == KV_NONE && !(q->handover && q->handover->prefilled);
     if (q->hold) memcpy(r.fetched_bytes, q->hold->fetched_bytes, sizeof r.fetched_bytes);
-    if (unfinished || status == KV_STATUS_FINISHED) fill_stages(&r, q, unfinished && q->place == KV_NONE, now);
+    if (unfinished || status == KV_STATUS_FINISHED) fill_stages(&r, q, pauses, now);
     if (status == KV_STATUS_FINISHED)
         kv_assert(r.queue_tk + r.fetch_stall_tk + r.prefill_tk + r.decode_tk + r.preempted_tk == now - q->arrival_tk);
     sim->recorded[status]++;
@@ -101,8 +106,8 @@ static void drop_seq(struct kv_sim *sim, uint32_t seq)
     if (q->hold) {
         kv_vec_close(&q->hold->loads);
         kv_slab_give(&sim->serve.slab, q->hold, sizeof *q->hold);
+        q->hold = NULL;
     }
-    kv_seq_at(&sim->serve, seq)->request = -1;   /* for whoever still remembers the index */
     kv_pool_give(&sim->serve.seqs, seq);
 }
 
@@ -148,7 +153,8 @@ static int64_t load_tokens(void *cluster, int32_t instance)
 static int32_t match_blocks(void *cluster, int32_t instance)
 {
     struct kv_sim *sim = cluster;
-    return kv_instance_match_blocks(advanced(sim, sim->routing_first + instance), &sim->routing->prefix, sim->routing->input_tokens);
+    return kv_instance_match_blocks(advanced(sim, sim->routing_first + instance), &sim->routing->prefix,
+                                    sim->routing->input_tokens);
 }
 
 /* One of `count` instances from `first` on (T27). */
@@ -264,13 +270,16 @@ bool kv_sim_run(struct kv_sim *sim, uint64_t events, enum kv_sim_end *end, struc
             return true;
         }
         bool fired = kv_engine_step(engine, &sim->err);
+        if (kv_engine_now(engine) != sim->series.last_tk || kv_engine_next_tk(engine) != KV_TICK_NEVER)
+            sim->last_tk = kv_engine_now(engine);
         if (sim->err.code != KV_OK) {
             *err = sim->err;
             *end = KV_SIM_FAILED;
             return true;
         }
         if (!fired) {
-            *end = stuck(sim, err) ? KV_SIM_STUCK : KV_SIM_COMPLETE;
+            sim->stuck = stuck(sim, err);
+            *end = sim->stuck ? KV_SIM_STUCK : KV_SIM_COMPLETE;
             return true;
         }
     }
@@ -303,7 +312,8 @@ static void check_tiers(const struct kv_sim *sim)
     for (int32_t tier = 1; t && tier < t->count; tier++)
         for (int32_t i = 0; i < t->tier[tier].pools; i++) {
             const struct kv_blocks *b = &t->tier[tier].pool[i].chunks;
-            kv_assert(b->free >= 0 && b->active >= 0 && b->inactive >= 0 && b->free + b->active + b->inactive == b->capacity);
+            kv_assert(b->free >= 0 && b->active >= 0 && b->inactive >= 0);
+            kv_assert(b->free + b->active + b->inactive == b->capacity);
         }
 }
 
@@ -336,8 +346,14 @@ void kv_sim_close(struct kv_sim *sim)
     kv_vec_close(&sim->serve.hits);
     kv_vec_close(&sim->serve.sources);
     kv_vec_close(&sim->serve.segments);
+    kv_vec_close(&sim->serve.offers);
     kv_vec_close(&sim->serve.chunk_slots);
     kv_vec_close(&sim->serve.block_slots);
+    for (uint32_t i = 0; i < sim->serve.seqs.high; i++) {   /* those that had not ended */
+        struct kv_seq *q = kv_seq_at(&sim->serve, i);
+        if (q->hold) kv_vec_close(&q->hold->loads);
+        if (q->handover) kv_vec_close(&q->handover->hold.loads);
+    }
     kv_slab_close(&sim->serve.slab);
     kv_pool_close(&sim->serve.seqs);
     kv_engine_close(sim->serve.engine);

@@ -20,6 +20,7 @@ static void open_pool(struct kv_tiers *t, int32_t tier, int32_t domain)
     struct kv_tier_pool *pool = &t->tier[tier].pool[domain];
     pool->tier = tier;
     pool->domain = domain;
+    pool->instance = kv_domain_first(t->serve->config, c->scope, domain);
     int64_t capacity = c->capacity_chunks < KV_BLOCKS_UNLIMITED ? c->capacity_chunks : KV_BLOCKS_UNLIMITED;
     kv_blocks_open(&pool->chunks, &(struct kv_blocks_config){
         .evict = c->evict, .evict_params = c->evict_params, .capacity = capacity,
@@ -32,13 +33,6 @@ static void open_pool(struct kv_tiers *t, int32_t tier, int32_t domain)
     }
     pool->admit = kv_mem_take(c->admit->state_bytes);
     c->admit->open(pool->admit, c->admit_params, capacity);
-}
-
-bool kv_tier_take(struct kv_tier_pool *pool)
-{
-    if (kv_blocks_available(&pool->chunks) == 0) return false;
-    kv_blocks_take(&pool->chunks, 1);
-    return true;
 }
 
 /* ---- set-up ------------------------------------------------------------------------------------------------- */
@@ -136,6 +130,10 @@ void kv_tiers_close(struct kv_tiers *t)
         if (k->pool) kv_mem_give(k->pool, (size_t)k->pools * sizeof *k->pool);
         if (k->store && k->config->store->close) k->config->store->close(k->store);
         if (k->store) kv_mem_give(k->store, k->config->store->state_bytes);
+    }
+    for (uint32_t i = 0; i < t->loads.high; i++) {   /* those under way at the end of the run */
+        kv_vec_close(&kv_load_at(t, i)->waiters);
+        kv_vec_close(&kv_load_at(t, i)->fills);
     }
     kv_topology_close(&t->topology);
     kv_net_close(t->net);

@@ -15,6 +15,7 @@ struct kv_tiers;
 /* One pool of a tier. "Blocks" of `chunks` are chunks. */
 struct kv_tier_pool {
     int32_t tier, domain;
+    int32_t instance;                      /* the first that shares it */
     struct kv_blocks chunks;
     void *admit;                           /* state of the admission policy */
     int64_t under_way;                     /* accesses that have their turn */
@@ -107,7 +108,8 @@ uint32_t kv_access_begin_handover(struct kv_tiers *t, int32_t from, int32_t to, 
                                   int32_t part);
 void kv_access_permit(struct kv_tiers *t, uint32_t access, int64_t permitted);
 void kv_access_mark(struct kv_tiers *t, uint32_t access, int64_t mark);
-/* Ends it where it stands and forgets it; returns the bytes of a part that were delivered. Also forgets an ended one. */
+/* Ends it where it stands and forgets it; returns the bytes of a part that were delivered. Also forgets an ended one.
+ * */
 int64_t kv_access_drop(struct kv_tiers *t, uint32_t access);
 /* Uncontended: delay and flow of `chunks` chunks read from the pool (T6). */
 kv_tick kv_access_estimate_tk(struct kv_tiers *t, const struct kv_tier_pool *pool, int32_t instance, int64_t chunks);
@@ -115,8 +117,5 @@ kv_tick kv_access_estimate_tk(struct kv_tiers *t, const struct kv_tier_pool *poo
 /* What the network and the timer of delays call. */
 void kv_access_flow_done(void *tiers, uint32_t flow, uint64_t tag, int64_t bytes_done);
 void kv_access_delays_end(void *tiers, uint32_t kind);
-
-/* Room for one more chunk, evicting if need be; false when nothing can leave. What it evicted is kept in pool->evicted. */
-bool kv_tier_take(struct kv_tier_pool *pool);
 
 #endif

@@ -12,49 +12,58 @@ static struct kv_write_job *write_at(const struct kv_tiers *t, uint32_t write)
 
 /* ---- a proposal ----------------------------------------------------------------------------------------------- */
 
-/* A proposal under way: what has found room so far. */
+/* A proposal under way. Its admitted chunks are serve->offers; what then finds room are serve->chunk_slots. */
 struct proposal {
     struct kv_tiers *t;
     struct kv_tier *tier;
     struct kv_tier_pool *pool;
+    const struct kv_seq *q;                /* whose chunks, NULL: what was evicted */
     bool full;                             /* no room any more: the rest is dropped */
-    int64_t own;
+    int64_t own_offered, own;
 };
 
-static struct proposal propose(struct kv_tiers *t, int32_t tier, int32_t instance)
+static struct proposal propose(struct kv_tiers *t, int32_t tier, int32_t instance, const struct kv_seq *q)
 {
-    t->serve->chunk_slots.count = t->serve->block_slots.count = 0;
-    return (struct proposal){.t = t, .tier = &t->tier[tier], .pool = kv_tier_pool_of(t, tier, instance)};
+    t->serve->offers.count = t->serve->chunk_slots.count = t->serve->block_slots.count = 0;
+    return (struct proposal){.t = t, .tier = &t->tier[tier], .pool = kv_tier_pool_of(t, tier, instance), .q = q};
 }
 
 static bool find_room(struct proposal *p)
 {
-    if (!p->full && kv_tier_take(p->pool)) return true;
+    if (!p->full && kv_blocks_take_one(&p->pool->chunks)) return true;
     p->full = true;
     p->tier->counters->dropped_chunks++;
     return false;
 }
 
-/* A known chunk; true when it is to be written. */
-static bool offer_known(struct proposal *p, struct kv_prefix_place place)
+/* A known chunk, number `chunk` of the request. */
+static void offer_known(struct proposal *p, struct kv_prefix_place place, int32_t chunk)
 {
-    if (kv_blocks_find(&p->pool->chunks, place) != KV_NONE) return false;
-    if (!p->tier->config->admit->take(p->pool->admit, kv_mix64_pair(place.group, place.member))) {
-        p->tier->counters->refused_chunks++;
-        return false;
-    }
-    if (!find_room(p)) return false;
-    kv_vec_push(&p->t->serve->chunk_slots, kv_blocks_register_pending(&p->pool->chunks, place, 0, false));
-    return true;
+    if (kv_blocks_find(&p->pool->chunks, place) != KV_NONE) return;
+    if (p->tier->config->admit->take(p->pool->admit, kv_mix64_pair(place.group, place.member)))
+        kv_vec_push(&p->t->serve->offers, ((struct kv_offer){place, chunk}));
+    else p->tier->counters->refused_chunks++;
 }
 
 static void offer_own(struct proposal *p, int64_t count)
 {
-    if (!p->tier->config->admit->takes_new) {
-        p->tier->counters->refused_chunks += count;
-        return;
+    if (p->tier->config->admit->takes_new) p->own_offered += count;
+    else p->tier->counters->refused_chunks += count;
+}
+
+/* Room for what was admitted, known chunks first. Their registered HBM blocks are noted. */
+static void find_rooms(struct proposal *p)
+{
+    struct kv_serve *serve = p->t->serve;
+    int32_t blocks = p->tier->blocks;
+    for (size_t i = 0; i < serve->offers.count; i++) {
+        struct kv_offer offer = serve->offers.at[i];
+        if (!find_room(p)) continue;
+        kv_vec_push(&serve->chunk_slots, kv_blocks_register_pending(&p->pool->chunks, offer.place, 0, false));
+        for (int32_t b = offer.chunk * blocks; p->q && b < (offer.chunk + 1) * blocks; b++)
+            if (p->q->slot[b] != KV_NONE) kv_vec_push(&serve->block_slots, p->q->slot[b]);
     }
-    for (int64_t i = 0; i < count; i++) p->own += find_room(p);
+    for (int64_t i = 0; i < p->own_offered; i++) p->own += find_room(p);
 }
 
 static void link_pending(struct kv_tiers *t, struct kv_instance *n, uint32_t write)
@@ -82,12 +91,13 @@ static uint32_t *keep(struct kv_tiers *t, const uint32_t *at, size_t count)
     return copy;
 }
 
-/* T23: what has found room is written. `n`: whose HBM blocks (serve->block_slots) it references; NULL: from a copy.
+/* T23: what finds room is written. `n`: whose HBM blocks (serve->block_slots) it references; NULL: from a copy.
  * `instance`: where the pool's other end stands. */
 static void submit(struct proposal *p, struct kv_instance *n, int32_t instance, bool evicted)
 {
     struct kv_tiers *t = p->t;
     struct kv_serve *serve = t->serve;
+    find_rooms(p);
     int64_t known = (int64_t)serve->chunk_slots.count;
     if (known + p->own > 0) {
         uint32_t write = kv_pool_take(&t->writes);
@@ -106,7 +116,7 @@ static void submit(struct proposal *p, struct kv_instance *n, int32_t instance, 
             .pool = p->pool, .instance = instance, .write = true, .evicted = evicted, .delivery = KV_DELIVERY_BULK,
             .chunks = known + p->own, .owner = write});
     }
-    kv_write_evicted_below(t, p->pool, instance);
+    kv_write_evicted_below(t, p->pool);
 }
 
 /* ---- what is proposed (T22) ----------------------------------------------------------------------------------- */
@@ -115,15 +125,11 @@ static void submit(struct proposal *p, struct kv_instance *n, int32_t instance, 
 static void propose_chunks(struct kv_tiers *t, struct kv_instance *n, const struct kv_seq *q, int32_t tier,
                            int64_t from, int64_t to)
 {
-    struct proposal p = propose(t, tier, n->id);
-    int32_t blocks = p.tier->blocks;
-    int64_t known = q->slot_count / blocks;
-    for (int64_t c = from; c < to && c < known; c++) {
-        if (q->slot[(c + 1) * blocks - 1] == KV_NONE) continue;
-        if (!offer_known(&p, kv_blocks_place(&p.pool->chunks, &q->prefix, (int32_t)c))) continue;
-        for (int64_t i = c * blocks; i < (c + 1) * blocks; i++)
-            if (q->slot[i] != KV_NONE) kv_vec_push(&t->serve->block_slots, q->slot[i]);
-    }
+    struct proposal p = propose(t, tier, n->id, q);
+    int64_t known = q->slot_count / p.tier->blocks;
+    for (int64_t c = from; c < to && c < known; c++)
+        if (q->slot[(c + 1) * p.tier->blocks - 1] != KV_NONE)
+            offer_known(&p, kv_blocks_place(&p.pool->chunks, &q->prefix, (int32_t)c), (int32_t)c);
     int64_t own = to - (from > known ? from : known);
     if (own > 0) offer_own(&p, own);
     submit(&p, n, n->id, false);
@@ -162,11 +168,11 @@ void kv_write_finished(struct kv_tiers *t, struct kv_instance *n, const struct k
 static void propose_evicted(struct kv_tiers *t, int32_t tier, int32_t instance, const struct kv_evicted *evicted,
                             size_t count)
 {
-    struct proposal p = propose(t, tier, instance);
+    struct proposal p = propose(t, tier, instance, NULL);
     int64_t own = 0;
     for (size_t i = 0; i < count; i++) {
         if (evicted[i].own > 0) own += evicted[i].own;
-        else offer_known(&p, evicted[i].place);
+        else offer_known(&p, evicted[i].place, 0);
     }
     if (own > 0) offer_own(&p, own);
     submit(&p, NULL, instance, tier > 1);
@@ -179,11 +185,11 @@ void kv_write_evicted(struct kv_tiers *t, struct kv_instance *n)
     n->evicted.count = 0;
 }
 
-void kv_write_evicted_below(struct kv_tiers *t, struct kv_tier_pool *pool, int32_t instance)
+void kv_write_evicted_below(struct kv_tiers *t, struct kv_tier_pool *pool)
 {
     if (pool->evicted.count == 0) return;
     /* The proposal's own evictions go to the next pool: this list does not grow while it is read. */
-    propose_evicted(t, pool->tier + 1, instance, pool->evicted.at, pool->evicted.count);
+    propose_evicted(t, pool->tier + 1, pool->instance, pool->evicted.at, pool->evicted.count);
     pool->evicted.count = 0;
 }
 

@@ -8,6 +8,8 @@
 struct kv_instance;
 struct kv_seq;
 
+struct kv_offer { struct kv_prefix_place place; int32_t chunk; };
+
 /* A write on its way: arriving chunks of a pool, and the HBM blocks that it still needs. */
 struct kv_write_job {
     struct kv_tier_pool *pool;
@@ -33,6 +35,6 @@ void kv_write_told(struct kv_tiers *t, uint32_t write, int64_t bytes);
 /* The timer of acknowledgements. */
 void kv_write_visible(struct kv_tiers *t);
 /* Evictions below HBM are proposed to the next tier; called wherever space was taken in a lower pool. */
-void kv_write_evicted_below(struct kv_tiers *t, struct kv_tier_pool *pool, int32_t instance);
+void kv_write_evicted_below(struct kv_tiers *t, struct kv_tier_pool *pool);
 
 #endif

@@ -67,10 +67,9 @@ if len(judged):
 # The bins against the requests.
 assert bins.injected.sum() == len(frame) and bins.finished.sum() == finished.sum()
 assert (series["tier_hits_tokens"].sum(axis=0) == raw["prompt_tokens_by_source"][:, :-1].sum(axis=0)).all()
-for name, total in (("tier_evictions", "evicted_chunks"), ("tier_read_bytes", "read_bytes"), ("tier_accesses", "accesses"),
-                    ("tier_written_bytes", "written_bytes"), ("tier_waited_accesses", "waited_accesses"),
-                    ("tier_dropped_chunks", "dropped_chunks")):
-    assert (series[name].sum(axis=0) == totals[total]).all(), name
+assert (series["tier_evictions"].sum(axis=0) == totals["evicted_chunks"]).all()
+for name in ("read_bytes", "written_bytes", "accesses", "waited_accesses", "dropped_chunks"):
+    assert (series["tier_" + name].sum(axis=0) == totals[name]).all(), name
 for name in (name for name in series if name.startswith("tier_")):
     assert series[name].shape == (len(bins), len(tiers)), name
     assert all("%s.%s" % (name, tier) in bins for tier in tiers), name

@@ -13,7 +13,8 @@ for name, variable in requests.variables.items():
     assert variable.dtype.kind not in "mM", name   # "s" is no time delta
 assert (requests.prompt_tokens_by_source.sum("source") == requests.prompt_tokens)[
     ~np.isnan(requests.first_sched.values)].all()
-assert requests.bytes_by_tier.dims == ("request", "tier") and list(requests.tier.values) == list(requests.source.values[:-1])
+assert requests.bytes_by_tier.dims == ("request", "tier")
+assert list(requests.tier.values) == list(requests.source.values[:-1])
 cached = requests.prompt_tokens_by_source.sel(source="hbm")
 assert cached.dims == ("request",)
 assert requests.arrival.dtype.kind == "f" and float(requests.arrival[0]) == 0.0

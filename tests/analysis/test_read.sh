@@ -16,8 +16,11 @@ fail() { echo "FAIL: $*"; failed=1; }
 "$KVSIM" run configs/quickstart.yaml -o "$work/part.h5" --quiet --time-limit 40s --set workload.rate_scale=400 2>/dev/null
 [ $? = 8 ] || fail "a run with --time-limit ends with 8"
 
+# Three tiers and their links, with little HBM, so that all of them are read and written.
+"$KVSIM" run configs/three_tiers.yaml -o "$work/three.h5" --quiet --set workload.warmup=0s --set workload.limit=3000 \
+    --set workload.rate_scale=900 --set tiers[0].capacity=3GiB --set output.layers.sample=0 || fail "run, three tiers"
 # A made-up run over tiers and links, as a test of sim/out writes it; another program may be under test than was built.
-files="whole part"
+files="whole part three"
 tiers=$(dirname "$KVSIM")/tests/sim/out/test_tiers
 if [ -x "$tiers" ]; then
     KVSIM_TIERS_FILE=$work/tiers.h5 "$tiers" >/dev/null || fail "test_tiers does not write its file"

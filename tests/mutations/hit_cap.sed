@@ -1,3 +1,3 @@
-# sim/serve/instance.c
+# sim/serve/admission.c
 # A hit may cover the last token (rule 18).
-s/cap = (known_tokens(q) - 1) \/ block/cap = known_tokens(q) \/ block/
+s/cap = (kv_known_tokens(q) - 1) \/ block/cap = kv_known_tokens(q) \/ block/

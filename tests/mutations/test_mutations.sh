@@ -9,7 +9,7 @@
 set -u
 cd "$(dirname "$0")/../.."
 build=$(dirname "${KVSIM:-build/release/kvsim}")
-tests=(test_boundary test_oracle)
+tests=(test_boundary test_oracle test_oracle_tiers)
 [ -f "$build/libkvsim.a" ] || { echo "$build/libkvsim.a is missing: run 'make check'"; exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -29,7 +29,7 @@ run_with() {
             "$build"/tests/support/*.o "$build/libkvsim.a" $libs 2>"$work/log" || return 2
         caught=$test
         # The trace is left out: random scenarios must do.
-        [ $test = test_oracle ] && range="0 239" || range=
+        case $test in test_oracle) range="0 239" ;; test_oracle_tiers) range="0 149" ;; *) range= ;; esac
         timeout "$limit_s" "$work/$test" $range >"$work/log" 2>&1 || return 1
     done
     return 0

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The naive engine: docs/engine.md as a program that takes every step of every request, one event at a time.
+/* The naive engine: docs/engine.md and docs/tiers.md as a program that takes every step of every request, one event at
+ * a time.
  *
  * It exists to be compared with sim/serve bit for bit and shares no file with it: no timers, no macro-steps, no
  * policy plug-ins; a block is an object with a key and a reference count, the next event is found by looking at
  * all of them. Shared are only the base types, the iface structs, the identity of blocks (kv_prefix_key) and the
- * compute model's price, asked for one step at a time. It knows the policies of docs/engine.md by name and fails
- * on any other. Rule numbers in naive.c are those of docs/engine.md. */
+ * compute model's price, asked for one step at a time, and the pure functions of store and link models. It knows the
+ * policies of docs/engine.md and docs/tiers.md by name and fails on any other. Rules 1, 2, ... are those of
+ * docs/engine.md, T1, T2, ... those of
+ * docs/tiers.md. */
 #ifndef KV_TESTS_ORACLE_NAIVE_H
 #define KV_TESTS_ORACLE_NAIVE_H
 
@@ -16,11 +19,12 @@
 /* One instance after everything that happened to it up to and including `tick`. */
 struct kv_oracle_instance {
     kv_tick tick;
-    int64_t waiting, running;
+    int64_t waiting, running, fetching;
     int64_t active_blocks, inactive_blocks, free_blocks;
 };
 /* The whole cluster after everything that happened up to and including `tick`. */
-struct kv_oracle_cluster { kv_tick tick; struct kv_counters counters; };
+struct kv_oracle_tier { int64_t used_chunks, pinned_chunks; };
+struct kv_oracle_cluster { kv_tick tick; struct kv_counters counters; struct kv_oracle_tier tier[KV_TIERS_MAX]; };
 
 /* What an outside reader could have seen, tick by tick; one entry a tick at which something happened. */
 struct kv_oracle_history {
@@ -32,7 +36,7 @@ void kv_oracle_history_close(struct kv_oracle_history *h);
 /* State at tick t (all events <= t applied); all zero, and all blocks free, before the first event. */
 struct kv_oracle_instance kv_oracle_instance_at(const struct kv_oracle_history *h, int32_t instance, kv_tick t,
                                                 int64_t hbm_blocks);
-struct kv_counters kv_oracle_counters_at(const struct kv_oracle_history *h, kv_tick t);
+struct kv_oracle_cluster kv_oracle_cluster_at(const struct kv_oracle_history *h, kv_tick t);
 
 /* How often each corner of docs/engine.md was met, so that a test can say what its scenarios cover. */
 struct kv_oracle_coverage {
@@ -48,6 +52,20 @@ struct kv_oracle_coverage {
     int64_t self_preemptions;        /* requests that preempted themselves (rule 11) */
     int64_t idle_periods;            /* times an instance ran dry (rule 1) */
     int64_t same_tick_boundaries;    /* steps that end at the tick at which they began */
+    /* Of docs/tiers.md */
+    int64_t not_yet_visible;         /* blocks whose chunk a write or fill was still bringing at a look-up (T3) */
+    int64_t parked;                  /* pinned victims (T4) */
+    int64_t own_evicted;             /* own chunks that left a pool (T4) */
+    int64_t second_hit_refusals;     /* T23 */
+    int64_t on_evict;                /* proposals of what was evicted (T22) */
+    int64_t dropped_writes;          /* under pressure (T25) */
+    int64_t overlapping;             /* settings of rates with two or more layerwise loads on the way */
+    int64_t saturated;               /* links that bound somebody's rate (T17a) */
+    int64_t fifo_blocked;            /* flows behind another on a link of kind fifo (T17a) */
+    int64_t pauses;                  /* flows that had delivered all they might (T19) */
+    int64_t layered_steps;           /* steps that waited for layers (T20) */
+    int64_t handed_on_arrival, handed_at_route, pushed_layers;   /* T28, T29 */
+    int64_t stuck;                   /* requests left behind by a run in which nothing is pending any more */
 };
 
 /* Replays `requests` (index = place in the array). `records` and `came` have `count` entries; came[i] says

@@ -17,6 +17,7 @@ void naive_pool_close(struct naive_pool *p)
     kv_vec_close(&p->blocks);
     kv_vec_close(&p->freed);
     kv_vec_close(&p->candidates);
+    kv_vec_close(&p->evicted);
     kv_map_close(&p->shared_keys);
     kv_map_close(&p->own_keys);
 }
@@ -78,7 +79,7 @@ static void unregister(struct naive_pool *p, uint32_t block)
     struct naive_block *b = &p->blocks.at[block];
     bool found = kv_map_drop(b->own ? &p->own_keys : &p->shared_keys, b->key);
     kv_assert(found);
-    b->registered = b->own = false;
+    b->registered = b->own = b->output = false;
     b->first_unreferenced = b->last_unreferenced = 0;
 }
 
@@ -103,6 +104,8 @@ uint32_t naive_pool_take(struct naive_pool *p)
         kv_vec_push(&p->blocks, fresh);
     } else {
         block = victim(p);
+        const struct naive_block *b = &p->blocks.at[block];
+        kv_vec_push(&p->evicted, ((struct naive_evicted){b->key, b->own, b->output}));
         unregister(p, block);
         p->evictable--;
         p->counters->blocks_evicted++;
@@ -123,18 +126,25 @@ void naive_pool_ref(struct naive_pool *p, uint32_t block)
     b->refs++;
 }
 
-bool naive_pool_register(struct naive_pool *p, uint32_t block, uint64_t key)
+bool naive_pool_register(struct naive_pool *p, uint32_t block, uint64_t key, bool output)
 {
     if (kv_map_get(&p->shared_keys, key) != KV_NONE) return false;
     struct naive_block *b = &p->blocks.at[block];
     kv_assert(!b->registered && b->refs > 0);
     kv_map_put(&p->shared_keys, key, block);
     b->registered = true;
+    b->output = output;
     b->key = key;
     return true;
 }
 
-bool naive_pool_release(struct naive_pool *p, uint32_t block, uint64_t own_key, bool keep)
+void naive_pool_forget(struct naive_pool *p, uint32_t block)
+{
+    kv_assert(p->blocks.at[block].refs > 0);
+    unregister(p, block);
+}
+
+bool naive_pool_release(struct naive_pool *p, uint32_t block, uint64_t own_key, bool output, bool keep)
 {
     struct naive_block *b = &p->blocks.at[block];
     kv_assert(b->refs > 0);
@@ -144,6 +154,7 @@ bool naive_pool_release(struct naive_pool *p, uint32_t block, uint64_t own_key, 
         kv_assert(!b->registered);
         kv_map_put(&p->own_keys, own_key, block);
         b->registered = b->own = true;
+        b->output = output;
         b->key = own_key;
     }
     if (b->registered && keep) {

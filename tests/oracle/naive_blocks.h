@@ -8,15 +8,19 @@
 #include "sim/iface/record.h"
 #include "sim/iface/request.h"
 
-/* registered: its key leads to it. own: the key is unique to (request, index), rule 15. */
+/* registered: its key leads to it. own: the key is unique to (request, index), rule 15. output: it holds a generated
+ * token of the request that registered it. load: it is being loaded by that (T7). */
+struct load;
 struct naive_block {
     int64_t refs;
-    bool registered, own;
+    bool registered, own, output;
     uint64_t key;
+    struct load *load;
     int64_t first_unreferenced, last_unreferenced;   /* order stamps; first = 0: never since registered */
 };
 
 struct naive_candidate { int64_t stamp; uint32_t block; };
+struct naive_evicted { uint64_t key; bool own, output; };
 
 struct naive_pool {
     int64_t capacity, block_tokens;
@@ -29,6 +33,7 @@ struct naive_pool {
      * are skipped when they come up: a stamp names one stay among the evictable ones (fifo: one registration). */
     KV_VEC(struct naive_candidate) candidates;
     struct kv_map shared_keys, own_keys;     /* key -> block */
+    KV_VEC(struct naive_evicted) evicted;    /* in order, since somebody emptied it (T22) */
     struct kv_counters *counters;
 };
 
@@ -46,10 +51,12 @@ uint32_t naive_pool_take(struct naive_pool *p);
 /* A hit: one more reference. */
 void naive_pool_ref(struct naive_pool *p, uint32_t block);
 /* Rule 18. False when the key is registered already: the block stays private. */
-bool naive_pool_register(struct naive_pool *p, uint32_t block, uint64_t key);
-/* Rule 20, one block: `own_key` != 0 registers a full own block if this was its last reference; `keep` = false
- * makes it free instead of evictable. Returns true when a registered block was forgotten. */
-bool naive_pool_release(struct naive_pool *p, uint32_t block, uint64_t own_key, bool keep);
+bool naive_pool_register(struct naive_pool *p, uint32_t block, uint64_t key, bool output);
+/* A block in use is registered no more. */
+void naive_pool_forget(struct naive_pool *p, uint32_t block);
+/* Rule 20, one block: `own_key` != 0 registers a full own block (of `output`) if this was its last reference; `keep`
+ * = false makes it free instead of evictable. Returns true when a registered block was forgotten. */
+bool naive_pool_release(struct naive_pool *p, uint32_t block, uint64_t own_key, bool output, bool keep);
 /* Rule 19: an evictable block becomes free. */
 void naive_pool_drop(struct naive_pool *p, uint32_t block);
 /* Unique for every (request, index): a bijection of request * 2^24 + index. */

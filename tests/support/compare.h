@@ -5,7 +5,7 @@
 
 #include "sim/iface/record.h"
 
-struct kv_difference { const char *field; int64_t left, right; };
+struct kv_difference { const char *field; int64_t left, right; int32_t tier; /* of a tier's counter; else -1 */ };
 
 /* True when there is none; else *d names the first. */
 bool kv_records_equal(const struct kv_record *left, const struct kv_record *right, struct kv_difference *d);

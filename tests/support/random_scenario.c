@@ -6,34 +6,7 @@
 
 #include "sim/conf/bind.h"
 #include "sim/plug.h"
-
-/* --- Drawing --- */
-
-struct dice { uint64_t seed, thrown; };
-
-static uint64_t throw(struct dice *d)
-{
-    return kv_mix64_pair(d->seed, d->thrown++);
-}
-
-/* Uniform in [low, high]. */
-static int64_t between(struct dice *d, int64_t low, int64_t high)
-{
-    return low + (int64_t)(throw(d) % (uint64_t)(high - low + 1));
-}
-
-static bool chance(struct dice *d, int64_t percent)
-{
-    return between(d, 1, 100) <= percent;
-}
-
-static double uniform(struct dice *d)
-{
-    return (double)(throw(d) >> 11) * 0x1p-53;
-}
-
-#define PICK(dice, ...) \
-    (((const int64_t[]){__VA_ARGS__})[between((dice), 0, (int64_t)(sizeof((int64_t[]){__VA_ARGS__}) / 8) - 1)])
+#include "tests/support/random_parts.h"
 
 /* --- Plug-ins and their parameters --- */
 
@@ -93,16 +66,6 @@ struct kv_source kv_array_source(struct kv_array_source *a)
 }
 
 /* --- The cluster --- */
-
-/* What the load has to know of the cluster. */
-struct plan {
-    struct dice dice;
-    int64_t unit_ns;                /* > 0: costs, delays and arrivals are whole multiples of it */
-    double step_s, token_s;         /* about: a decode step, a prompt token */
-    int64_t most_input, most_output;
-    bool pressed;                   /* long outputs of many requests in a small pool: preemptions */
-    int64_t mean_gap_ns;
-};
 
 static void draw_affine(struct kv_random_scenario *s, struct plan *p)
 {
@@ -219,7 +182,7 @@ static void draw_engine(struct kv_random_scenario *s, struct plan *p)
     if (s->config.hbm_blocks < 1) s->config.hbm_blocks = 1;
 }
 
-static void draw_cluster(struct kv_random_scenario *s, struct plan *p)
+void kv_random_cluster(struct kv_random_scenario *s, struct plan *p)
 {
     struct dice *d = &p->dice;
     static const char *const sched[] = {"fcfs", "priority", "sjf"};
@@ -400,7 +363,7 @@ static void draw_system_prompts(struct kv_random_scenario *s, struct plan *p)
     }
 }
 
-static void draw_load(struct kv_random_scenario *s, struct plan *p)
+void kv_random_load(struct kv_random_scenario *s, struct plan *p)
 {
     struct dice *d = &p->dice;
     s->count = between(d, 20, s->config.instance_count > 4 ? 400 : 200);
@@ -412,7 +375,7 @@ static void draw_load(struct kv_random_scenario *s, struct plan *p)
     bool together = s->config.replay.mode == KV_REPLAY_SESSION || s->config.replay.clients_take == KV_TAKE_SESSION;
     for (int64_t i = 0; i < s->count; i++) draw_request(s, p, i);
     draw_arrivals(s, p);
-    int64_t prefix = together ? 1 : p->pressed ? PICK(d, 0, 1, 3, 3, 3, 4)
+    int64_t prefix = together ? 1 : p->sharing ? PICK(d, 1, 2, 3, 3, 3, 4) : p->pressed ? PICK(d, 0, 1, 3, 3, 3, 4)
                      : between(d, 0, 4);
     if (prefix == 1 || prefix == 2) draw_sessions(s, p);
     if (together && chance(d, 60)) draw_branches(s, p);
@@ -431,8 +394,8 @@ void kv_random_scenario_draw(struct kv_random_scenario *s, uint64_t number)
 {
     *s = (struct kv_random_scenario){.number = number};
     struct plan p = {.dice = {.seed = kv_mix64_pair(kv_stream("random_scenario"), number)}};
-    draw_cluster(s, &p);
-    draw_load(s, &p);
+    kv_random_cluster(s, &p);
+    kv_random_load(s, &p);
     const struct kv_engine_config *e = &s->config.engine;
     s->text = kv_arena_text(&s->arena, "scenario %llu (seed %llu): %lld requests, replay %lld, %d instances of %lld "
                             "blocks of %lld tokens, seqs %lld, batched %lld, chunked %d, caching %d, outputs %d",

@@ -26,6 +26,9 @@ struct kv_source kv_array_source(struct kv_array_source *a);
 
 /* The struct does not move between draw and close: the configuration points into it. */
 void kv_random_scenario_draw(struct kv_random_scenario *s, uint64_t number);
+/* The same with lower tiers, links or hand-over, drawn so that the corners of docs/tiers.md are met often. Its numbers
+ * are its own. */
+void kv_random_scenario_draw_tiers(struct kv_random_scenario *s, uint64_t number);
 void kv_random_scenario_close(struct kv_random_scenario *s);
 
 /* Parameters of a plug-in, all defaults, and one of them set. Asserts that the key exists. */

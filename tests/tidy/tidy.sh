@@ -93,7 +93,7 @@ awk '
                 if (by[i] != owner[symbol] && counts) used[owner[symbol]] = 1
             }
         }
-        for (s in owners) if (!(s in used) && s != "sim/cli/main.c" && s !~ /\/(test|slow)_[^\/]*$/)
+        for (s in owners) if (!(s in used) && s != "sim/cli/main.c" && s !~ /\/(test|slow|bench)_[^\/]*$/)
             print s ": dead: " (s ~ /^tests\// ? "nothing" : "nothing but tests") " uses what it exports"
     }' "$work/symbols" >>"$work/found"
 for s in $sources; do cat "$build/${s%.c}.d" 2>/dev/null; done | tr ' \\' '\n\n' | grep '\.h$' | sort -u >"$work/included"

@@ -36,7 +36,8 @@ static inline struct kv_record fake_record(const struct fake *f, int64_t request
         .prompt_tokens = (int32_t)(fake_draw(request, 1) % 4000 + 1),
         .output_tokens = (int32_t)(fake_draw(request, 2) % 400 + 1), .session = (uint32_t)(request / 3 + 1),
         .turn = (uint16_t)(request % 3), .slo_class = request % 7 == 0, .instance = KV_NO_INSTANCE,
-        .prefill_instance = KV_NO_INSTANCE, .status = fate == 0 ? KV_STATUS_REJECTED : fate == 1 ? KV_STATUS_FAILED : fate == 2 ? KV_STATUS_UNFINISHED
+        .prefill_instance = KV_NO_INSTANCE,
+        .status = fate == 0 ? KV_STATUS_REJECTED : fate == 1 ? KV_STATUS_FAILED : fate == 2 ? KV_STATUS_UNFINISHED
                                                                                 : KV_STATUS_FINISHED,
     };
     if (fate < 2) return r;

@@ -22,7 +22,7 @@ struct tiers {
     struct fake fake;
     bool wave;
     bool growing;                       /* one request a second more waits for its KV */
-    int32_t dead_from;                  /* bin from which flows wait on the fabric, which then has no capacity; -1: none */
+    int32_t dead_from;                  /* bin from which flows wait on a fabric without capacity; -1: none */
     struct kv_sim_link link[LINKS];
     int64_t bytes[LINKS], flows[LINKS];
 };
@@ -107,7 +107,8 @@ static inline void tiers_bin(void *state, int32_t index, struct kv_bin *bin)
     if (!index) memset(t->bytes, 0, sizeof t->bytes);
     struct kv_record r = tiers_record(t, index);
     t->bytes[LINK_PCIE] += r.fetched_bytes[1] + r.fetched_bytes[2];
-    t->bytes[LINK_NIC] += (int64_t)((double)r.fetched_bytes[2] * (t->wave ? 0.75 + 0.5 * tiers_swing(t, index, 43) : 1));
+    double use = t->wave ? 0.75 + 0.5 * tiers_swing(t, index, 43) : 1;
+    t->bytes[LINK_NIC] += (int64_t)((double)r.fetched_bytes[2] * use);
     t->flows[LINK_PCIE] = 2 * 1;
     t->flows[LINK_NIC] = 2 * 3;
     t->flows[LINK_FABRIC] = dead ? 2 * 7 : 0;

@@ -34,7 +34,8 @@ awk -F, 'NR > 1 { if (NF != columns) bad++; if ($9 == "failed" && ($3 $5 != ""))
                   if ($9 == "finished" && $5 + 0 <= 0) bad++ } NR == 1 { columns = NF } END { exit bad > 0 }' \
     "$work/requests.csv" || fail "cells of requests"
 head -1 "$work/timeseries.csv" | tr , '\n' >"$work/columns"
-for column in queue_depth running_seqs batch_tokens tier_occupancy tier_hits_tokens tier_evictions; do
+for column in queue_depth running_seqs batch_tokens fetching_seqs tier_occupancy_hbm tier_hits_tokens_hbm \
+              tier_evictions_hbm gpu_util_0; do
     grep -qx "$column" "$work/columns" || fail "no $column in timeseries"
 done
 "$KVSIM" run configs/quickstart.yaml -o "$work/bin.h5" --quiet --set output.timeseries=1000000s || fail "run, one bin"
@@ -42,13 +43,16 @@ done
 [ "$(wc -l <"$work/bin.csv")" = 2 ] || fail "a run in one bin has $(($(wc -l <"$work/bin.csv") - 1))"
 head -1 "$work/bin.csv" | cmp -s - <(head -1 "$work/timeseries.csv") || fail "one bin, and other columns"
 
-# Picture and its numbers.
-"$KVSIM" plot "$run" overview -o "$work/p.svg" || fail "plot"
-grep -q '</svg>' "$work/p.svg" && ! grep -q 'nan\|inf' "$work/p.svg" || fail "the picture is not whole"
-grep -q 'N = ' "$work/p.svg" && grep -q 'trace sha256 [0-9a-f]\{64\}' "$work/p.svg" || fail "no footer"
-! grep -q 'http[^"]*"' <(grep -v xmlns "$work/p.svg") || fail "the picture needs the network"
+# Pictures and their numbers.
+for kind in tokens-by-source util waterfall overview; do
+    "$KVSIM" plot "$run" $kind -o "$work/p.svg" --force || fail "plot $kind"
+    grep -q '</svg>' "$work/p.svg" && ! grep -qw 'nan\|inf' "$work/p.svg" || fail "$kind: the picture is not whole"
+    grep -q 'N = ' "$work/p.svg" && grep -q 'trace sha256 [0-9a-f]\{64\}' "$work/p.svg" || fail "$kind: no footer"
+    grep -q 'compute: roofline' "$work/p.svg" || fail "$kind: no compute model in the footer"
+    ! grep -q 'http[^"]*"' <(grep -v xmlns "$work/p.svg") || fail "$kind: the picture needs the network"
+done
 "$KVSIM" plot "$run" --csv | grep -q '^Latency,TTFT,' || fail "plot --csv"
-"$KVSIM" plot "$run" --csv | grep -q '^Prompt tokens by source,from cache,' || fail "plot --csv, hits"
+"$KVSIM" plot "$run" --csv | grep -q '^Prompt tokens by source,hbm,' || fail "plot --csv, hits"
 "$KVSIM" plot list | grep -q '^overview' || fail "plot list"
 
 # What is refused, and with what words.
@@ -95,4 +99,4 @@ format: {kind: blocks, block_tokens: 16, partial: floor}}" --set cluster.instanc
     fail "compare_requests.py: $(tail -1 "$work/compared")"
 grep -q '^300 requests' "$work/compared" || fail "not all requests were compared"
 [ $failed = 0 ] || exit 1
-echo "export and plot: $rows requests, four tables, a trace, a picture"
+echo "export and plot: $rows requests, four tables, a trace, four pictures"

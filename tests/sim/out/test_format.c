@@ -75,9 +75,25 @@ static void json_text_is_escaped(void **state)
     kv_arena_close(&arena);
 }
 
+static void bytes_and_counts_have_four_digits_at_most_and_a_unit(void **state)
+{
+    (void)state;
+    char text[KV_FORMAT_MAX];
+    assert_string_equal(kv_format_bytes(text, 0), "0 B");
+    assert_string_equal(kv_format_bytes(text, 999), "999 B");
+    assert_string_equal(kv_format_bytes(text, 999.96), "1.000 kB");
+    assert_string_equal(kv_format_bytes(text, 1234567890), "1.235 GB");
+    assert_string_equal(kv_format_bytes(text, 999960000), "1.000 GB");
+    assert_string_equal(kv_format_bytes(text, (double)NAN), "-");
+    assert_string_equal(kv_format_short(text, 999999), "999,999");
+    assert_string_equal(kv_format_short(text, 1234567), "1.235 M");
+    assert_string_equal(kv_format_short(text, INT64_C(45600000000)), "45.60 G");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bytes_and_counts_have_four_digits_at_most_and_a_unit),
         cmocka_unit_test(seconds_are_rounded_once_from_the_exact_value),
         cmocka_unit_test(neighbouring_instants_differ_in_print),
         cmocka_unit_test(a_real_reads_back_as_itself_in_the_fewest_digits),

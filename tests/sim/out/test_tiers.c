@@ -34,7 +34,8 @@ static int remove_path(void **state)
 #define assert_near(a, b) \
     do { \
         double got = (a), wanted = (b); \
-        if (!(fabs(got - wanted) <= 1e-9 * fabs(wanted) + 1e-12)) fail_msg("%s = %.17g, wanted %.17g", #a, got, wanted); \
+        bool near = fabs(got - wanted) <= 1e-9 * fabs(wanted) + 1e-12; \
+        if (!near) fail_msg("%s = %.17g, wanted %.17g", #a, got, wanted); \
     } while (0)
 
 static double cell(const struct kv_totals *t, int32_t row, const char *column)
@@ -80,7 +81,7 @@ static void amplification_is_bytes_moved_over_bytes_of_use(void **state)
     tiers_open(&t, N);
     struct kv_results *r = run(&t);
     assert_true(isnan(cell(&r->tiers, 0, "read_amplification")));
-    assert_near(cell(&r->tiers, 1, "read_amplification"), 1);              /* chunks of a block: nothing is moved in vain */
+    assert_near(cell(&r->tiers, 1, "read_amplification"), 1);              /* chunks of a block: nothing in vain */
     assert_near(cell(&r->tiers, 2, "read_amplification"), 256 / 100.0);    /* a chunk of 256 for 100 tokens */
     assert_near(cell(&r->tiers, 1, "write_amplification"), 10 / 8.0);      /* ten written, eight visible */
     assert_true(isnan(cell(&r->tiers, 2, "write_amplification")));
@@ -225,7 +226,8 @@ static void bins_and_requests_add_up_to_the_totals(void **state)
     f.in = kv_h5in_open(path, NULL);
     const double *source = reals(&f, "/requests/prompt_tokens_by_source", N);
     const double *prompt = reals(&f, "/requests/prompt_tokens", N), *bytes = reals(&f, "/requests/bytes_by_tier", N);
-    const double *hits = reals(&f, "/timeseries/tier_hits_tokens", N), *read = reals(&f, "/timeseries/tier_read_bytes", N);
+    const double *hits = reals(&f, "/timeseries/tier_hits_tokens", N);
+    const double *read = reals(&f, "/timeseries/tier_read_bytes", N);
     const double *asked = reals(&f, "/timeseries/tier_asked_tokens", N), *all_read = reals(&f, "/tiers/read_bytes", 3);
     const double *active = reals(&f, "/timeseries/tier_active", N), *idle = reals(&f, "/timeseries/tier_inactive", N);
     const double *room = reals(&f, "/timeseries/tier_free", N), *held = reals(&f, "/timeseries/tier_occupancy", N);
@@ -306,7 +308,8 @@ static const char *text_of(struct kv_arena *arena, const char *kind, const char 
     struct kv_err err = {0};
     FILE *out = open_memstream(&text, &bytes);
     struct kv_plot_options options = {.csv = true, .request = -1};
-    bool ok = table ? kv_results_export(path, kind, table, out, &err) : kv_results_plot(path, kind, &options, out, &err);
+    bool ok = table ? kv_results_export(path, kind, table, out, &err)
+                    : kv_results_plot(path, kind, &options, out, &err);
     fclose(out);
     if (!ok) fail_msg("%s", err.text);
     const char *copy = kv_arena_copy(arena, text, bytes);
@@ -322,7 +325,8 @@ static void columns_are_named_by_tier_and_link(void **state)
     tiers_open(&t, N);
     kv_results_close(run(&t));
     const char *requests = text_of(&arena, "csv", "requests"), *bins = text_of(&arena, "csv", "timeseries");
-    assert_non_null(strstr(requests, ",hbm_toks,dram_toks,object_toks,compute_toks,hbm_bytes,dram_bytes,object_bytes\n"));
+    assert_non_null(strstr(requests, ",hbm_toks,dram_toks,object_toks,compute_toks,"
+                                     "hbm_bytes,dram_bytes,object_bytes\n"));
     assert_non_null(strstr(requests, ",600,200,100,100,0,409600,524288\n"));
     assert_non_null(strstr(bins, ",tier_occupancy_hbm,tier_occupancy_dram,tier_occupancy_object,"));
     assert_non_null(strstr(bins, ",link_util_pcie.0.in,link_util_nic.0.in,link_util_fabric.0.in,"));

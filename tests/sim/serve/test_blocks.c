@@ -20,19 +20,21 @@ static void open_pool(struct bench *b, const char *policy, int64_t capacity)
 {
     *b = (struct bench){.config = {.hbm_blocks = capacity}, .prefix = {.own_stream = 99, .known_tokens = 1 << 20}};
     b->config.evict = kv_plugin_ops(evict, kv_plugin_find(KV_FAMILY_evict, policy));
-    kv_blocks_open(&b->pool, &b->config, &b->counters);
+    kv_blocks_open(&b->pool, &(struct kv_blocks_config){
+        .evict = b->config.evict, .capacity = capacity, .chunk_blocks = 1, .block_tokens = 16,
+        .counters = &b->counters});
 }
 
 static struct kv_prefix_place place(const struct bench *b, int32_t block)
 {
-    return kv_prefix_place(&b->prefix, block, 16);
+    return kv_prefix_place(&b->prefix, block, 1, 16, 4);
 }
 
 /* Takes and registers blocks [first, first + count) of the stream. */
 static void hold(struct bench *b, uint32_t *slot, int32_t first, int32_t count)
 {
     kv_blocks_take(&b->pool, count);
-    for (int32_t i = first; i < first + count; i++) slot[i] = kv_blocks_register(&b->pool, place(b, i));
+    for (int32_t i = first; i < first + count; i++) slot[i] = kv_blocks_register(&b->pool, place(b, i), false);
 }
 
 static void let_go(struct bench *b, const uint32_t *slot, int32_t first, int32_t count)
@@ -76,7 +78,7 @@ static void a_second_block_of_the_same_key_stays_private(void **state)
     open_pool(&b, "lru", 10);
     hold(&b, slot, 0, 2);
     kv_blocks_take(&b.pool, 1);
-    assert_int_equal(kv_blocks_register(&b.pool, place(&b, 1)), KV_NONE);
+    assert_int_equal(kv_blocks_register(&b.pool, place(&b, 1), false), KV_NONE);
     kv_blocks_give(&b.pool, 1);
     assert_pool(&b, 2, 0, 8);
     kv_blocks_close(&b.pool);
@@ -111,8 +113,8 @@ static void a_run_loses_its_tail_and_tells_its_owner_at_the_end(void **state)
     uint32_t run = KV_NONE, other = KV_NONE;
     open_pool(&b, "lru", 10);
     kv_blocks_take(&b.pool, 10);
-    kv_blocks_retire_run(&b.pool, 6, &run);
-    kv_blocks_retire_run(&b.pool, 4, &other);
+    kv_blocks_retire_run(&b.pool, 6, 0, &run);
+    kv_blocks_retire_run(&b.pool, 4, 0, &other);
     assert_pool(&b, 0, 10, 0);
     kv_blocks_take(&b.pool, 2);
     assert_int_equal(kv_blocks_run_count(&b.pool, run), 4);
@@ -165,8 +167,8 @@ static void places_are_equal_exactly_when_keys_are(void **state)
         for (int32_t q = 0; q < count; q++)
             for (int32_t i = 0; i < kv_prefix_known_blocks(&prefixes[p], 4096, block_tokens); i++)
                 for (int32_t j = 0; j < kv_prefix_known_blocks(&prefixes[q], 4096, block_tokens); j++) {
-                    struct kv_prefix_place a = kv_prefix_place(&prefixes[p], i, block_tokens);
-                    struct kv_prefix_place b = kv_prefix_place(&prefixes[q], j, block_tokens);
+                    struct kv_prefix_place a = kv_prefix_place(&prefixes[p], i, 1, block_tokens, 4);
+                    struct kv_prefix_place b = kv_prefix_place(&prefixes[q], j, 1, block_tokens, 4);
                     bool same_key = kv_prefix_key(&prefixes[p], i, block_tokens)
                                     == kv_prefix_key(&prefixes[q], j, block_tokens);
                     if ((a.group == b.group && a.member == b.member) != same_key)

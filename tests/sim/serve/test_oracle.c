@@ -13,9 +13,7 @@
 #include <cmocka.h>
 
 #include "sim/serve/workload.h"
-#include "tests/oracle/naive.h"
-#include "tests/support/compare.h"
-#include "tests/support/fast_run.h"
+#include "tests/support/compare_runs.h"
 #include "tests/support/random_scenario.h"
 
 #define SCENARIOS 240
@@ -27,150 +25,6 @@ static bool full(void)
 {
     const char *text = getenv("KVSIM_FULL");
     return text && !strcmp(text, "1");
-}
-
-/* --- Reading while it runs --- */
-
-/* Looks at random instances at random ticks between events; whatever it sees must be what the oracle saw. */
-struct reader {
-    const struct kv_sim_config *config;
-    const struct kv_oracle_history *history;
-    const char *text;
-    uint64_t drawn;
-    int64_t compared;
-};
-
-static uint64_t draw(struct reader *r)
-{
-    return kv_mix64_pair(r->config->seed, r->drawn++);
-}
-
-static bool same(const struct reader *r, const char *what, kv_tick tick, int64_t fast, int64_t oracle)
-{
-    if (fast == oracle) return true;
-    print_error("%s\n  read at tick %lld: %s: engine %lld, oracle %lld\n", r->text, (long long)tick, what,
-                (long long)fast, (long long)oracle);
-    return false;
-}
-
-static bool same_state(const struct reader *r, kv_tick tick, const struct kv_sim_state *fast,
-                       const struct kv_oracle_instance *oracle)
-{
-    return same(r, "waiting", tick, fast->waiting, oracle->waiting)
-           && same(r, "running", tick, fast->running, oracle->running)
-           && same(r, "active blocks", tick, fast->active_blocks, oracle->active_blocks)
-           && same(r, "inactive blocks", tick, fast->inactive_blocks, oracle->inactive_blocks)
-           && same(r, "free blocks", tick, fast->free_blocks, oracle->free_blocks);
-}
-
-static bool read_cluster(struct reader *r, struct kv_sim *sim, bool settled)
-{
-    kv_tick now = kv_sim_now(sim);
-    struct kv_sim_state state;
-    kv_sim_read(sim, &state);
-    if (!settled) return true;     /* more to come at this tick: reading must do no harm, but what it sees is open */
-    struct kv_oracle_instance sum = {0};
-    for (int32_t i = 0; i < r->config->instance_count; i++) {
-        struct kv_oracle_instance one = kv_oracle_instance_at(r->history, i, now, r->config->hbm_blocks);
-        sum.waiting += one.waiting;
-        sum.running += one.running;
-        sum.active_blocks += one.active_blocks;
-        sum.inactive_blocks += one.inactive_blocks;
-        sum.free_blocks += one.free_blocks;
-    }
-    struct kv_counters oracle = kv_oracle_counters_at(r->history, now);
-    struct kv_difference d;
-    r->compared++;
-    return same_state(r, now, &state, &sum)
-           && (kv_counters_equal(&state.counters, &oracle, &d) || same(r, d.field, now, d.left, d.right));
-}
-
-static bool read_instance(struct reader *r, struct kv_sim *sim)
-{
-    kv_tick now = kv_sim_now(sim), next = kv_sim_next_tk(sim);
-    if (r->config->time_limit_tk < next) next = r->config->time_limit_tk;
-    if (next <= now) return true;
-    kv_tick span = next == KV_TICK_NEVER ? 1000 : next - now;
-    kv_tick at = now + (kv_tick)(draw(r) % (uint64_t)span);
-    int32_t id = (int32_t)(draw(r) % (uint64_t)r->config->instance_count);
-    struct kv_sim_state state = {0};
-    kv_sim_peek(sim, id, at, &state);
-    struct kv_oracle_instance oracle = kv_oracle_instance_at(r->history, id, at, r->config->hbm_blocks);
-    r->compared++;
-    return same_state(r, at, &state, &oracle);
-}
-
-static bool read_something(void *state, struct kv_sim *sim)
-{
-    struct reader *r = state;
-    switch (draw(r) % 4) {
-    case 0: return read_cluster(r, sim, kv_sim_next_tk(sim) > kv_sim_now(sim));
-    case 1: case 2: return read_instance(r, sim);
-    default: return true;
-    }
-}
-
-/* --- One scenario --- */
-
-static bool same_records(const char *text, const struct kv_fast_run *fast, const struct kv_record *oracle,
-                         const bool *came)
-{
-    struct kv_difference d;
-    for (int64_t i = 0; i < fast->count; i++) {
-        if (fast->came[i] == came[i] && (!came[i] || kv_records_equal(&fast->records[i], &oracle[i], &d))) continue;
-        if (fast->came[i] != came[i]) d = (struct kv_difference){"came", fast->came[i], came[i]};
-        print_error("%s\n  request %lld: %s: engine %lld, oracle %lld\n", text, (long long)i, d.field,
-                    (long long)d.left, (long long)d.right);
-        return false;
-    }
-    if (fast->given_twice) print_error("%s\n  a record was given twice\n", text);
-    return !fast->given_twice;
-}
-
-struct oracle_result {
-    struct kv_record *records;
-    bool *came;
-    struct kv_counters counters;
-    struct kv_oracle_history history;
-    struct kv_oracle_coverage coverage;
-};
-
-static bool agrees(const char *text, const struct kv_sim_config *config, const struct kv_request *requests,
-                   int64_t count, const struct oracle_result *oracle, const struct kv_between *between)
-{
-    struct kv_fast_run fast;
-    struct kv_err err = {0};
-    struct kv_difference d;
-    bool good = kv_fast_run(&fast, config, requests, count, between, &err);
-    if (!good) print_error("%s\n  the engine failed: %s %s\n", text, err.where, err.text);
-    good = good && same_records(text, &fast, oracle->records, oracle->came);
-    if (good && !kv_counters_equal(&fast.counters, &oracle->counters, &d)) {
-        print_error("%s\n  counter %s: engine %lld, oracle %lld\n", text, d.field, (long long)d.left,
-                    (long long)d.right);
-        good = false;
-    }
-    kv_fast_run_close(&fast);
-    return good;
-}
-
-/* Oracle once, engine twice: undisturbed, and with readers. */
-static bool compare(const char *text, const struct kv_sim_config *config, const struct kv_request *requests,
-                    int64_t count, bool read, struct oracle_result *oracle)
-{
-    struct kv_arena arena = {0};
-    struct kv_err err = {0};
-    oracle->records = kv_arena_take(&arena, (size_t)count * sizeof *oracle->records);
-    oracle->came = kv_arena_take(&arena, (size_t)count * sizeof *oracle->came);
-    bool good = kv_oracle_run(config, requests, count, oracle->records, oracle->came, &oracle->counters,
-                              read ? &oracle->history : NULL, &oracle->coverage, &err);
-    if (!good) print_error("%s\n  the oracle failed: %s\n", text, err.text);
-    struct reader reader = {.config = config, .history = &oracle->history, .text = text};
-    struct kv_between between = {.state = &reader, .call = read_something, .events = 1};
-    good = good && agrees(text, config, requests, count, oracle, NULL);
-    good = good && (!read || agrees(text, config, requests, count, oracle, &between));
-    kv_oracle_history_close(&oracle->history);
-    kv_arena_close(&arena);
-    return good;
 }
 
 /* --- Random scenarios --- */
@@ -185,7 +39,7 @@ static const char *const situation[SITUATIONS] = {
     "failed rows",
 };
 
-static void count_situations(const struct oracle_result *o, int64_t met[SITUATIONS])
+static void count_situations(const struct kv_compared *o, int64_t met[SITUATIONS])
 {
     const struct kv_counters *c = &o->counters;
     const struct kv_oracle_coverage *v = &o->coverage;
@@ -202,8 +56,8 @@ static bool run_number(uint64_t number, int64_t met[SITUATIONS])
 {
     struct kv_random_scenario s;
     kv_random_scenario_draw(&s, number);
-    struct oracle_result oracle = {0};
-    bool good = compare(s.text, &s.config, s.requests, s.count, true, &oracle);
+    struct kv_compared oracle = {0};
+    bool good = kv_compare_runs(s.text, &s.config, s.requests, s.count, true, &oracle);
     if (good) count_situations(&oracle, met);
     kv_random_scenario_close(&s);
     return good;
@@ -290,8 +144,8 @@ static void compare_on_trace(int64_t block_tokens, int64_t hbm_blocks, const cha
     struct kv_request *requests;
     int64_t count = load_trace(path, &arena, &requests);
     assert_int_equal(count, 12031);
-    struct oracle_result oracle = {0};
-    bool good = compare(text, &config, requests, count, false, &oracle);
+    struct kv_compared oracle = {0};
+    bool good = kv_compare_runs(text, &config, requests, count, false, &oracle);
     print_message("  %s: %lld steps, %lld of %lld prompt tokens hit, %lld preemptions, %lld evictions\n", text,
                   (long long)oracle.counters.steps, (long long)oracle.counters.hit_tokens,
                   (long long)oracle.counters.prompt_tokens, (long long)oracle.counters.preemptions,

@@ -223,7 +223,8 @@ static bool add_up(void *state, struct kv_sim *sim)
     return true;
 }
 
-/* Tokens asked of a tier are those not found above it; all tiers together have found the hits. By tier they are also the
+/* Tokens asked of a tier are those not found above it; all tiers together have found the hits. By tier they are also
+ * the
  * sums over requests. */
 static void expect_tokens(const struct kv_tier_bench *b, int64_t count)
 {

@@ -1,0 +1,3 @@
+# sim/serve/admission.c
+# After a timeout the same is fetched again (T14).
+s/&& !(q->hold && q->hold->hbm_only))/)/
