@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""check_conservation.py FILE REQUESTS [FAILED]: nothing is lost on the way (design.md 6), of a run that ended by itself,
-with instances of one GPU and no tier written on eviction. In integers: tokens, ticks, bytes, chunks."""
+"""check_conservation.py FILE REQUESTS [FAILED]: nothing is lost on the way (design.md 6), of a run that ended by
+itself, with instances of one GPU and no tier written on eviction. In integers: tokens, ticks, bytes, chunks."""
 import sys
 
 import h5py
