@@ -5,7 +5,7 @@
 set -u
 cd "$(dirname "$0")/../.."
 export LC_ALL=C
-kvsim=${KVSIM:-./kvsim}
+kvsim=$(realpath "${KVSIM:-./kvsim}")
 trace=${KVSIM_SHARED:-../shared}/traces/agentic/claude_code_sessions.jsonl.gz
 python=/usr/bin/python3
 [ -e "$trace" ] || { echo "SKIP: $trace is absent"; exit 77; }
