@@ -14,7 +14,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 part="" expected="30382 18"
 [ "${FLAVOUR:-}" = san ] && part="--set workload.limit=3000" expected=3000   # a sanitised program takes its time
-"$kvsim" run configs/claude_code_four_tiers.yaml --set "workload.trace=$trace" $part -o "$work/r.h5" --quiet --progress none \
-    2>"$work/err" || { cat "$work/err"; echo "FAIL: exit code"; exit 1; }
+"$kvsim" run configs/bench/claude_code_four_tiers.yaml --set "workload.trace=$trace" $part -o "$work/r.h5" \
+    --quiet --progress none 2>"$work/err" || { cat "$work/err"; echo "FAIL: exit code"; exit 1; }
 $python tests/analysis/check_results.py "$work/r.h5" || { echo "FAIL: check_results"; exit 1; }
 $python tests/analysis/check_conservation.py "$work/r.h5" $expected || { echo "FAIL: check_conservation"; exit 1; }
