@@ -17,7 +17,7 @@ const void *kv_test_reader_params(struct kv_arena *arena, const struct kv_reader
  * are there and that the reader's own counts are right; fails the cmocka test on an error. */
 struct kv_test_sums kv_test_read(struct kv_arena *arena, const char *reader, const char *path, const char *set,
                                  uint64_t seed, void (*visit)(void *state, const struct kv_row *row), void *state);
-/* Path below the shared folder; skips the cmocka test with a reason when it is not there. */
+/* Path below the shared folder; closes the arena and skips the cmocka test, with a reason, when it is not there. */
 const char *kv_test_shared(struct kv_arena *arena, const char *name);
 
 #endif
