@@ -12,7 +12,7 @@ typedef int64_t kv_rate;
 __extension__ typedef __int128 kv_service;
 
 #define KV_SERVICE_PER_BYTE ((kv_service)1 << 32)
-/* More than any link carries (2^62 units = 274 PB/s): "no limit". Sums of a few of them do not overflow a kv_service.
+/* More than any link carries (2^62 units = 275 EB/s): "no limit". Sums of a few of them do not overflow a kv_service.
  * */
 #define KV_RATE_UNLIMITED (INT64_C(1) << 62)
 
