@@ -13,10 +13,11 @@
 #include "sim/iface/route.h"
 #include "sim/iface/sched.h"
 #include "sim/iface/store.h"
+#include "sim/iface/transfer.h"
 
 /* One line a family: YAML key = folder = ops type. */
 #define KV_FAMILIES(X) \
-    X(admit) X(compute) X(evict) X(fetch) X(link) X(reader) X(route) X(sched) X(store)
+    X(admit) X(compute) X(evict) X(fetch) X(link) X(reader) X(route) X(sched) X(store) X(transfer)
 
 enum kv_family {
 #define KV_FAMILY_ENUM(name) KV_FAMILY_##name,

@@ -180,7 +180,7 @@ bool kv_cli_dry_run(const struct kv_scenario *s, const struct kv_workload *workl
                 && read_load(&p, source, &l, err);
     /* Opening the cluster finds what only it can find, and tells what it takes before the first request. */
     struct kv_sim *sim = good ? kv_sim_open(config, (struct kv_source){ NULL, no_source },
-                                            (struct kv_sink){ NULL, no_record }, err) : NULL;
+                                            (struct kv_sink){ .record = no_record }, err) : NULL;
     if (sim) {
         double blocks = (double)config->hbm_blocks * config->instance_count + kv_dry_chunks(config);
         double memory_bytes = (double)kv_memory_used_bytes() - (double)config->compute->state_bytes

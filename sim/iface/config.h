@@ -14,6 +14,7 @@
 #include "sim/iface/route.h"
 #include "sim/iface/sched.h"
 #include "sim/iface/store.h"
+#include "sim/iface/transfer.h"
 
 /* vLLM's names where vLLM has the knob. */
 struct kv_engine_config {
@@ -123,12 +124,22 @@ struct kv_network_config {
 };
 
 struct kv_fetch_config {
-    int64_t mode;                          /* enum kv_delivery */
+    int64_t mode;                          /* enum kv_delivery; KV_DELIVERY_AUTO */
+    int64_t auto_bytes;                    /* auto: a load of at least so many bytes comes layer by layer */
     int64_t release_after_layers;          /* layerwise: layers that must be there before the request may join a step */
     int64_t lookahead_layers;              /* layerwise: 0 = unlimited */
     int32_t concurrency;                   /* chunkwise: accesses at a time, for each request and tier */
     const struct kv_fetch_ops *policy;
     const void *params;
+};
+
+/* Who divides the bandwidth of fetches over the network (docs/tiers.md, "Grants"). */
+struct kv_transfer_config {
+    const struct kv_transfer_ops *policy;  /* NULL: nobody; flows share links max-min */
+    const void *params;
+    kv_rate cap;                           /* divided among the fetches of the cluster */
+    bool work_conserving;                  /* what ends is granted anew at once, to all; false: a grant is for life */
+    kv_tick period_tk;                     /* of epochs; 0: on arrival */
 };
 
 /* Prefill and decode on different instances (docs/tiers.md, "Hand-over"). */
@@ -157,6 +168,8 @@ struct kv_sim_config {
     int32_t tier_count;        /* 1: HBM alone (0 means the same) */
     struct kv_network_config network;
     struct kv_fetch_config fetch;
+    struct kv_transfer_config transfer;
+    int32_t resident_tier;     /* that resident tokens of requests are put into; 0: none */
     struct kv_handover_config handover;
     /* KV bytes of one token in each layer, as one of tp GPUs reads it; NULL: all layers alike (kv_bytes_per_token_per_
      * layer_per_gpu of compute_env.model). `layers` entries of the model. */

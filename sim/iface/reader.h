@@ -37,6 +37,7 @@ struct kv_row {
     bool ids_local;            /* ids are unique within the session only */
     const struct kv_part *parts;   /* components of the prompt in order, NULL when the trace has none */
     int64_t parts_count;
+    int64_t resident_tokens;   /* of the prompt's start: in tier workload.resident_in when it arrives; 0: none */
 };
 
 struct kv_reader_env {

@@ -36,10 +36,35 @@ struct kv_record {
     uint8_t status;
 };
 
-/* Where records go, in the order of their ends (not of their requests). */
+/* A fetch: what one load brought from one tier (docs/tiers.md, "What fetches say"). Instants are -1 when they never
+ * came, bytes and rates of all tensor-parallel parts. */
+struct kv_fetch_record {
+    int64_t request;                /* that began the load */
+    uint16_t instance;
+    uint8_t tier, mode;             /* enum kv_delivery */
+    bool cut;                       /* given up before its end */
+    int64_t bytes, delivered_bytes;
+    kv_tick begin_tk, granted_tk;   /* the load began; first grant > 0 (a policy divides the bandwidth) */
+    kv_tick first_tk, end_tk;       /* its first flow started; its last byte was in, or it was cut */
+    double grant_Bps, limit_Bps;    /* first grant, 0: none; limit of the stream (of one access), INFINITY: none */
+    int32_t regrants;               /* changes of the grant after that */
+    int32_t refused;                /* answers 503 */
+};
+
+/* Layers of a request's step that waited for its KV. Arrays of `layers`; -1: that source has nothing to bring. */
+struct kv_layers_record {
+    int64_t request;
+    int32_t layers;
+    const kv_tick *fetch_end_tk;    /* last byte of the layer, over all loads it waited for */
+    const kv_tick *compute_start_tk, *compute_end_tk;
+};
+
+/* Where records go, in the order of their ends (not of their requests). `fetch` and `layers` may be NULL: not told. */
 struct kv_sink {
     void *state;
     bool (*record)(void *state, const struct kv_record *record, struct kv_err *err);
+    bool (*fetch)(void *state, const struct kv_fetch_record *record, struct kv_err *err);
+    bool (*layers)(void *state, const struct kv_layers_record *record, struct kv_err *err);
 };
 
 /* One tier, over all its pools. Tokens of requests are counted where prompt_tokens is; blocks of HBM are counted in
@@ -54,6 +79,9 @@ struct kv_tier_counters {
     int64_t filled_chunks;                  /* of the inserted: by fetches from below */
     int64_t dropped_chunks;                 /* proposed and admitted, but no room or dropped under pressure */
     int64_t refused_chunks;                 /* by the admission policy */
+    int64_t resident_chunks;                /* put there with requests that said so */
+    int64_t read_requests, write_requests;  /* of the accesses that got their turn */
+    int64_t refused_accesses;               /* answered 503, each time counted */
     kv_tick saved_tk;                       /* of computing, estimated, by what was found here (HBM too) */
 };
 

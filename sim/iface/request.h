@@ -46,6 +46,7 @@ struct kv_request {
     uint16_t turn;          /* from 0 */
     uint16_t slo_class;     /* index into the scenario's SLO classes; 0 = default */
     bool failed;            /* failed in the trace: recorded, not served */
+    int32_t resident_tokens;/* of the prompt's start: put into the tier resident_in when it arrives */
     struct kv_prefix prefix;
 };
 

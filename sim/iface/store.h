@@ -12,7 +12,8 @@
 #include "sim/conf/param.h"
 
 /* How an access delivers its chunks: all in one stream, one chunk, or all in one stream in the order of layers. */
-enum kv_delivery { KV_DELIVERY_BULK, KV_DELIVERY_CHUNKWISE, KV_DELIVERY_LAYERWISE };
+/* AUTO: a load is chunkwise or layerwise by its size; an access never is. */
+enum kv_delivery { KV_DELIVERY_BULK, KV_DELIVERY_CHUNKWISE, KV_DELIVERY_LAYERWISE, KV_DELIVERY_AUTO };
 enum kv_layout { KV_LAYOUT_LAYER_MAJOR, KV_LAYOUT_BLOCK_MAJOR, KV_LAYOUT_PER_LAYER };
 
 /* What a store may look at when it opens; outlives it. */
@@ -30,13 +31,18 @@ struct kv_access {
     enum kv_delivery delivery;
     int64_t chunks;                        /* >= 1 */
     uint64_t number;                       /* of the access at this store, from 0: index of random draws */
+    int64_t under_way;                     /* accesses of its pool that have their turn when it gets it, itself too */
 };
 
 struct kv_access_plan {
     kv_tick delay_tk;      /* from its turn to the first byte entering the path; >= 0 */
     kv_rate limit;         /* of the whole access (all tensor-parallel parts); KV_RATE_UNLIMITED: none */
     kv_tick ack_tk;        /* writes: from the last byte to the acknowledgement; >= 0 */
+    int64_t requests;      /* it is made of, >= 1: each is paid for, and is one message on the links */
 };
+
+/* What a store charges, in USD. */
+struct kv_store_price { double read_request, write_request, GiB_month; };
 
 struct kv_store_ops {
     struct kv_plugin_info info;
@@ -53,6 +59,11 @@ struct kv_store_ops {
     kv_rate (*device_rate)(const void *state);
     /* Accesses under way at a time in one domain, others wait in order of coming; 0: any number. */
     int64_t (*concurrency_limit)(const void *state);
+    /* Accesses of one domain that may wait for their turn; one that comes when so many wait is refused (503 SlowDown)
+     * and comes again after retry_tk(its number, 1), then (.., 2), ...: > 0. < 0 or NULL: any number may wait. */
+    int64_t (*queue_limit)(const void *state);
+    kv_tick (*retry_tk)(const void *state, uint64_t number, int32_t attempt);
+    struct kv_store_price (*price)(const void *state);   /* NULL: nothing is charged */
 };
 
 #endif

@@ -63,7 +63,7 @@ static bool record(void *state, const struct kv_record *record, struct kv_err *e
 
 struct kv_sink kv_results_sink(struct kv_results *r)
 {
-    return (struct kv_sink){r, record};
+    return (struct kv_sink){.state = r, .record = record};
 }
 
 void kv_results_close(struct kv_results *r)

@@ -52,6 +52,7 @@ const char *kv_family_noun(enum kv_family family)
     case KV_FAMILY_route: return "routing policy";
     case KV_FAMILY_sched: return "scheduling policy";
     case KV_FAMILY_store: return "store model";
+    case KV_FAMILY_transfer: return "transfer policy";
     case KV_FAMILY_COUNT: break;
     }
     return "plug-in";

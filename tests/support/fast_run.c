@@ -22,7 +22,7 @@ bool kv_fast_run(struct kv_fast_run *run, const struct kv_sim_config *config, co
     run->recorded = kv_mem_take((size_t)count * sizeof *run->recorded);
     run->came = kv_mem_take((size_t)count * sizeof *run->came);
     struct kv_array_source source = {.requests = requests, .count = count};
-    struct kv_sim *sim = kv_sim_open(config, kv_array_source(&source), (struct kv_sink){run, keep}, err);
+    struct kv_sim *sim = kv_sim_open(config, kv_array_source(&source), (struct kv_sink){.state = run, .record = keep}, err);
     if (!sim) return false;
 
     bool good = true;

@@ -57,7 +57,7 @@ static void run_series(uint64_t number, double step_s, int64_t stretch)
     s.config.time_limit_tk = KV_TICK_NEVER;
     for (int64_t i = 0; i < s.count; i++) s.requests[i].arrival_ns *= stretch;
     struct kv_array_source array = {s.requests, s.count, 0};
-    struct kv_sim *sim = kv_sim_open(&s.config, kv_array_source(&array), (struct kv_sink){NULL, ignore}, &err);
+    struct kv_sim *sim = kv_sim_open(&s.config, kv_array_source(&array), (struct kv_sink){.record = ignore}, &err);
     assert_non_null(sim);
     assert_true(kv_sim_run(sim, 0, &end, &err));
     assert_int_equal(end, KV_SIM_COMPLETE);
