@@ -14,6 +14,16 @@ static bool keep(void *state, const struct kv_record *record, struct kv_err *err
     return true;
 }
 
+static bool keep_fetch(void *state, const struct kv_fetch_record *record, struct kv_err *err)
+{
+    return kv_told_fetch(&((struct kv_fast_run *)state)->told, record, err);
+}
+
+static bool keep_layers(void *state, const struct kv_layers_record *record, struct kv_err *err)
+{
+    return kv_told_layers(&((struct kv_fast_run *)state)->told, record, err);
+}
+
 bool kv_fast_run(struct kv_fast_run *run, const struct kv_sim_config *config, const struct kv_request *requests,
                  int64_t count, const struct kv_between *between, struct kv_err *err)
 {
@@ -22,7 +32,8 @@ bool kv_fast_run(struct kv_fast_run *run, const struct kv_sim_config *config, co
     run->recorded = kv_mem_take((size_t)count * sizeof *run->recorded);
     run->came = kv_mem_take((size_t)count * sizeof *run->came);
     struct kv_array_source source = {.requests = requests, .count = count};
-    struct kv_sim *sim = kv_sim_open(config, kv_array_source(&source), (struct kv_sink){.state = run, .record = keep}, err);
+    struct kv_sink sink = {.state = run, .record = keep, .fetch = keep_fetch, .layers = keep_layers};
+    struct kv_sim *sim = kv_sim_open(config, kv_array_source(&source), sink, err);
     if (!sim) return false;
 
     bool good = true;
@@ -49,5 +60,6 @@ void kv_fast_run_close(struct kv_fast_run *run)
     kv_mem_give(run->records, (size_t)run->count * sizeof *run->records);
     kv_mem_give(run->recorded, (size_t)run->count * sizeof *run->recorded);
     kv_mem_give(run->came, (size_t)run->count * sizeof *run->came);
+    kv_told_close(&run->told);
     *run = (struct kv_fast_run){0};
 }

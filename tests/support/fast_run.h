@@ -5,6 +5,7 @@
 
 #include "sim/serve/sim.h"
 #include "tests/support/random_scenario.h"
+#include "tests/support/told.h"
 
 struct kv_fast_run {
     int64_t count, given;           /* requests; records given to the sink */
@@ -12,6 +13,7 @@ struct kv_fast_run {
     bool *recorded;                 /* [count]: the record was given */
     bool *came;                     /* [count]: and the request had arrived (rule 23 records rows that never did) */
     bool given_twice;
+    struct kv_told told;
     struct kv_sim_state state;      /* read at the end, before kv_sim_finish */
     struct kv_counters counters;    /* = state.counters */
     enum kv_sim_end end;

@@ -75,7 +75,7 @@ static const struct kv_record *run_alone(struct alone *a)
 {
     struct kv_err err;
     bool came[2];
-    assert_true(kv_oracle_run(&a->config, a->requests, 2, a->records, came, &a->counters, NULL, NULL, &err));
+    assert_true(kv_oracle_run(&a->config, a->requests, 2, a->records, came, &a->counters, NULL, NULL, NULL, &err));
     const struct kv_record *r = &a->records[1];
     assert_int_equal(r->status, KV_STATUS_FINISHED);
     assert_int_equal(r->prompt_tokens_by_source[1], HIT_BLOCKS * BLOCK);
@@ -229,7 +229,7 @@ static void run(struct result *result, const struct kv_random_scenario *s, const
     result->records = kv_arena_take(&result->arena, (size_t)s->count * sizeof *result->records);
     result->came = kv_arena_take(&result->arena, (size_t)s->count * sizeof *result->came);
     assert_true(kv_oracle_run(config, s->requests, s->count, result->records, result->came, &result->counters, NULL,
-                              NULL, &err));
+                              NULL, NULL, &err));
 }
 
 static void tiers_that_nobody_writes_to_change_nothing(void **state)
