@@ -47,7 +47,7 @@ static kv_tick read_tk(struct oracle *o, int32_t t, int32_t instance, enum kv_de
     const struct tier_pool *p = naive_pool_of(o, t, instance);
     struct kv_access access = {.delivery = mode, .number = (uint64_t)p->numbers, .under_way = p->under_way + 1,
                                .chunks = mode == KV_DELIVERY_CHUNKWISE ? 1 : chunks};
-    struct kv_access_plan plan = c->tier[t].store->plan(o->tier[t].store, &access);
+    struct kv_access_plan plan = naive_plan(o, t, &access);
     struct path path;
     naive_path(o, p, instance, false, 0, &path);
     kv_rate messages = naive_message_rate(o, &path, bytes_of(o, t, access.chunks) * c->tp, plan.requests);

@@ -298,6 +298,7 @@ int32_t naive_domain_of(const struct oracle *o, int32_t instance, int64_t scope)
 struct tier_pool *naive_pool_of(struct oracle *o, int32_t tier, int32_t instance);
 bool naive_tiers_open(struct oracle *o, struct kv_err *err);
 void naive_tiers_close(struct oracle *o);
+struct kv_access_plan naive_plan(const struct oracle *o, int32_t tier, const struct kv_access *access);
 int64_t naive_chunk_blocks(const struct oracle *o, int32_t tier);      /* r */
 /* T5; up to `most` blocks. */
 void naive_match(struct oracle *o, int64_t seat, bool hbm_only, match *found);

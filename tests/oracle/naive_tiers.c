@@ -87,6 +87,14 @@ void naive_tiers_close(struct oracle *o)
     kv_vec_close(&o->pools);
 }
 
+/* A store that says nothing of requests takes one. */
+struct kv_access_plan naive_plan(const struct oracle *o, int32_t tier, const struct kv_access *access)
+{
+    struct kv_access_plan plan = o->config->tier[tier].store->plan(o->tier[tier].store, access);
+    if (plan.requests < 1) plan.requests = 1;
+    return plan;
+}
+
 /* --- Chunks of a request (T2) --- */
 
 int64_t naive_chunk_blocks(const struct oracle *o, int32_t tier)

@@ -66,7 +66,7 @@ static kv_rate stream_limit(struct oracle *o, const struct load *load, const str
     int64_t chunks = load->mode == KV_DELIVERY_CHUNKWISE ? 1 : (int64_t)part->index.count;
     struct kv_access access = {.delivery = load->mode, .chunks = chunks, .number = (uint64_t)p->numbers,
                                .under_way = 1};
-    struct kv_access_plan plan = o->config->tier[p->tier].store->plan(o->tier[p->tier].store, &access);
+    struct kv_access_plan plan = naive_plan(o, p->tier, &access);
     struct path path;
     naive_path(o, p, load->instance, false, access.number, &path);
     int64_t bytes = chunks * o->config->tier[p->tier].chunk_tokens * naive_read_bytes(o, o->layers) * o->config->tp;
@@ -218,7 +218,7 @@ void naive_epochs(struct oracle *o)
     bool changed = divide(o);
     if (o->config->transfer.period_tk == 0) return;
     o->coverage->periodic_grants += changed;
-    /* Epochs alone do not keep a run alive (T42). */
+    /* Epochs alone do not keep a run alive (T43). */
     if (anybody_asks(o) && (changed || o->rates_stale || naive_next_tick(o) != KV_TICK_NEVER))
         arm_epoch(o, o->now + 1);
 }

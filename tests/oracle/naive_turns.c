@@ -44,7 +44,7 @@ static void take_turn(struct oracle *o, struct access *a)
     p->under_way++;
     struct kv_access access = {.write = a->write, .delivery = a->delivery, .chunks = a->chunks_asked,
                                .number = a->number, .under_way = p->under_way};
-    struct kv_access_plan plan = o->config->tier[p->tier].store->plan(o->tier[p->tier].store, &access);
+    struct kv_access_plan plan = naive_plan(o, p->tier, &access);
     *(a->write ? &c->write_requests : &c->read_requests) += plan.requests;
     kv_rate messages = naive_message_rate(o, &a->path, a->bytes * o->config->tp, plan.requests);
     o->coverage->message_limited += messages < plan.limit;

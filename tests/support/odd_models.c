@@ -49,8 +49,8 @@ static int64_t store_queue_limit(const void *state)
 static kv_tick store_retry_tk(const void *state, uint64_t number, int32_t attempt)
 {
     const struct store *s = state;
-    uint64_t most = (uint64_t)(attempt < 8 ? attempt : 8);
-    return s->p.retry_tk * (kv_tick)(1 + kv_mix64_pair(s->seed ^ number, (uint64_t)attempt) % most);
+    uint64_t most = UINT64_C(1) << (attempt < 20 ? attempt : 20);
+    return s->p.retry_tk * (kv_tick)(most / 2 + kv_mix64_pair(s->seed ^ number, (uint64_t)attempt) % most);
 }
 
 #define STORE(over_network, behind_gateways) { \

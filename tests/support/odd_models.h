@@ -21,7 +21,7 @@ struct kv_test_store_params {
     int64_t chunk_requests;                /* requests of an access: one more than so many for each chunk */
     bool refuses;                          /* queue_limit means something; else any number may wait */
     int64_t queue_limit;
-    kv_tick retry_tk;                      /* > 0; attempt n comes after up to n times as much, by the number */
+    kv_tick retry_tk;                      /* > 0; longer from attempt to attempt, by the number */
 };
 extern const struct kv_store_ops kv_test_store_local, kv_test_store_remote, kv_test_store_object;
 

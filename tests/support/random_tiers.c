@@ -334,5 +334,6 @@ void kv_random_scenario_draw_tiers(struct kv_random_scenario *s, uint64_t number
     }
     kv_random_load(s, &t.p);
     t.p.dice = (struct dice){.seed = kv_mix64_pair(kv_stream("random_transfers"), number)};
-    s->text = kv_arena_text(&s->arena, "%s%s", text_of(s), kv_random_transfers(s, &t));
+    const char *more = kv_random_transfers(s, &t);
+    s->text = kv_arena_text(&s->arena, "%s%s", text_of(s), more);
 }

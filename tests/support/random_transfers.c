@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Over a random scenario with tiers: who divides the bandwidth, delivery by size, resident tokens, stores that depend
- * on their load and refuse, and links that messages or many flows slow down (docs/tiers.md, T35 to T42). Drawn last and
+ * on their load and refuse, and links that messages or many flows slow down (docs/tiers.md, T35 to T41). Drawn last and
  * with dice of their own, so that the rest of the scenario is what it was. */
 #include <string.h>
 
@@ -12,6 +12,19 @@
 static double prompt_bytes(const struct kv_random_scenario *s, const struct tiers_plan *t)
 {
     return t->prompt_bytes * s->config.tp;
+}
+
+static bool odd_store(const struct kv_store_ops *store)
+{
+    return store == &kv_test_store_local || store == &kv_test_store_remote || store == &kv_test_store_object;
+}
+
+/* Where nothing moves who is refused would come again for ever, and many epochs take the naive engine long. */
+static void limit_time(struct kv_random_scenario *s, const struct tiers_plan *t)
+{
+    double each_s = t->prompt_s + (double)t->p.mean_gap_ns * 1e-9;
+    kv_tick limit_tk = (kv_tick)(1.5 * (double)s->count * each_s * (double)KV_TICKS_PER_S) + 1;
+    if (limit_tk < s->config.time_limit_tk) s->config.time_limit_tk = limit_tk;
 }
 
 /* --- Transfer --- */
@@ -43,16 +56,17 @@ static const char *draw_transfer(struct kv_random_scenario *s, struct tiers_plan
     static const double times[] = {0.05, 0.3, 1, 1, 2, 5};
     struct dice *d = &t->p.dice;
     struct kv_transfer_config *c = &s->config.transfer;
-    if (!over_network(&s->config) || !chance(d, 70)) return "";
+    if (!over_network(&s->config) || !chance(d, 80)) return "";
     c->policy = draw_policy(s, d, &c->params);
     c->cap = kv_rate_from_Bps(kv_random_rate_Bps(t, times[between(d, 0, 5)] * (0.5 + uniform(d))) * s->config.tp);
     if (chance(d, 3)) c->cap = 0;
-    c->work_conserving = chance(d, 50);
+    c->work_conserving = chance(d, 60);
     if (chance(d, 50)) {
         bool grid = t->p.unit_ns > 0 && chance(d, 70);
         double share = 0.02 + uniform(d) * (chance(d, 50) ? 0.1 : 1);
         c->period_tk = grid ? KV_TICKS_PER_NS * t->p.unit_ns * between(d, 1, 12)
                             : 1 + (kv_tick)(t->prompt_s * share * (double)KV_TICKS_PER_S);
+        if (s->count > 200 || chance(d, 60)) limit_time(s, t);
     }
     return kv_arena_text(&s->arena, "\n  transfer %s, cap %lld%s, period %lld", c->policy->info.help,
                          (long long)c->cap, c->work_conserving ? ", work conserving" : "", (long long)c->period_tk);
@@ -71,26 +85,37 @@ static const char *draw_delivery(struct kv_random_scenario *s, struct tiers_plan
     return kv_arena_text(&s->arena, "\n  layerwise from %lld bytes on", (long long)f->auto_bytes);
 }
 
-static const char *draw_resident(struct kv_random_scenario *s, struct tiers_plan *t)
+static const char *put_resident(struct kv_random_scenario *s, struct dice *d, int32_t tier, int64_t percent)
 {
-    struct dice *d = &t->p.dice;
-    if (s->config.tier_count < 2 || !chance(d, 40)) return "";
-    int64_t percent = PICK(d, 5, 30, 100);
-    s->config.resident_tier = (int32_t)between(d, 1, s->config.tier_count - 1);
+    s->config.resident_tier = tier;
     for (int64_t i = 0; i < s->count; i++) {
         struct kv_request *q = &s->requests[i];
         if (!chance(d, percent)) continue;
         q->resident_tokens = (int32_t)(chance(d, 30) ? q->input_tokens : between(d, 0, q->input_tokens));
     }
-    return kv_arena_text(&s->arena, "\n  resident in %d", s->config.resident_tier);
+    return kv_arena_text(&s->arena, "\n  resident in %d: %lld percent", tier, (long long)percent);
+}
+
+/* Either a few scenarios in which much is fetched over the network, or what has been drawn, and now and then more. */
+static const char *draw_resident(struct kv_random_scenario *s, struct tiers_plan *t)
+{
+    struct dice *d = &t->p.dice;
+    if (s->config.tier_count < 2 || !chance(d, 70)) return "";
+    int32_t tier = (int32_t)between(d, 1, s->config.tier_count - 1);
+    struct kv_tier_config *c = &s->config.tier[tier];
+    if (chance(d, 30)) return put_resident(s, d, tier, PICK(d, 5, 30, 100));
+    if (odd_store(c->store)) c->store = chance(d, 50) ? &kv_test_store_remote : &kv_test_store_object;
+    if (chance(d, 60)) c->scope = KV_SCOPE_CLUSTER;
+    s->config.engine.enable_prefix_caching = true;
+    if (c->capacity_chunks < 10 * t->prompt_chunks) c->capacity_chunks *= PICK(d, 1, 4, 20);
+    if (chance(d, 70)) {
+        s->config.fetch.policy = kv_test_plugin("fetch", "always");
+        s->config.fetch.params = kv_test_params(&s->arena, &s->config.fetch.policy->info);
+    }
+    return put_resident(s, d, tier, PICK(d, 60, 100, 100));
 }
 
 /* --- Stores --- */
-
-static bool odd_store(const struct kv_store_ops *store)
-{
-    return store == &kv_test_store_local || store == &kv_test_store_remote || store == &kv_test_store_object;
-}
 
 static const char *draw_store(struct kv_random_scenario *s, struct tiers_plan *t, int32_t tier)
 {
@@ -110,6 +135,7 @@ static const char *draw_store(struct kv_random_scenario *s, struct tiers_plan *t
         p->retry_tk = kv_random_delay(t, 0.3);
         if (p->retry_tk < 1) p->retry_tk = 1 + (kv_tick)(t->prompt_s * 0.05 * (double)KV_TICKS_PER_S);
         if (p->concurrency == 0) p->concurrency = between(d, 1, 3);
+        limit_time(s, t);
     }
     return kv_arena_text(&s->arena, "\n  %s: crowd %lld, shared %lld, requests 1+%lld, queue %lld, retry %lld, at a time "
                          "%lld", s->config.tier[tier].name, (long long)p->crowd_delay_tk, (long long)p->shared,
@@ -140,7 +166,7 @@ static const char *draw_link(struct kv_random_scenario *s, struct tiers_plan *t,
     struct kv_test_link_params *p = kv_arena_take(&s->arena, sizeof *p);
     *p = *(const struct kv_test_link_params *)link->params;
     link->params = p;
-    const char *curve = p->spec.capacity > 0 && chance(d, 40) ? draw_curve(s, d, &p->spec) : "";
+    const char *curve = p->spec.capacity > 0 && chance(d, 65) ? draw_curve(s, d, &p->spec) : "";
     if (chance(d, 40)) {
         /* About as fast as computing when an access has a few chunks, of a few requests each. */
         link->ops = &kv_test_message_link;
@@ -151,9 +177,9 @@ static const char *draw_link(struct kv_random_scenario *s, struct tiers_plan *t,
 
 const char *kv_random_transfers(struct kv_random_scenario *s, struct tiers_plan *t)
 {
-    const char *text = draw_transfer(s, t);
+    const char *text = draw_resident(s, t);
+    text = kv_arena_text(&s->arena, "%s%s", text, draw_transfer(s, t));
     text = kv_arena_text(&s->arena, "%s%s", text, draw_delivery(s, t));
-    text = kv_arena_text(&s->arena, "%s%s", text, draw_resident(s, t));
     for (int32_t i = 1; i < s->config.tier_count; i++)
         text = kv_arena_text(&s->arena, "%s%s", text, draw_store(s, t, i));
     struct kv_network_config *n = &s->config.network;
