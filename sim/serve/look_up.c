@@ -81,10 +81,13 @@ static kv_tick load_tk(void *owner, int32_t count)
         }
         block += s->blocks;
     }
+    int64_t bytes = 0;
+    for (int32_t i = 1; i < t->count; i++) bytes += chunks[i] * t->tier[i].read_bytes * t->serve->config->tp;
+    enum kv_delivery delivery = kv_load_mode(t, bytes);
     kv_tick latest = 0;
     for (int32_t i = 1; i < t->count; i++) {
         if (chunks[i] == 0) continue;
-        kv_tick tk = kv_access_estimate_tk(t, kv_tier_pool_of(t, i, v->n->id), v->n->id, chunks[i]);
+        kv_tick tk = kv_access_estimate_tk(t, kv_tier_pool_of(t, i, v->n->id), v->n->id, delivery, chunks[i]);
         if (tk > latest) latest = tk;
     }
     return latest;

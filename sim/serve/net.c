@@ -283,6 +283,16 @@ int64_t kv_flow_moved_bytes(const struct kv_net *net, uint32_t flow)
     return (int64_t)(delivered(net, &net->flow.at[flow]) / KV_SERVICE_PER_BYTE);
 }
 
+int64_t kv_flow_moved_bytes_by(const struct kv_net *net, uint32_t flow, kv_tick at_tk)
+{
+    const struct kv_net_flow *f = &net->flow.at[flow];
+    const struct kv_net_class *c = kv_net_class_at(net, f->class);
+    kv_service more = f->state == KV_FLOW_RUNNING && !c->unlimited
+                      ? (kv_service)c->now.rate * (at_tk - kv_engine_now(net->engine)) : 0;
+    int64_t bytes = (int64_t)((delivered(net, f) + more) / KV_SERVICE_PER_BYTE);
+    return bytes < f->permitted ? bytes : f->permitted;
+}
+
 kv_tick kv_flow_reached_tk(const struct kv_net *net, uint32_t flow, int64_t bytes)
 {
     kv_tick reached_tk;

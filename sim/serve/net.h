@@ -55,6 +55,8 @@ void kv_flow_mark(struct kv_net *net, uint32_t flow, int64_t mark);
 void kv_flow_limit(struct kv_net *net, uint32_t flow, kv_rate limit);
 /* Whole bytes of a part delivered up to now. */
 int64_t kv_flow_moved_bytes(const struct kv_net *net, uint32_t flow);
+/* The same by a tick not before now, if nothing happens until then. */
+int64_t kv_flow_moved_bytes_by(const struct kv_net *net, uint32_t flow, kv_tick at_tk);
 /* First tick at which `bytes` (1..those delivered) of a part were there. Of a flow that never paused and whose limit
  * never changed (assert); O(log changes of rate during its life). */
 kv_tick kv_flow_reached_tk(const struct kv_net *net, uint32_t flow, int64_t bytes);
