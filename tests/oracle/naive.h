@@ -73,6 +73,7 @@ struct kv_oracle_coverage {
     int64_t cancelled_refused;       /* accesses cancelled between two attempts */
     int64_t message_limited;         /* accesses whose limit is that of a link's messages (T38) */
     int64_t curve_bound;             /* links that bound somebody below their first capacity (T38a) */
+    int64_t cut_fetches;             /* told as cut (T40) */
     int64_t stuck;                   /* requests left behind by a run in which nothing is pending any more */
 };
 

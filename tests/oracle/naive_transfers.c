@@ -122,6 +122,7 @@ static void tell(struct oracle *o, struct transfer *t, bool cut)
 {
     struct kv_err err;
     t->record.cut = cut;
+    o->coverage->cut_fetches += cut;
     t->record.end_tk = o->now;
     t->record.delivered_bytes = delivered(o, t);
     kv_assert(cut || t->record.delivered_bytes == t->record.bytes);
