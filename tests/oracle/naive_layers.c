@@ -62,6 +62,8 @@ static void find_begins(struct oracle *o, struct instance *n)
     kv_assert(end == end_with(o, n, -1));
 }
 
+static void tell(struct oracle *o, struct instance *n);
+
 void naive_step_begin(struct oracle *o, struct instance *n, const struct kv_batch *batch)
 {
     struct layered *y = &n->layered;
@@ -86,6 +88,7 @@ void naive_step_begin(struct oracle *o, struct instance *n, const struct kv_batc
     kv_compute_layers(o->config->compute, o->compute, batch, y->cost, o->layers, &y->before, &y->after);
     n->due = KV_TICK_NEVER;
     find_begins(o, n);
+    tell(o, n);                      /* what is due at this very tick */
 }
 
 /* --- Permissions --- */
