@@ -162,18 +162,16 @@ static int64_t last_waiter(const struct oracle *o, const struct load *load)
 
 static void time_out(struct oracle *o, struct load *load)
 {
-    int64_t owner = load->owner;
     load->timed_out = true;
     o->counters->fetch_timeouts++;
-    for (int64_t seat; (seat = last_waiter(o, load)) >= 0;) {
-        o->seats[seat].hbm_only = true;
-        give_back(o, seat);
-    }
-    load->owner = owner;
     size_t count = load->blocks.count;
     bool *arrived = kv_arena_take(&o->arena, count);
     for (size_t i = 0; i < count; i++) arrived[i] = block_arrived(o, load, &load->blocks.at[i]);
     cancel_reads(o, load, true);
+    for (int64_t seat; (seat = last_waiter(o, load)) >= 0;) {
+        o->seats[seat].hbm_only = true;
+        give_back(o, seat);
+    }
     for (size_t i = 0; i < count; i++)
         if (!arrived[i]) naive_pool_forget(&o->instances[load->instance].pool, load->blocks.at[i].block);
     cut_rest(o, load);
