@@ -3,6 +3,7 @@
 #include "sim/serve/net_private.h"
 
 #include "sim/base/err.h"
+#include "sim/base/prefetch.h"
 #include "sim/base/rng.h"
 
 /* ---- finding ---- */
@@ -117,6 +118,8 @@ static void sift_down(kv_service *at, size_t count, uint32_t *place, size_t i, k
 {
     for (size_t first; (first = 4 * i + 1) < count;) {
         size_t least = first;
+        if (4 * first + 16 < count)   /* grandchildren: whichever is least, its children are on the way */
+            for (size_t c = 4 * first + 1; c < 4 * first + 17; c += 4) kv_prefetch(&at[c]);
         if (first + 3 < count) {   /* without jumps: which child is least cannot be predicted */
             size_t a = first + (at[first + 1] < at[first]), b = first + 2 + (at[first + 3] < at[first + 2]);
             least = at[b] < at[a] ? b : a;

@@ -14,7 +14,7 @@ struct kv_way {
     kv_rate slowest;               /* of a part that is alone on it; KV_RATE_UNLIMITED */
 };
 
-struct kv_named_link { const char *name; kv_rate capacity; };
+struct kv_named_link { const char *name; kv_rate capacity, first; };   /* first: with one flow on it */
 struct kv_link_pair { uint32_t in, out; };   /* towards the GPUs, and away; KV_NONE: unlimited */
 
 struct kv_topology {
