@@ -256,6 +256,7 @@ const struct kv_plugin *kv_load_plugin(struct kv_load *l, struct kv_yaml *map, c
     if (!plugin) return NULL;   /* its keys cannot be judged */
     void *bound = info->params_bytes ? kv_arena_take(l->arena, info->params_bytes) : NULL;
     if (info->params) kv_bind(l->arena, node, path, info->params, bound, l->diag);
+    if (info->prepare) info->prepare(bound);
     end_plugin(l, node, kv_arena_text(l->arena, "%s (%s)", path, plugin->name), info->params, extra);
     *params = bound;
     return plugin;

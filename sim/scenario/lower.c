@@ -329,6 +329,7 @@ static void load_store(const struct lower *w)
     take_profile(w, map);
     void *params = info->params_bytes ? kv_arena_take(w->l->arena, info->params_bytes) : NULL;
     kv_bind(w->l->arena, map, path, info->params, params, w->l->diag);
+    if (info->prepare) info->prepare(params);
     w->tier->store_params = params;
     static const struct kv_special profile[] = {
         SPECIAL("profile", KV_DIM_TEXT, NULL, 0, 0, NULL, "presets", KV_FORM_NAME, KV_FAMILY_COUNT), KV_SPECIAL_END
