@@ -10,6 +10,7 @@
 #include "sim/conf/bind.h"
 #include "sim/lib/pipe.h"
 #include "sim/plug.h"
+#include "sim/scenario/shapes.h"
 
 static const struct kv_link_ops *roce(void)
 {
@@ -173,6 +174,48 @@ static void published_rates_are_met(void **unused)
                     points[i].relative);
 }
 
+/* Keys of a profile as text, its parameters only. */
+static const char *profile_keys(const char *name)
+{
+    static const char *const about[] = {"kind", "source", "aliases"};
+    struct kv_diag diag = {0};
+    struct kv_yaml *tree = kv_link_profile_load(&arena, name, "", (struct kv_pos){0}, &diag);
+    const char *keys = "";
+    assert_non_null(tree);
+    assert_string_equal(kv_yaml_get(tree, "kind")->text, "roce");
+    for (const struct kv_yaml *c = tree->child; c; c = c->next) {
+        bool parameter = true;
+        for (int i = 0; i < 3; i++) parameter = parameter && strcmp(c->key, about[i]);
+        if (parameter) keys = kv_arena_text(&arena, "%s%s%s: %s", keys, *keys ? ", " : "", c->key, c->text);
+    }
+    kv_diag_close(&diag);
+    return keys;
+}
+
+/* Rates in GB/s that the profiles' own comments state, and how far they are from what was measured. */
+static void profiles_give_what_they_say(void **unused)
+{
+    (void)unused;
+    static const struct { const char *name; double message, said_GBps, measured_GBps, off; } profiles[] = {
+        {"mooncake-8x400", 65536, 182.0, 190, 0.043}, {"mooncake-4x200", 65536, 91.0, 87, 0.047},
+        {"roce-400g", 16384, 48.97, 48.98, 0.001}, {"roce-400g", 1 << 20, 49.02, 48.94, 0.002},
+        {"objectcache-testbed", 1 << 20, 12.25, 12.19, 0.006},
+    };
+    for (size_t i = 0; i < sizeof profiles / sizeof *profiles; i++) {
+        double GBps = kv_rate_to_Bps(rate_of(profile_keys(profiles[i].name), profiles[i].message)) * 1e-9;
+        assert_near(GBps, profiles[i].said_GBps, 0.0005);
+        assert_near(GBps, profiles[i].measured_GBps, profiles[i].off);
+    }
+    /* Every profile that ships is one of a link, with parameters in order. */
+    const struct kv_shape_entry *entry;
+    struct kv_diag diag = {0};
+    int32_t count = kv_link_profile_list(&arena, &entry, &diag);
+    assert_int_equal(diag.errors, 0);
+    assert_true(count >= 4);
+    for (int32_t i = 0; i < count; i++) assert_true(spec_of(profile_keys(entry[i].name)).capacity > 0);
+    kv_diag_close(&diag);
+}
+
 static int end(void **unused)
 {
     (void)unused;
@@ -186,7 +229,7 @@ int main(void)
         cmocka_unit_test(capacity_is_the_payload_of_full_frames), cmocka_unit_test(messages_pay_for_their_packets),
         cmocka_unit_test(queue_pairs_and_window_bound_a_message), cmocka_unit_test(more_of_what_helps_never_slows),
         cmocka_unit_test(switched_off_it_is_a_plain_link), cmocka_unit_test(shares_of_many_flows_are_straight_lines),
-        cmocka_unit_test(published_rates_are_met),
+        cmocka_unit_test(published_rates_are_met), cmocka_unit_test(profiles_give_what_they_say),
     };
     return cmocka_run_group_tests(tests, NULL, end);
 }
