@@ -50,11 +50,25 @@ static bool counts(const struct fit *f, int32_t i)
     return f->points->at[i].repeats > 0 && !(f->held && f->held[i]);
 }
 
+/* The wire carries what its fastest point shows: the others are slower for other reasons. */
+static double fastest_bps(const struct fit *f)
+{
+    struct kv_net_link wire = { .bandwidth_bps = 1e9, .headers = f->link->headers, .mtu_bytes = f->link->mtu_bytes,
+                                .operation = f->link->operation };
+    double bps = 1;
+    for (int32_t i = 0; i < f->points->count; i++) {
+        if (!counts(f, i)) continue;
+        struct kv_net_point any = f->points->at[i];
+        any.outstanding = 1 << 20;   /* no window, and no cost: only the wire is left of the model */
+        bps = fmax(bps, 1e9 * kv_net_link_message_s(&wire, &any) / any.message_s);
+    }
+    return bps;
+}
+
 static void set(struct kv_net_link *link, const gsl_vector *log_of)
 {
-    link->bandwidth_bps = exp(gsl_vector_get(log_of, 0));
-    link->latency_s = exp(gsl_vector_get(log_of, 1));
-    link->message_cost_s = exp(gsl_vector_get(log_of, 2));
+    link->latency_s = exp(gsl_vector_get(log_of, 0));
+    link->message_cost_s = exp(gsl_vector_get(log_of, 1));
 }
 
 /* Pseudo-Huber loss of relative errors: squares up to some 5 %, then their size, so that a point that something else
@@ -65,7 +79,7 @@ static double loss(const gsl_vector *log_of, void *context)
     struct kv_net_link link = *f->link;
     double sum = 0;
     set(&link, log_of);
-    if (link.bandwidth_bps > 1e16 || link.latency_s > 10 || link.message_cost_s > 1) return 1e9;
+    if (link.latency_s > 10 || link.message_cost_s > 1) return 1e9;
     for (int32_t i = 0; i < f->points->count; i++) {
         if (!counts(f, i)) continue;
         double error = log(kv_net_link_message_s(&link, &f->points->at[i]) / f->points->at[i].message_s) / 0.05;
@@ -74,29 +88,28 @@ static double loss(const gsl_vector *log_of, void *context)
     return sum;
 }
 
-/* Where to begin: the fastest bytes, the fastest messages, and half of the fastest single message. */
+/* Where to begin: half of the fastest single message, and the fastest messages. */
 static void begin(const struct fit *f, gsl_vector *log_of)
 {
-    double Bps = 1, rate = 1, single_s = 1;
+    double rate = 1, single_s = 1;
     for (int32_t i = 0; i < f->points->count; i++) {
         if (!counts(f, i)) continue;
         const struct kv_net_point *p = &f->points->at[i];
-        Bps = fmax(Bps, (double)p->message_bytes / p->message_s);
         rate = fmax(rate, 1 / p->message_s / (f->link->own_pairs ? p->endpoints : 1));
         if (p->outstanding == 1) single_s = fmin(single_s, p->message_s * p->endpoints);
     }
-    gsl_vector_set(log_of, 0, log(Bps * 8 * (f->link->headers ? 1.02 : 1)));
-    gsl_vector_set(log_of, 1, log(fmax(single_s / 2, 1e-9)));
-    gsl_vector_set(log_of, 2, log(fmax(1 / rate, 1e-9)));
+    gsl_vector_set(log_of, 0, log(fmax(single_s / 2, 1e-9)));
+    gsl_vector_set(log_of, 1, log(fmax(1 / rate, 1e-9)));
 }
 
 /* Nelder and Mead, begun anew from where it ended: the least of several bounds has edges, at which it may halt. */
 static double minimise(struct fit *f)
 {
-    gsl_vector *at = gsl_vector_alloc(3), *step = gsl_vector_alloc(3);
-    gsl_multimin_fminimizer *m = gsl_multimin_fminimizer_alloc(gsl_multimin_fminimizer_nmsimplex2, 3);
-    gsl_multimin_function what = { .f = loss, .n = 3, .params = f };
+    gsl_vector *at = gsl_vector_alloc(2), *step = gsl_vector_alloc(2);
+    gsl_multimin_fminimizer *m = gsl_multimin_fminimizer_alloc(gsl_multimin_fminimizer_nmsimplex2, 2);
+    gsl_multimin_function what = { .f = loss, .n = 2, .params = f };
     double best = INFINITY;
+    f->link->bandwidth_bps = fastest_bps(f);
     begin(f, at);
     for (int32_t round = 0; round < 4; round++) {
         gsl_vector_set_all(step, round % 2 ? 0.05 : 0.5);

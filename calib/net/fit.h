@@ -6,7 +6,8 @@
 #include "calib/net/measure.h"
 
 struct kv_net_link {
-    double bandwidth_bps, latency_s, message_cost_s;   /* fitted */
+    double bandwidth_bps;                /* what its fastest point shows */
+    double latency_s, message_cost_s;    /* fitted */
     bool headers;                        /* bandwidth is a line rate, of which headers are taken off (RDMA) */
     int64_t mtu_bytes;
     enum kv_net_operation operation;

@@ -106,7 +106,7 @@ static struct kv_net_batch batch_of(const struct bench *b, const struct kv_net_p
 {
     /* Whole rounds of all that may be under way, and several, so that beginning and end weigh little. */
     double round = (double)point->endpoints * (double)point->outstanding, rounds = ceil(messages / round);
-    if (rounds < 4) rounds = 4;
+    if (rounds < 2) rounds = 2;
     if (rounds * round > MESSAGES_MAX) rounds = ceil(MESSAGES_MAX / round);
     return (struct kv_net_batch){ b->plan->operation, point->endpoints, point->outstanding, point->message_bytes,
                                   (int64_t)(rounds * round) };
