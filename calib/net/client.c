@@ -182,7 +182,7 @@ static bool await_answers(struct kv_net_client *c, const char *server, struct kv
     return true;
 }
 
-/* "tcp/eth0" of the line that UCX writes about the lane of bulk data: "lane[1]:  0:tcp/eth0.0 md[0] -> ... rma_bw#0". */
+/* "tcp/eth0" of what UCX writes about the lane of bulk data: "lane[1]:  0:tcp/eth0.0 md[0] -> ... rma_bw#0". */
 static void find_transport(struct kv_net_client *c)
 {
     char text[8192] = "";

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From measured points to the parameters of a link of kind roce: those with which its own message_rate meets them best. */
+/* From measured points to the parameters of a link of kind roce, by its own message_rate. Bandwidth is what the fastest
+ * point shows; latency and the cost of a message are those with which the model meets all points best. */
 #ifndef KV_CALIB_NET_FIT_H
 #define KV_CALIB_NET_FIT_H
 
@@ -19,8 +20,8 @@ struct kv_net_link {
     int32_t points, held;
 };
 
-/* `link` says headers, mtu and operation; the rest is filled in. Points without repeats are passed over. False (KV_ECALIB):
- * too few points. */
+/* `link` says headers, mtu and operation; the rest is filled in. Points without repeats are passed over. False
+ * (KV_ECALIB): too few points. */
 bool kv_net_fit(const struct kv_net_points *points, struct kv_net_link *link, struct kv_err *err);
 /* Seconds of a message, by the model. */
 double kv_net_link_message_s(const struct kv_net_link *link, const struct kv_net_point *point);

@@ -74,7 +74,8 @@ static enum kv_row_kind read_row(void *state, struct kv_err *err)
     snprintf(r->points->transport, sizeof r->points->transport, "%s", transport);
     for (int32_t i = 0; i < r->points->count; i++) {
         const struct kv_net_point *p = &r->points->at[i];
-        if (p->endpoints == whole[ENDPOINTS] && p->outstanding == whole[OUTSTANDING] && p->message_bytes == whole[BYTES])
+        if (p->endpoints == whole[ENDPOINTS] && p->outstanding == whole[OUTSTANDING]
+            && p->message_bytes == whole[BYTES])
             take_sample(r->points, i, seconds / (double)whole[MESSAGES]);
     }
     return KV_ROW_GOOD;
@@ -156,7 +157,7 @@ bool kv_net_measure(struct kv_net_points *p, const char *path, const struct kv_n
     int32_t missing = 0;
     for (int32_t i = 0; i < p->count; i++) missing += p->at[i].repeats < plan->repeats;
     if (!missing) return true;
-    struct bench b = { .plan = plan, .points = p, .until_s = kv_net_now_s() + plan->budget_s };
+    struct bench b = { .plan = plan, .points = p };
     b.batch_s = fmin(plan->batch_s, plan->budget_s / missing / (plan->repeats + 2));
     b.client = kv_net_connect(plan->server, (int32_t)plan->endpoints.at[plan->endpoints.count - 1], stop, err);
     bool good = b.client != NULL;
@@ -165,6 +166,7 @@ bool kv_net_measure(struct kv_net_points *p, const char *path, const struct kv_n
         good = kv_fail(err, KV_EUSAGE, path, "its samples were taken over %s, and this is %s", p->transport, transport);
     if (good) snprintf(p->transport, sizeof p->transport, "%s", transport);
     good = good && open_samples(&b, path, err);
+    b.until_s = kv_net_now_s() + plan->budget_s;
     for (int32_t i = 0; good && i < p->count && kv_net_now_s() < b.until_s; i++) {
         if (p->at[i].repeats >= plan->repeats) continue;
         good = measure_point(&b, i, err);

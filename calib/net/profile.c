@@ -2,7 +2,6 @@
 #include "calib/net/profile.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -72,7 +71,8 @@ static const char *percent(struct kv_arena *arena, double share)
 }
 
 bool kv_net_profile_write(struct kv_arena *arena, const char *folder, const struct kv_net_points *points,
-                          const struct kv_net_plan *plan, const struct kv_net_link *link, struct kv_err *err)
+                          const struct kv_net_plan *plan, const struct kv_net_link *link, FILE *out,
+                          struct kv_err *err)
 {
     const char *path = kv_arena_text(arena, "%s/profile.yaml", folder), *of = parameters(arena, plan, link);
     const char *endpoints = link->own_pairs ? "each has its own cost of a message: queue_pairs may be their number"
@@ -82,8 +82,8 @@ bool kv_net_profile_write(struct kv_arena *arena, const char *folder, const stru
     kv_writer_text(&w, "# A link as `kvsim calib net` found it: network: {links: {NAME: {profile: PATH}}}.\n%s", of);
     kv_writer_text(&w, "source: kvsim %s calib net, %s over %s\n", KV_VERSION, today(arena), points->transport);
     kv_writer_text(&w, "calibration:   # how it was measured; mean |model / measured - 1| of message rates\n");
-    kv_writer_text(&w, "  date: %s\n  transport: %s\n  ucx: %s\n", today(arena), kv_text_quoted(arena, points->transport),
-                   ucp_get_version_string());
+    kv_writer_text(&w, "  date: %s\n  transport: %s\n  ucx: %s\n", today(arena),
+                   kv_text_quoted(arena, points->transport), ucp_get_version_string());
     kv_writer_text(&w, "  points: %d\n  repeats: %d\n  domain: %s\n", link->points, plan->repeats,
                    domain(arena, points));
     kv_writer_text(&w, "  endpoints: \"%s\"\n  error: %s\n  holdout_error: %s\n  holdout_points: %d\n", endpoints,
@@ -91,11 +91,11 @@ bool kv_net_profile_write(struct kv_arena *arena, const char *folder, const stru
     bool good = kv_writer_commit(&w, err);
     kv_writer_close(&w);
     if (!good) return false;
-    printf("%s\ntransport %s; %s\nendpoints: %s\nmean error of rates: %s; of %d points left out of a first fit: %s\n", of,
-           points->transport, domain(arena, points), endpoints, percent(arena, link->error), link->held,
-           percent(arena, link->holdout));
+    fprintf(out, "%s\ntransport %s; %s\nendpoints: %s\n", of, points->transport, domain(arena, points), endpoints);
+    fprintf(out, "mean error of rates: %s; of %d points left out of a first fit: %s\n", percent(arena, link->error),
+            link->held, percent(arena, link->holdout));
     if (link->points < points->count)
-        printf("%d of %d points are not measured: the budget was used up (--resume goes on)\n",
-               points->count - link->points, points->count);
+        fprintf(out, "%d of %d points are not measured: the budget was used up (--resume goes on)\n",
+                points->count - link->points, points->count);
     return true;
 }
