@@ -103,14 +103,15 @@ struct bench {
     double batch_s, until_s;
 };
 
+/* A batch of about so many messages: whole rounds of all that may be under way, so that beginning and end weigh little;
+ * less than a round where that alone would take too long. */
 static struct kv_net_batch batch_of(const struct bench *b, const struct kv_net_point *point, double messages)
 {
-    /* Whole rounds of all that may be under way, and several, so that beginning and end weigh little. */
-    double round = (double)point->endpoints * (double)point->outstanding, rounds = ceil(messages / round);
-    if (rounds < 2) rounds = 2;
-    if (rounds * round > MESSAGES_MAX) rounds = ceil(MESSAGES_MAX / round);
+    double round = (double)point->endpoints * (double)point->outstanding;
+    double count = messages > round ? ceil(messages / round) * round : ceil(messages);
+    if (count > MESSAGES_MAX) count = MESSAGES_MAX;
     return (struct kv_net_batch){ b->plan->operation, point->endpoints, point->outstanding, point->message_bytes,
-                                  (int64_t)(rounds * round) };
+                                  (int64_t)count };
 }
 
 /* One line, and the header before the first, in one piece: what is there is whole. */
@@ -124,7 +125,7 @@ static bool write_sample(struct bench *b, const struct kv_net_batch *batch, doub
     return fflush(b->samples) == 0 || kv_fail(err, KV_EIO, "", "cannot write samples: %s", strerror(errno));
 }
 
-/* A first batch warms up (memory, windows of TCP) and tells how many messages fill the time. */
+/* Growing batches warm up (memory, windows of TCP) and tell how many messages fill the time. */
 static bool measure_point(struct bench *b, int32_t index, struct kv_err *err)
 {
     struct kv_net_point *point = &b->points->at[index];
@@ -132,10 +133,10 @@ static bool measure_point(struct bench *b, int32_t index, struct kv_err *err)
     double seconds;
     for (double warm_s = 0; warm_s < b->batch_s / 2; warm_s += seconds) {
         if (!kv_net_move(b->client, &batch, &seconds, err)) return false;
-        double messages = (double)batch.messages * b->batch_s / seconds;
-        batch = batch_of(b, point, messages < 16 * (double)batch.messages ? messages : 16 * (double)batch.messages);
+        double fills = (double)batch.messages * b->batch_s / seconds, most = 16 * (double)batch.messages;
+        batch = batch_of(b, point, fills < most ? fills : most);
     }
-    while (point->repeats < b->plan->repeats) {
+    while (point->repeats < b->plan->repeats && (!point->repeats || kv_net_now_s() < b->until_s)) {
         if (!kv_net_move(b->client, &batch, &seconds, err)) return false;
         if (!write_sample(b, &batch, seconds, err)) return false;
         take_sample(b->points, index, seconds / (double)batch.messages);

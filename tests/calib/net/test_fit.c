@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The fit of a link: points made by the model give their parameters back, with noise and with one sender for all too. */
+/* The fit of a link: points made by the model give their parameters back, with noise and with one sender too. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
