@@ -5,8 +5,10 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "sim/lib/robust.h"
 #include "sim/lib/rows.h"
 
 #define MESSAGES_MAX 1e7
@@ -34,16 +36,13 @@ void kv_net_points_open(struct kv_net_points *p, const struct kv_net_plan *plan,
                 };
 }
 
-/* Puts a sample among those of its point, and takes their median. */
 static void take_sample(struct kv_net_points *p, int32_t index, double message_s)
 {
     struct kv_net_point *point = &p->at[index];
     double *sample = p->sample_s[index];
     if (point->repeats == KV_NET_REPEATS_MAX) return;
-    int32_t n = point->repeats++;
-    for (; n > 0 && sample[n - 1] > message_s; n--) sample[n] = sample[n - 1];
-    sample[n] = message_s;
-    point->message_s = (sample[(point->repeats - 1) / 2] + sample[point->repeats / 2]) / 2;
+    sample[point->repeats++] = message_s;
+    point->message_s = kv_median(sample, (size_t)point->repeats);
 }
 
 /* ---- samples of an earlier run ---- */
@@ -147,6 +146,8 @@ static bool measure_point(struct bench *b, int32_t index, struct kv_err *err)
 static bool open_samples(struct bench *b, const char *path, struct kv_err *err)
 {
     b->fresh = access(path, F_OK) != 0;
+    if (mkdir(b->plan->folder, 0777) != 0 && errno != EEXIST)
+        return kv_fail(err, KV_EIO, b->plan->folder, "cannot be made: %s", strerror(errno));
     b->samples = fopen(path, "a");
     return b->samples || kv_fail(err, KV_EIO, path, "cannot be written: %s", strerror(errno));
 }

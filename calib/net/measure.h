@@ -17,7 +17,7 @@ struct kv_net_point {
 #define KV_NET_REPEATS_MAX 32
 struct kv_net_axis { int64_t at[KV_NET_AXIS_MAX]; int32_t count; };   /* rising */
 struct kv_net_plan {
-    const char *server;
+    const char *server, *folder;         /* folder: of samples.csv; made when there is something to write */
     enum kv_net_operation operation;
     struct kv_net_axis bytes, outstanding, endpoints;
     int32_t repeats;                     /* at most KV_NET_REPEATS_MAX */
@@ -28,7 +28,7 @@ struct kv_net_plan {
 /* Points in the order in which they are measured: few endpoints first, then few messages, then small ones. */
 struct kv_net_points {
     struct kv_net_point *at;
-    double (*sample_s)[KV_NET_REPEATS_MAX];   /* seconds / message of the repeats, rising */
+    double (*sample_s)[KV_NET_REPEATS_MAX];   /* seconds / message of the repeats */
     int32_t count;
     char transport[128];
 };

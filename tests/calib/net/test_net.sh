@@ -23,9 +23,9 @@ refused() {
 }
 refused 2 "give --listen ADDRESS:PORT, or"
 refused 2 "give --listen ADDRESS:PORT, or" 127.0.0.1:1
-refused 2 "give --listen ADDRESS:PORT, or" 127.0.0.1:1 more -o "$work/p"
+refused 2 "more: unknown option" 127.0.0.1:1 more -o "$work/p"
 refused 2 "give --listen ADDRESS:PORT, or" --listen 127.0.0.1:1 -o "$work/p"
-refused 2 "--operation: 'send': expected read or write" 127.0.0.1:1 -o "$work/p" --operation send
+refused 2 "--operation: unknown value 'send'" 127.0.0.1:1 -o "$work/p" --operation send
 refused 2 "--sizes: '65536' needs a unit" 127.0.0.1:1 -o "$work/p" --sizes 4KiB,65536
 refused 2 "--sizes: '64KiB,4KiB': the values must rise" 127.0.0.1:1 -o "$work/p" --sizes 64KiB,4KiB
 refused 2 "--sizes: '1GiB' is out of range (1B to 64MiB)" 127.0.0.1:1 -o "$work/p" --sizes 1GiB
@@ -34,8 +34,9 @@ refused 2 "--budget: '5' needs a unit" 127.0.0.1:1 -o "$work/p" --budget 5
 refused 2 "'localhost': expected ADDRESS:PORT" localhost -o "$work/p"
 refused 2 "'[::1]': expected ADDRESS:PORT" --listen "[::1]"
 refused 7 "no server at 127.0.0.1:9: " 127.0.0.1:9 -o "$work/p"
+[ ! -e "$work/p" ] || complain "a folder was made for nothing"
 UCX_TLS=nonsense refused 77 "UCX finds no transport" 127.0.0.1:1 -o "$work/p"
-"$net" --help | grep -q -- "--outstanding LIST" || complain "no help"
+"$net" --help | grep -q -- "--outstanding " || complain "no help"
 
 # A port that is free: the first on which the server stays.
 for port in $(seq $((20000 + $$ % 20000)) $((20020 + $$ % 20000))); do
