@@ -92,8 +92,8 @@ static bool read_options(struct kv_arena *arena, int argc, char **argv, struct o
         return kv_fail(err, KV_EUSAGE, "", "give --listen ADDRESS:PORT, or ADDRESS:PORT of a server and -o PROFILE; "
                        "see --help");
     *plan = (struct kv_net_plan){
-        .server = argv[1], .folder = o->output, .operation = (enum kv_net_operation)o->operation, .repeats = (int32_t)o->repeats,
-        .batch_s = o->batch_s, .budget_s = o->budget_s,
+        .server = argv[1], .folder = o->output, .operation = (enum kv_net_operation)o->operation,
+        .repeats = (int32_t)o->repeats, .batch_s = o->batch_s, .budget_s = o->budget_s,
     };
     return read_axis(arena, "--sizes", KV_DIM_BYTES, o->sizes, (double)KV_NET_REGION_BYTES, &plan->bytes, err)
            && read_axis(arena, "--outstanding", KV_DIM_COUNT, o->outstanding, 65536, &plan->outstanding, err)
