@@ -81,6 +81,11 @@ refused 4 "samples of one kind belong in a file" "$at" -o "$work/p" "${small[@]}
 echo "read,tcp/lo,1,1,8,3,x" >>"$work/p/samples.csv"
 refused 4 "samples.csv:$((2 + 3 * 2 * 2 * 2))" "$at" -o "$work/p" "${small[@]}" --resume
 
+# Through kvsim: the same, and flags of its own are refused by itself.
+timeout 60 "$kvsim" calib net "$at" -o "$work/k" "${small[@]}" >"$work/out" 2>"$work/err" &&
+    grep -q "^kind: roce" "$work/k/profile.yaml" || complain "kvsim calib net: $(cat "$work/err")"
+"$kvsim" calib net "$at" --output "$work/k" --size 8B 2>&1 | grep -q "did you mean '--sizes'" || complain "kvsim calib net"
+
 # Writes; and a budget that is too small for all.
 timeout 60 "$net" "$at" -o "$work/w" "${small[@]}" --operation write >"$work/out" 2>"$work/err" ||
     complain "write: $(cat "$work/err")"
