@@ -29,9 +29,9 @@ const struct kv_command kv_command_calib_net = {
     .name = "calib net", .usage = "--listen ADDRESS:PORT | ADDRESS:PORT -o FOLDER [flags]",
     .help = "measure a link between two hosts over UCX, and write a link profile",
     .details =
-        "Start it with --listen on one host, and with that address on the other: messages by size, number under way and\n"
-        "number of endpoints. UCX chooses the transport; UCX_TLS (rc, dc, tcp) and UCX_NET_DEVICES (mlx5_0:1, eth0)\n"
-        "say which, on both hosts. Every batch is kept in FOLDER/samples.csv, also when something fails or Ctrl-C ends\n"
-        "it. FOLDER is a profile: network: {links: {fabric: {profile: ./FOLDER}}}. docs/calibration.md says the rest.\n",
+        "Start it with --listen on one host, and with that address on the other: messages by size, number under way\n"
+        "and number of endpoints. UCX chooses the transport; UCX_TLS (rc, dc, tcp) and UCX_NET_DEVICES (mlx5_0:1,\n"
+        "eth0) say which, on both hosts. Every batch is kept in FOLDER/samples.csv, also when something fails or\n"
+        "Ctrl-C ends it. FOLDER is a profile: network: {links: {fabric: {profile: ./FOLDER}}}.\n",
     .flags = flags, .arg_min = 0, .arg_max = 1, .run = run,
 };
