@@ -279,10 +279,10 @@ static const char *text_of_network(struct kv_random_scenario *s)
                                      n->gpus_per_node, n->nodes_per_rack, n->pcie_Bps, n->nic_Bps,
                                      n->gateways, n->gateway_Bps, n->efficiency, n->fabric);
     for (int32_t i = 0; i < n->link_count; i++) {
-        const struct kv_link_spec *l = n->links[i].params;
+        const struct kv_link_spec l = n->links[i].ops->spec(n->links[i].params);
         text = kv_arena_text(&s->arena, "%s; %s: scope %lld, duplex %d, %lld, latency %lld, in order %d", text,
-                             n->links[i].name, (long long)n->links[i].scope, n->links[i].duplex, (long long)l->capacity,
-                             (long long)l->latency_tk, l->in_order);
+                             n->links[i].name, (long long)n->links[i].scope, n->links[i].duplex, (long long)l.capacity,
+                             (long long)l.latency_tk, l.in_order);
     }
     return text;
 }

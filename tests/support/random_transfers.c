@@ -117,11 +117,29 @@ static const char *draw_resident(struct kv_random_scenario *s, struct tiers_plan
 
 /* --- Stores --- */
 
+/* Where it may refuse, it does now and then. */
+static const char *draw_real_store(struct kv_random_scenario *s, struct tiers_plan *t, struct kv_tier_config *tier)
+{
+    struct dice *d = &t->p.dice;
+    const struct kv_plugin_info *info = &tier->store->info;
+    if (tier->store != kv_test_plugin("store", "object") || !chance(d, 60)) return "";
+    void *params = kv_test_params(&s->arena, info);
+    int64_t turns = between(d, 1, 4), queue = PICK(d, 0, 0, 1, 3);
+    kv_test_param_set(info, params, "concurrency_limit", (double)turns);
+    kv_test_param_set(info, params, "queue_limit", (double)queue);
+    kv_test_param_set(info, params, "retry_first", t->prompt_s * 0.2 * uniform(d) + 1e-12);
+    kv_test_param_set(info, params, "retry_max", t->prompt_s * 20);
+    tier->store_params = params;
+    limit_time(s, t);
+    return kv_arena_text(&s->arena, "\n  %s: %lld at a time, queue %lld", tier->name, (long long)turns,
+                         (long long)queue);
+}
+
 static const char *draw_store(struct kv_random_scenario *s, struct tiers_plan *t, int32_t tier)
 {
     struct dice *d = &t->p.dice;
     struct kv_test_store_params *p = kv_arena_take(&s->arena, sizeof *p);
-    if (!odd_store(s->config.tier[tier].store)) return "";
+    if (!odd_store(s->config.tier[tier].store)) return draw_real_store(s, t, &s->config.tier[tier]);
     memcpy(p, s->config.tier[tier].store_params, sizeof *p);
     s->config.tier[tier].store_params = p;
     p->chunk_requests = PICK(d, 0, 1, 1, 3, 16);
@@ -151,7 +169,7 @@ static const char *draw_curve(struct kv_random_scenario *s, struct dice *d, stru
     kv_rate *curve = kv_arena_take(&s->arena, (size_t)count * sizeof *curve), at = spec->capacity;
     const char *text = "curve";
     for (int32_t i = 0; i < count; i++) {
-        if (i > 0 || chance(d, 30)) at -= (kv_rate)((double)at * 0.5 * uniform(d));
+        if (i > 0 || chance(d, 30)) at -= (kv_rate)((double)at * 0.7 * uniform(d));
         curve[i] = at;
         text = kv_arena_text(&s->arena, "%s %lld", text, (long long)at);
     }
@@ -160,13 +178,32 @@ static const char *draw_curve(struct kv_random_scenario *s, struct dice *d, stru
     return text;
 }
 
+/* The real one, as fast as the link it takes the place of. */
+static const char *draw_roce(struct kv_random_scenario *s, struct tiers_plan *t, struct kv_link_config *link)
+{
+    static const char *const incast[] = {"incast_2", "incast_4", "incast_8"};
+    struct dice *d = &t->p.dice;
+    struct kv_link_spec was = link->ops->spec(link->params);
+    link->ops = kv_test_plugin("link", "roce");
+    void *params = kv_test_params(&s->arena, &link->ops->info);
+    double bps = 8 * kv_rate_to_Bps(was.capacity), share = 1;
+    kv_test_param_set(&link->ops->info, params, "bandwidth", bps);
+    kv_test_param_set(&link->ops->info, params, "latency", kv_tick_to_s(was.latency_tk));
+    kv_test_param_set(&link->ops->info, params, "message_cost", t->prompt_s * 0.02 * uniform(d));
+    for (int i = 0; i < 3 && chance(d, 70); i++)
+        kv_test_param_set(&link->ops->info, params, incast[i], share *= 0.5 + uniform(d) / 2);
+    link->params = params;
+    return kv_arena_text(&s->arena, "\n  %s: roce, incast %.3f", link->name, share);
+}
+
 static const char *draw_link(struct kv_random_scenario *s, struct tiers_plan *t, struct kv_link_config *link)
 {
     struct dice *d = &t->p.dice;
+    if (chance(d, 20)) return draw_roce(s, t, link);
     struct kv_test_link_params *p = kv_arena_take(&s->arena, sizeof *p);
     *p = *(const struct kv_test_link_params *)link->params;
     link->params = p;
-    const char *curve = p->spec.capacity > 0 && chance(d, 65) ? draw_curve(s, d, &p->spec) : "";
+    const char *curve = p->spec.capacity > 0 && chance(d, 80) ? draw_curve(s, d, &p->spec) : "";
     if (chance(d, 40)) {
         /* About as fast as computing when an access has a few chunks, of a few requests each. */
         link->ops = &kv_test_message_link;
