@@ -207,6 +207,17 @@ void kv_instance_released(struct kv_instance *n, uint32_t seq)
     else if (n->running < kv_engine_of(n)->max_num_seqs) kv_instance_cut(n);
 }
 
+/* Of the loads that it waits for the one that began first: it is left, and may be cut, before the others (T13). */
+static uint32_t take_first_begun(struct kv_tiers *t, struct kv_hold *h)
+{
+    size_t first = 0;
+    for (size_t i = 1; i < h->loads.count; i++)
+        if (kv_load_at(t, h->loads.at[i])->serial < kv_load_at(t, h->loads.at[first])->serial) first = i;
+    uint32_t load = h->loads.at[first];
+    h->loads.at[first] = h->loads.at[--h->loads.count];
+    return load;
+}
+
 void kv_instance_give_back(struct kv_instance *n, uint32_t seq)
 {
     struct kv_seq *q = kv_seq_at(n->serve, seq);
@@ -218,10 +229,7 @@ void kv_instance_give_back(struct kv_instance *n, uint32_t seq)
     q->computed_tokens = 0;
     h->unreleased = 0;
     n->serve->counters.given_back++;
-    while (h->loads.count > 0) {
-        uint32_t load = h->loads.at[--h->loads.count];
-        kv_load_leave(n->serve->tiers, load, seq);
-    }
+    while (h->loads.count > 0) kv_load_leave(n->serve->tiers, take_first_begun(n->serve->tiers, h), seq);
     if (q->preemptions > 0) kv_waiting_add_preempted_last(&n->waiting, seq);
     else kv_waiting_add(&n->waiting, q->urgency, q->order, seq);
     kv_log(n->serve->engine, "give_back", "request=%lld instance=%d", (long long)q->request, n->id);

@@ -82,6 +82,10 @@ static const char *draw_delivery(struct kv_random_scenario *s, struct tiers_plan
     if (!chance(d, 30)) return "";
     f->mode = KV_DELIVERY_AUTO;
     f->auto_bytes = (int64_t)(prompt_bytes(s, t) * share[between(d, 0, 3)] * (0.5 + uniform(d)));
+    /* Half of them the size of a few chunks, which some loads have exactly. */
+    int64_t chunk = (int64_t)(prompt_bytes(s, t) / (double)t->prompt_chunks) / s->config.engine.block_tokens
+                    * s->config.tier[s->config.tier_count > 1 ? 1 : 0].chunk_tokens;
+    if (chance(d, 50) && chunk > 0) f->auto_bytes = (f->auto_bytes + chunk / 2) / chunk * chunk;
     return kv_arena_text(&s->arena, "\n  layerwise from %lld bytes on", (long long)f->auto_bytes);
 }
 
