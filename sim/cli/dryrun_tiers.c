@@ -15,8 +15,8 @@ struct tier_facts {
     double chunk_s, layer_s, Bps;                      /* read alone; Bps: of one GPU, once it flows; 0: never */
 };
 
-/* Where an access flows, for one of tp parts. */
-struct path { double Bps, latency_s; };
+/* Where an access flows, for one of tp parts; message_bytes: of its messages (docs/tiers.md, T38). */
+struct path { double Bps, latency_s, message_bytes, side_by_side; };
 
 static void cross(struct path *path, double Bps, int32_t parts)
 {
@@ -26,15 +26,20 @@ static void cross(struct path *path, double Bps, int32_t parts)
 static void cross_link(struct path *path, const struct kv_network_config *n, int32_t link, int32_t parts)
 {
     if (link < 0) return;
-    struct kv_link_spec spec = n->links[link].ops->spec(n->links[link].params);
+    const struct kv_link_ops *ops = n->links[link].ops;
+    struct kv_link_spec spec = ops->spec(n->links[link].params);
     cross(path, kv_rate_to_Bps(spec.curve ? spec.curve[0] : spec.capacity) * n->efficiency, parts);
+    if (ops->message_rate)
+        cross(path, kv_rate_to_Bps(ops->message_rate(n->links[link].params, path->message_bytes)) * path->side_by_side,
+              parts);
     path->latency_s += kv_tick_to_s(spec.latency_tk);
 }
 
-static struct path read_path(const struct kv_sim_config *c, const struct kv_tier_config *tier, kv_rate device)
+static struct path read_path(const struct kv_sim_config *c, const struct kv_tier_config *tier, kv_rate device,
+                             double message_bytes, double side_by_side)
 {
     const struct kv_network_config *n = &c->network;
-    struct path path = {.Bps = HUGE_VAL};
+    struct path path = {.Bps = HUGE_VAL, .message_bytes = message_bytes, .side_by_side = side_by_side};
     int32_t nic_parts = c->tp < n->gpus_per_node ? c->tp : n->gpus_per_node;
     if (device != KV_RATE_UNLIMITED) cross(&path, kv_rate_to_Bps(device), c->tp);
     if (tier->store->gateways && n->gateway_Bps >= 0) cross(&path, n->gateway_Bps * n->efficiency, c->tp);
@@ -43,19 +48,6 @@ static struct path read_path(const struct kv_sim_config *c, const struct kv_tier
     if (tier->store->network && n->nic_Bps >= 0) cross(&path, n->nic_Bps * n->efficiency, nic_parts);
     cross(&path, n->pcie_Bps, 1);
     return path;
-}
-
-/* The most that an access moves in messages of so many bytes (T38). */
-static kv_rate limit_by_messages(const struct kv_sim_config *c, const struct kv_tier_config *tier, double bytes)
-{
-    kv_rate most = KV_RATE_UNLIMITED;
-    for (int32_t i = -1; i < KV_TIER_LINKS_MAX; i++) {
-        int32_t link = i >= 0 ? tier->link[i] : tier->store->network ? c->network.fabric : -1;
-        if (link < 0 || !c->network.links[link].ops->message_rate) continue;
-        kv_rate rate = c->network.links[link].ops->message_rate(c->network.links[link].params, bytes);
-        if (rate < most) most = rate;
-    }
-    return most;
 }
 
 /* Reading so many chunks that nothing else holds up: until the last byte. */
@@ -70,13 +62,12 @@ static double read_s(const struct kv_sim_config *c, const struct kv_tier_config 
     bool chunkwise = delivery == KV_DELIVERY_CHUNKWISE;
     struct kv_access access = {.delivery = delivery, .chunks = chunkwise ? 1 : chunks, .under_way = 1};
     struct kv_access_plan plan = tier->store->plan(state, &access);
-    double of_access = bytes * c->tp * (double)access.chunks / (double)chunks;
-    kv_rate by_messages = limit_by_messages(c, tier, of_access / (double)(plan.requests > 0 ? plan.requests : 1));
-    if (by_messages < plan.limit) plan.limit = by_messages;
     for (access.number = 0; access.number < DRAWS; access.number++)
         delay_s += kv_tick_to_s(tier->store->plan(state, &access).delay_tk) / DRAWS;
-    struct path path = read_path(c, tier, tier->store->device_rate(state));
     double side_by_side = chunkwise ? (double)(chunks < c->fetch.concurrency ? chunks : c->fetch.concurrency) : 1;
+    double access_bytes = bytes * c->tp * (double)access.chunks / (double)chunks;
+    double message_bytes = access_bytes / (double)(plan.requests > 0 ? plan.requests : 1);
+    struct path path = read_path(c, tier, tier->store->device_rate(state), message_bytes, side_by_side);
     if (plan.limit != KV_RATE_UNLIMITED) cross(&path, kv_rate_to_Bps(plan.limit) * side_by_side, c->tp);
     *Bps = path.Bps;
     return delay_s + path.latency_s + bytes / path.Bps;

@@ -8,8 +8,8 @@ struct fetch_keys { int64_t mode; };
 static const char *const modes[] = {"bulk", "chunkwise", "layerwise", "auto", NULL};
 static const struct kv_param fetch_params[] = {
     { "mode", KV_DIM_CHOICE, offsetof(struct fetch_keys, mode), "layerwise", 0, 0, modes,
-      "all at once, chunk by chunk, or layer by layer while the step computes; auto: of the latter two by the size of a "
-      "load", NULL },
+      "all at once, chunk by chunk, or layer by layer while the step computes; auto: of the latter two by the size of "
+      "a load", NULL },
     KV_PARAM_END
 };
 static const char *const unlimited[] = {"unlimited", NULL};
