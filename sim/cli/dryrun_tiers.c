@@ -28,7 +28,7 @@ static void cross_link(struct path *path, const struct kv_network_config *n, int
     if (link < 0) return;
     const struct kv_link_ops *ops = n->links[link].ops;
     struct kv_link_spec spec = ops->spec(n->links[link].params);
-    cross(path, kv_rate_to_Bps(spec.capacity) * n->efficiency, parts);
+    cross(path, kv_rate_to_Bps(spec.curve ? spec.curve[0] : spec.capacity) * n->efficiency, parts);
     if (ops->message_rate)
         cross(path, kv_rate_to_Bps(ops->message_rate(n->links[link].params, path->message_bytes)) * path->side_by_side,
               parts);
@@ -55,10 +55,13 @@ static double read_s(const struct kv_sim_config *c, const struct kv_tier_config 
                      int64_t chunks, double *Bps)
 {
     const struct kv_model_shape *m = c->compute_env.model;
-    bool chunkwise = c->fetch.mode == KV_DELIVERY_CHUNKWISE;
-    struct kv_access access = {.delivery = (enum kv_delivery)c->fetch.mode, .chunks = chunkwise ? 1 : chunks};
-    struct kv_access_plan plan = tier->store->plan(state, &access);
     double delay_s = 0, bytes = (double)(kv_bytes_per_token_per_gpu(m, c->tp) * tier->chunk_tokens) * (double)chunks;
+    enum kv_delivery delivery = (enum kv_delivery)c->fetch.mode;
+    if (delivery == KV_DELIVERY_AUTO)
+        delivery = bytes * c->tp >= (double)c->fetch.auto_bytes ? KV_DELIVERY_LAYERWISE : KV_DELIVERY_CHUNKWISE;
+    bool chunkwise = delivery == KV_DELIVERY_CHUNKWISE;
+    struct kv_access access = {.delivery = delivery, .chunks = chunkwise ? 1 : chunks, .under_way = 1};
+    struct kv_access_plan plan = tier->store->plan(state, &access);
     for (access.number = 0; access.number < DRAWS; access.number++)
         delay_s += kv_tick_to_s(tier->store->plan(state, &access).delay_tk) / DRAWS;
     double side_by_side = chunkwise ? (double)(chunks < c->fetch.concurrency ? chunks : c->fetch.concurrency) : 1;

@@ -16,6 +16,7 @@ names() { (cd "$1" && printf '%s\n' *.c | sed 's/\.c$//' | LC_ALL=C sort | paste
 sed_known="s/@compute@/$(names models/compute)/;s/@evict@/$(names policies/evict)/;s/@route@/$(names policies/route)/"
 sed_known+=";s/@sched@/$(names policies/sched)/;s/@reader@/$(names traces/reader)/;s/@store@/$(names models/store)/"
 sed_known+=";s/@link@/$(names models/link)/;s/@admit@/$(names policies/admit)/;s/@fetch@/$(names policies/fetch)/"
+sed_known+=";s/@transfer@/$(names policies/transfer)/"
 
 complain() {
     echo "FAIL $1: $2"
