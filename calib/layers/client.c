@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "calib/lib/s3.h"
 
 #define KEY_BYTES 256
+#define FLOWS 64
 #define WARM_UP_S 0.2   /* from the last connection being warm to the start: everybody is then at the barrier */
 
 /* ---- what is asked for, in which order ---- */
@@ -21,7 +23,7 @@ int64_t kv_layers_pieces(const struct kv_layers_spec *spec)
 struct kv_layers_piece kv_layers_piece_at(const struct kv_layers_spec *spec, int64_t p)
 {
     if (spec->mode == KV_LAYERS_CHUNKWISE)
-        return (struct kv_layers_piece){ p, spec->layers - 1, 0, spec->layers * spec->slice_bytes };
+        return (struct kv_layers_piece){ p, 0, 0, spec->layers * spec->slice_bytes };
     int64_t layer = p / spec->objects;
     return (struct kv_layers_piece){ p % spec->objects, layer, layer * spec->slice_bytes, spec->slice_bytes };
 }
@@ -168,8 +170,9 @@ static bool open_connections(struct kv_layers_client *client, int32_t count, str
 {
     for (int32_t i = 0; i < count; i++)
         for (int64_t k = 0; k < client[i].spec->connections; k++, n++) {
+            int64_t flow = client[i].spec->flow + (client[i].spec->flow_each ? k : 0);
             struct kv_s3_server server = { .endpoint = getenv("S3_ENDPOINT"), .key = getenv("S3_KEY"),
-                .secret = getenv("S3_SECRET"), .port_slot = (int)client[i].spec->flow };
+                .secret = getenv("S3_SECRET"), .port_slot = (int)(flow % FLOWS) };
             n->client = &client[i];
             if (!(n->s3 = kv_s3_open(&server, err))) return false;
         }

@@ -41,7 +41,8 @@ void kv_layers_close(struct kv_layers_client *c);
 /* Runs all clients side by side, to the end. False with the first error. */
 bool kv_layers_run(struct kv_layers_client *client, int32_t count, struct kv_arena *arena, struct kv_err *err);
 
-/* A piece is what one request brings: of layerwise clients layer p / objects of object p % objects; else object p. */
+/* A piece is what one request brings: of layerwise clients layer p / objects of object p % objects; else object p,
+ * which counts for layer 0: the others are there when it is. */
 struct kv_layers_piece { int64_t object, layer, from_byte, bytes; };
 int64_t kv_layers_pieces(const struct kv_layers_spec *spec);
 struct kv_layers_piece kv_layers_piece_at(const struct kv_layers_spec *spec, int64_t p);

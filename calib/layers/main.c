@@ -27,8 +27,8 @@ static void print_client(const struct kv_layers_client *c, int32_t number)
     int64_t layers = c->spec->layers;
     for (int64_t l = 0; l < layers; l++) {
         const struct kv_layers_times *t = &c->layer[l];
-        /* Whole objects have no first byte of a layer; the requests are those of the last layer's pieces. */
-        const struct kv_layers_times *asked = c->spec->mode == KV_LAYERS_CHUNKWISE ? &c->layer[layers - 1] : t;
+        /* Whole objects bring all layers, so all have the requests of the first. */
+        const struct kv_layers_times *asked = c->spec->mode == KV_LAYERS_CHUNKWISE ? &c->layer[0] : t;
         printf("%d,%lld,%.6f,%.6f,%.6f,%.6f,%.6f,%.6f,%.6f\n", number, (long long)l, c->start_s, asked->fetch_start_s,
                asked->first_byte_s, t->fetch_end_s, t->compute_start_s, t->compute_end_s,
                c->layer[layers - 1].compute_end_s - c->start_s);

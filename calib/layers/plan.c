@@ -17,6 +17,7 @@ static const struct kv_param client_params[] = {
     ROW("lookahead", KV_DIM_COUNT, lookahead, "0", 0, 1024, NULL, "layers ahead of the one computed; 0: no bound"),
     ROW("connections", KV_DIM_COUNT, connections, "1", 1, 64, NULL, "requests under way at a time"),
     ROW("flow", KV_DIM_COUNT, flow, "0", 0, 63, NULL, "local ports are this modulo 64"),
+    ROW("flow_each", KV_DIM_BOOL, flow_each, "false", 0, 0, NULL, "connection k: flow + k"),
     ROW("compute", KV_DIM_TIME, compute_s, "0s", 0, 3600, NULL, "time of one layer"),
     ROW("start", KV_DIM_TIME, start_s, "0s", 0, 3600, NULL, "since the start of the run"),
     KV_PARAM_END

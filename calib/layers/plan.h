@@ -24,6 +24,7 @@ struct kv_layers_spec {
     int64_t lookahead;       /* layers asked for ahead of the one that is computed; 0: no bound */
     int64_t connections;     /* requests under way at a time */
     int64_t flow;            /* its connections come from ports that are `flow` modulo 64 (calib/testbed/link.sh) */
+    bool flow_each;          /* connection k: flow + k, so that each has its own share of the link */
     double compute_s;        /* of one layer */
     double start_s;          /* since the start of the run */
 };
