@@ -152,8 +152,8 @@ install: kvsim calib        ## install under PREFIX (/usr/local)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 kvsim $(patsubst %,kvsim-calib-%,$(CALIB)) $(DESTDIR)$(PREFIX)/bin
 	./kvsim man > $(DESTDIR)$(PREFIX)/share/man/man1/kvsim.1
-	for f in models/data/*.yaml models/gpus/*.yaml models/stores/*.yaml $(wildcard models/stores/*/*) models/profiles/*/* \
-	    configs/*.yaml traces/sample/* analysis/*.py; do \
+	for f in models/data/*.yaml models/gpus/*.yaml models/stores/*.yaml $(wildcard models/stores/*/*) \
+	    models/links/*.yaml models/profiles/*/* configs/*.yaml traces/sample/* analysis/*.py; do \
 	    install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/kvsim/$$f || exit 1; done
 clean:                      ## remove what make built
 	rm -rf build kvsim kvsim-calib-* results.h5 results.svg
