@@ -148,6 +148,11 @@ bench: kvsim $(BENCH_BIN)   ## CPU time, memory and instruction counts of config
 .PHONY: fidelity
 fidelity: kvsim             ## compare with real vLLM runs (needs ../shared); fails while a figure is past its bar
 	@tests/fidelity/fidelity.sh || [ $$? = 77 ]
+.PHONY: validate-storage
+validate-storage:           ## compare with real fetches from a real S3 server over a capped link (needs root; minutes)
+	@.ci/deps.sh storage
+	$(again) kvsim calib
+	@tests/validate/validate.sh
 install: kvsim calib        ## install under PREFIX (/usr/local)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 kvsim $(patsubst %,kvsim-calib-%,$(CALIB)) $(DESTDIR)$(PREFIX)/bin

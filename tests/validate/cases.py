@@ -4,8 +4,10 @@
 MiB = 1 << 20
 RATE = 200              # low, so that neither server nor clients are short of processor time
 SLICE = 256 << 10       # one layer of one chunk
-CHUNK_LAYERS = 16
+CHUNK_LAYERS = 12
+OBJECTS_MAX = 8
 UNIT = MiB // 2         # sizes of parallel GETs are whole numbers of this
+BIG_BYTES = 36 * MiB
 
 
 def gets(name, *flows):
@@ -14,6 +16,11 @@ def gets(name, *flows):
                for mib, start, ceil in flows]
     return {"name": name, "mode": "bulk", "layers": 1, "slice": UNIT, "connections": 1, "compute": 0, "rate": RATE,
             "clients": clients}
+
+
+def as_ranges(case):
+    """The same for real clients: one range of one object each."""
+    return dict(case, mode="layerwise", clients=[dict(c, objects=1, slice=c["objects"] * UNIT) for c in case["clients"]])
 
 
 GETS = [
@@ -27,6 +34,7 @@ GETS = [
     gets("16 flows, bounds of 4 kinds", *[((1, 2, 3, 6)[i % 4], .04 * i, (5, 10, 20, 0)[i % 4]) for i in range(16)]),
 ]
 
+SMOKE_GETS = [GETS[i] for i in (2, 6)]
 
 MODES = [("chunkwise", {"mode": "chunkwise", "connections": 4}),
          ("ahead 1", {"mode": "layerwise", "lookahead": 1, "connections": 2}),
@@ -54,18 +62,22 @@ def client(objects, start=0, ceil=0):
     return {"key": "chunk", "objects": objects, "start": start, "ceil": ceil}
 
 
-def layers(payload_frac):
-    one = [client(5)]
-    two = [client(4), client(3, .25)]
-    four = [client(2), client(3, .1), client(2, .2), client(1, .3)]
-    bound = [client(2, 0, 40), client(4, 0, 80), client(1, .1, 20), client(2, .2, 60)]
+def layers(payload_frac, smoke=False):
+    one = [client(7)]
+    two = [client(5), client(4, .25)]
+    four = [client(3), client(4, .1), client(3, .2), client(2, .3)]
+    bound = [client(3, 0, 40), client(6, 0, 80), client(2, .1, 20), client(3, .2, 60)]
+    if smoke:
+        return group("1 client", 1, one, payload_frac)
     made = []
-    for ratio in (.3, .6, 1, 1.5, 3):
+    for ratio in (.3, .7, 1.4, 3):
         made += group("1 client", ratio, one, payload_frac)
     for ratio in (.5, 2):
         made += group("2 clients", ratio, two, payload_frac)
     for ratio in (.7, 1.5):
         made += group("4 clients", ratio, four, payload_frac)
-    for ratio in (.3, 1, 3):
+    for ratio in (.5, 1.5):
         made += group("4 bounded clients", ratio, bound, payload_frac)
+    # One connection: between two of its requests nothing comes.
+    made += [dict(c, connections=1) for c in group("1 client, 1 connection", 3, one, payload_frac)]
     return made
