@@ -59,7 +59,7 @@ static void sleep_until(double when_s)
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR) {}
 }
 
-static void fail(struct kv_layers_client *c, const char *key, const char *what)
+static void give_up(struct kv_layers_client *c, const char *key, const char *what)
 {
     pthread_mutex_lock(&c->lock);
     if (!c->failed) kv_fail(&c->err, KV_EIO, key, "%s", what);
@@ -107,7 +107,7 @@ static bool get(struct connection *n, const struct kv_layers_piece *piece, int64
     struct kv_s3_request request = { .verb = KV_S3_GET, .bucket = c->bucket, .object = key,
                                      .offset = piece->from_byte, .bytes = bytes };
     if (kv_s3_do(n->s3, &request, answer)) return true;
-    fail(c, key, answer->error);
+    give_up(c, key, answer->error);
     return false;
 }
 
