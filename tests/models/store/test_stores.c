@@ -12,8 +12,7 @@
 #include "sim/lib/chunk_ranges.h"
 #include "sim/lib/pipe.h"
 #include "tests/models/plugin_params.h"
-
-static struct kv_arena arena;
+#include "tests/support/arena.h"
 
 /* 256 tokens of Llama-3.1-8B: 32 layers, 32 MiB; 16 blocks of 16. */
 static const struct kv_store_env chunk_256 = { .layers = 32, .chunk_tokens = 256, .block_tokens = 16,
@@ -229,13 +228,6 @@ static void a_profile_gives_what_was_measured(void **unused)
     assert_true(get_s > 1.2e-3 && get_s < 1.6e-3);   /* measured: 1.34 ms */
     assert_true(put_s > 6e-3 && put_s < 8e-3);       /* measured: 7 ms */
     kv_diag_close(&diag);
-}
-
-static int close_arena(void **unused)
-{
-    (void)unused;
-    kv_arena_close(&arena);
-    return 0;
 }
 
 int main(void)
