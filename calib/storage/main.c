@@ -176,14 +176,12 @@ static bool check_options(struct options *o, struct kv_storage_grid *grid, struc
 static bool open_target(struct kv_arena *arena, const struct options *o, const struct kv_storage_grid *grid,
                         struct kv_storage_target *target, struct kv_err *err)
 {
-    int32_t most = grid->connections[grid->width_count - 1];
-    int64_t largest = grid->bytes[grid->size_count - 1];
     const struct kv_storage_s3_options s3 = {
         .endpoint = o->endpoint, .key = o->key, .secret = o->secret, .region = o->region, .bucket = o->bucket,
         .timeout_s = o->timeout_s, .port_slot = o->port_slot, .keep = o->keep,
     };
-    return *o->files ? kv_storage_files(arena, o->files, o->keep, most, largest, target, err)
-                     : kv_storage_s3(arena, &s3, most, largest, &stop, target, err);
+    return *o->files ? kv_storage_files(arena, o->files, o->keep, grid, target, err)
+                     : kv_storage_s3(arena, &s3, grid, &stop, target, err);
 }
 
 static int measure(struct kv_arena *arena, struct options *o)
@@ -201,7 +199,7 @@ static int measure(struct kv_arena *arena, struct options *o)
     session.cell_count = kv_storage_plan(arena, &grid, &session.cell);
     /* Parts are taken of the largest object. */
     good = good && kv_storage_resume(&session, &err)
-           && (!grid.ranges || target.prepare(target.state, grid.bytes[grid.size_count - 1], &err))
+           && (!grid.ranges || target.prepare(target.state, kv_storage_largest(&grid), &err))
            && kv_storage_measure(&session, &err);
     if (terminal && !o->quiet) fprintf(stderr, "\r\033[K");
     bool interrupted = stop;

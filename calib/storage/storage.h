@@ -21,6 +21,8 @@ struct kv_storage_grid {
     int32_t width_count;
     bool gets, ranges, puts;
 };
+static inline int32_t kv_storage_widest(const struct kv_storage_grid *g) { return g->connections[g->width_count - 1]; }
+static inline int64_t kv_storage_largest(const struct kv_storage_grid *g) { return g->bytes[g->size_count - 1]; }
 
 /* A cell of the grid and how far it has come. */
 struct kv_storage_cell {
@@ -34,7 +36,7 @@ struct kv_storage_cell {
 bool kv_storage_grid_read(struct kv_arena *arena, const char *sizes, const char *connections,
                           struct kv_storage_grid *grid, struct kv_err *err);
 /* All cells, the most valuable first: few connections and middle sizes say most, whole reads more than parts, reads more
- * than writes. `large`: object that parts are taken of. */
+ * than writes. */
 int32_t kv_storage_plan(struct kv_arena *arena, const struct kv_storage_grid *grid, struct kv_storage_cell **cells);
 
 /* ---- where it goes ---- */
@@ -61,11 +63,12 @@ struct kv_storage_s3_options {
     int64_t port_slot;         /* of connection 0, the others follow; -1: any port */
     bool keep;
 };
-/* `connections`: the most at a time; `largest`: object that parts are taken of. Target in the arena; false with *err. */
-bool kv_storage_s3(struct kv_arena *arena, const struct kv_storage_s3_options *options, int32_t connections,
-                   int64_t largest, const volatile sig_atomic_t *stop, struct kv_storage_target *target,
-                   struct kv_err *err);
-bool kv_storage_files(struct kv_arena *arena, const char *folder, bool keep, int32_t connections, int64_t largest,
+/* For the requests of `grid`, which outlives the target; parts are taken of its largest size. Target in the arena; false
+ * with *err, and what was opened is for close all the same (target->state). */
+bool kv_storage_s3(struct kv_arena *arena, const struct kv_storage_s3_options *options,
+                   const struct kv_storage_grid *grid, const volatile sig_atomic_t *stop,
+                   struct kv_storage_target *target, struct kv_err *err);
+bool kv_storage_files(struct kv_arena *arena, const char *folder, bool keep, const struct kv_storage_grid *grid,
                       struct kv_storage_target *target, struct kv_err *err);
 
 /* ---- a visit to a cell ---- */

@@ -12,7 +12,7 @@
 #include "calib/storage/storage.h"
 
 #define ALIGN 4096
-#define FILE_BYTES (INT64_C(1) << 30)    /* of the file that is read, but no less than four of the largest reads */
+#define FILE_BYTES (INT64_C(1) << 30)    /* of the file that is read, but no more than 64 of the largest reads */
 
 struct files {
     const char *read_path;
@@ -102,13 +102,15 @@ static int open_file(struct files *f, const char *path)
     return open(path, O_RDWR | O_CREAT, 0600);
 }
 
-bool kv_storage_files(struct kv_arena *arena, const char *folder, bool keep, int32_t connections, int64_t largest,
+bool kv_storage_files(struct kv_arena *arena, const char *folder, bool keep, const struct kv_storage_grid *grid,
                       struct kv_storage_target *target, struct kv_err *err)
 {
     struct files *f = kv_arena_take(arena, sizeof *f);
+    int32_t connections = kv_storage_widest(grid);
+    int64_t largest = kv_storage_largest(grid);
     size_t n = (size_t)connections;
     *f = (struct files){ .direct = true, .keep = keep, .largest = largest, .read_file = -1,
-                         .file_bytes = largest * 4 > FILE_BYTES ? largest * 4 : FILE_BYTES / largest * largest,
+                         .file_bytes = largest > FILE_BYTES / 64 ? FILE_BYTES / largest * largest : largest * 64,
                          .write_file = kv_arena_take(arena, n * sizeof *f->write_file),
                          .write_path = kv_arena_take(arena, n * sizeof *f->write_path),
                          .buffer = kv_arena_take(arena, n * sizeof *f->buffer),

@@ -10,15 +10,18 @@
 
 #define MANY_BYTES (INT64_C(64) << 20)   /* of the objects of one size together, but at least one */
 #define MANY 8
+#define READ_NAME "kvsim-calib/%lld-%d"
+#define WRITE_NAME "kvsim-calib/%lld-w%d"
 
 struct s3 {
     struct kv_s3 **connection;
     int32_t connections;
     const char *bucket;
-    int64_t largest;
-    struct made { int64_t bytes; int32_t count; } made[KV_STORAGE_LIST_MAX + 1];
+    const struct kv_storage_grid *grid;
+    int64_t made[KV_STORAGE_LIST_MAX];   /* sizes of which there are objects to read */
     int32_t made_count;
     bool keep;
+    bool server_known;
     char server[64];
 };
 
@@ -32,16 +35,15 @@ static bool prepare(void *state, int64_t bytes, struct kv_err *err)
 {
     struct s3 *s = state;
     for (int32_t i = 0; i < s->made_count; i++)
-        if (s->made[i].bytes == bytes) return true;
-    struct made *made = &s->made[s->made_count++];
-    *made = (struct made){ bytes, objects_of(bytes) };
-    for (int32_t n = 0; n < made->count; n++) {
+        if (s->made[i] == bytes) return true;
+    for (int32_t n = 0; n < objects_of(bytes); n++) {
         char name[64];
         struct kv_s3_answer answer;
-        snprintf(name, sizeof name, "kvsim-calib/%lld-%d", (long long)bytes, n);
+        snprintf(name, sizeof name, READ_NAME, (long long)bytes, n);
         struct kv_s3_request put = { .verb = KV_S3_PUT, .bucket = s->bucket, .object = name, .bytes = bytes };
         if (!kv_s3_do(s->connection[0], &put, &answer)) return kv_fail(err, KV_EIO, name, "PUT: %s", answer.error);
     }
+    s->made[s->made_count++] = bytes;
     return true;
 }
 
@@ -52,12 +54,11 @@ static void request(void *state, int32_t connection, enum kv_access_op op, int64
     char name[64];
     struct kv_s3_request r = { .verb = op == KV_OP_PUT ? KV_S3_PUT : KV_S3_GET, .bucket = s->bucket, .object = name,
                                .bytes = bytes, .whole = op == KV_OP_GET };
-    int64_t of = op == KV_OP_RANGE ? s->largest : bytes;
+    int64_t of = op == KV_OP_RANGE ? kv_storage_largest(s->grid) : bytes;
     if (op == KV_OP_PUT) {
-        snprintf(name, sizeof name, "kvsim-calib/%lld-w%d", (long long)bytes, connection);
+        snprintf(name, sizeof name, WRITE_NAME, (long long)bytes, connection);
     } else {
-        snprintf(name, sizeof name, "kvsim-calib/%lld-%d", (long long)of,
-                 (int)(number % (uint64_t)objects_of(of)));
+        snprintf(name, sizeof name, READ_NAME, (long long)of, (int)(number % (uint64_t)objects_of(of)));
         if (op == KV_OP_RANGE) r.offset = (int64_t)((number >> 8) % (uint64_t)(of / bytes)) * bytes;
     }
     struct kv_s3_answer a;
@@ -69,35 +70,36 @@ static void request(void *state, int32_t connection, enum kv_access_op op, int64
     memcpy(result->error, a.error, sizeof result->error);
 }
 
-static void remove_object(struct s3 *s, const char *name)
+/* False once the server does not answer: then it is not asked again. */
+static bool remove_object(struct s3 *s, bool written, int64_t bytes, int32_t n)
 {
-    struct kv_s3_request r = { .verb = KV_S3_DELETE, .bucket = s->bucket, .object = name };
+    char name[64];
     struct kv_s3_answer answer;
-    kv_s3_do(s->connection[0], &r, &answer);
+    struct kv_s3_request r = { .verb = KV_S3_DELETE, .bucket = s->bucket, .object = name };
+    if (written) snprintf(name, sizeof name, WRITE_NAME, (long long)bytes, n);
+    else snprintf(name, sizeof name, READ_NAME, (long long)bytes, n);
+    return kv_s3_do(s->connection[0], &r, &answer) || answer.outcome == KV_S3_MISSING;
 }
 
 static void close_target(void *state)
 {
     struct s3 *s = state;
-    char name[64];
-    for (int32_t i = 0; i < s->made_count && !s->keep; i++) {
-        for (int32_t n = 0; n < s->made[i].count; n++) {
-            snprintf(name, sizeof name, "kvsim-calib/%lld-%d", (long long)s->made[i].bytes, n);
-            remove_object(s, name);
-        }
-        for (int32_t n = 0; n < s->connections; n++) {
-            snprintf(name, sizeof name, "kvsim-calib/%lld-w%d", (long long)s->made[i].bytes, n);
-            remove_object(s, name);
-        }
-    }
+    const struct kv_storage_grid *g = s->grid;
+    bool more = !s->keep && s->connections > 0 && s->server_known;
+    for (int32_t i = 0; i < s->made_count; i++)
+        for (int32_t n = 0; more && n < objects_of(s->made[i]); n++)
+            more = remove_object(s, false, s->made[i], n);
+    for (int32_t i = 0; g->puts && i < g->size_count; i++)
+        for (int32_t n = 0; more && n < s->connections; n++) more = remove_object(s, true, g->bytes[i], n);
     for (int32_t i = 0; i < s->connections; i++) kv_s3_close(s->connection[i]);
 }
 
-bool kv_storage_s3(struct kv_arena *arena, const struct kv_storage_s3_options *o, int32_t connections, int64_t largest,
+bool kv_storage_s3(struct kv_arena *arena, const struct kv_storage_s3_options *o, const struct kv_storage_grid *grid,
                    const volatile sig_atomic_t *stop, struct kv_storage_target *target, struct kv_err *err)
 {
     struct s3 *s = kv_arena_take(arena, sizeof *s);
-    *s = (struct s3){ .bucket = o->bucket, .largest = largest, .keep = o->keep,
+    int32_t connections = kv_storage_widest(grid);
+    *s = (struct s3){ .bucket = o->bucket, .grid = grid, .keep = o->keep,
                       .connection = kv_arena_take(arena, (size_t)connections * sizeof *s->connection) };
     const char *library = curl_version();
     *target = (struct kv_storage_target){ s, prepare, request, close_target, s->server,
@@ -115,6 +117,7 @@ bool kv_storage_s3(struct kv_arena *arena, const struct kv_storage_s3_options *o
     }
     if (!kv_s3_make_bucket(s->connection[0], s->bucket, &answer))
         return kv_fail(err, KV_EIO, s->bucket, "%s", answer.error);
+    s->server_known = true;
     memcpy(s->server, answer.server, sizeof s->server);
     return true;
 }
