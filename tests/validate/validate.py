@@ -118,7 +118,7 @@ def measure(options, report):
     with bed.Bed(options.programs) as the_bed:
         the_bed.put("chunk", cases.OBJECTS_MAX, cases.CHUNK_LAYERS * cases.SLICE)
         the_bed.put("big", 1, cases.BIG_BYTES)
-        profile = calibrate.measure(the_bed, cases.RATE)
+        profile = calibrate.measure(the_bed, cases.RATE, options.smoke)
         print(profile, flush=True)
         if "gets" in options.part:
             parallel_gets(the_bed, options, profile, report, cases.GETS if not options.smoke else cases.SMOKE_GETS)
