@@ -411,14 +411,15 @@ static const struct kind {
 } kinds[] = {
     { "models", 0, fill_models, "shapes of transformers (model.use)" },
     { "gpus", 0, fill_gpus, "data sheets (cluster.nodes.gpu)" },
-    { "policies", FAMILY(admit) | FAMILY(evict) | FAMILY(fetch) | FAMILY(route) | FAMILY(sched), NULL,
-      "all policies together" },
+    { "policies", FAMILY(admit) | FAMILY(evict) | FAMILY(fetch) | FAMILY(route) | FAMILY(sched) |
+      FAMILY(transfer), NULL, "all policies together" },
     { "compute", FAMILY(compute), NULL, "what a step costs (compute.kind)" },
     { "evict", FAMILY(evict), NULL, "which block leaves a tier (tiers[].evict)" },
     { "admit", FAMILY(admit), NULL, "which chunks a lower tier takes (tiers[].admit)" },
     { "fetch", FAMILY(fetch), NULL, "load from lower tiers or compute (fetch.policy)" },
     { "sched", FAMILY(sched), NULL, "order of the waiting queue (engine.sched)" },
     { "route", FAMILY(route), NULL, "which instance serves a request (route.policy)" },
+    { "transfer", FAMILY(transfer), NULL, "how fetches share bandwidth (transfer.policy)" },
     { "stores", FAMILY(store), NULL, "what a lower tier is made of (tiers[].kind)" },
     { "profiles", 0, fill_profiles, "presets of a store's parameters (tiers[].store.profile)" },
     { "links", FAMILY(link), NULL, "how flows share a link (network.links.*.kind)" },

@@ -5,6 +5,12 @@
 #include "sim/serve/tier.h"
 #include "sim/serve/write.h"
 
+/* The fetch that it is an access of; KV_NONE where nobody wants to know of it. */
+static uint32_t fetch_of(const struct kv_tiers *t, const struct kv_access_job *a)
+{
+    return a->write ? KV_NONE : kv_load_at(t, a->owner)->part[a->part].fetch;
+}
+
 static void start_flow(struct kv_tiers *t, uint32_t access)
 {
     struct kv_access_job *a = kv_access_at(t, access);
@@ -14,6 +20,7 @@ static void start_flow(struct kv_tiers *t, uint32_t access)
         return;
     }
     kv_rate limit = a->plan.limit >= KV_RATE_UNLIMITED ? KV_RATE_UNLIMITED : a->plan.limit / parts;
+    kv_fetch_flows(t, fetch_of(t, a));
     a->state = KV_ACCESS_FLOWING;
     a->flow = kv_flow_start(t->net, a->way.path, limit, a->bytes, a->permitted, access);
     if (a->mark < a->permitted) kv_flow_mark(t->net, a->flow, a->mark);
@@ -28,6 +35,7 @@ static void arm_delays(struct kv_tiers *t)
 static void go(struct kv_tiers *t, uint32_t access)
 {
     struct kv_access_job *a = kv_access_at(t, access);
+    kv_fetch_planned(t, fetch_of(t, a), a->number, a->plan.limit);
     kv_tick delay_tk = a->plan.delay_tk + a->way.latency_tk;
     if (delay_tk == 0) {
         start_flow(t, access);
@@ -120,7 +128,7 @@ uint32_t kv_access_begin(struct kv_tiers *t, const struct kv_access_request *r)
     int64_t bytes = r->chunks * (r->write ? tier->write_bytes : tier->read_bytes);
     tier->counters->accesses++;
     return begin(t, &(struct kv_access_job){
-        .pool = r->pool, .way = way_of(t, r, number), .plan = tier->config->store->plan(tier->store, &ask),
+        .pool = r->pool, .way = way_of(t, r, number), .number = number, .plan = tier->config->store->plan(tier->store, &ask),
         .bytes = bytes, .permitted = r->permitted > 0 ? r->permitted : bytes,
         .mark = r->mark, .owner = r->owner, .part = r->part, .write = r->write,
     });
@@ -174,6 +182,13 @@ void kv_access_mark(struct kv_tiers *t, uint32_t access, int64_t mark)
     if (a->state == KV_ACCESS_FLOWING) kv_flow_mark(t->net, a->flow, mark);
 }
 
+int64_t kv_access_moved_bytes(const struct kv_tiers *t, uint32_t access, kv_tick at_tk)
+{
+    const struct kv_access_job *a = kv_access_at(t, access);
+    if (a->state == KV_ACCESS_FLOWING) return kv_flow_moved_bytes_by(t->net, a->flow, at_tk);
+    return a->state == KV_ACCESS_ENDED ? a->bytes : 0;
+}
+
 int64_t kv_access_drop(struct kv_tiers *t, uint32_t access)
 {
     struct kv_access_job *a = kv_access_at(t, access);
@@ -193,11 +208,11 @@ int64_t kv_access_drop(struct kv_tiers *t, uint32_t access)
     return moved;
 }
 
-kv_tick kv_access_estimate_tk(struct kv_tiers *t, const struct kv_tier_pool *pool, int32_t instance, int64_t chunks)
+kv_tick kv_access_estimate_tk(struct kv_tiers *t, const struct kv_tier_pool *pool, int32_t instance,
+                              enum kv_delivery delivery, int64_t chunks)
 {
     const struct kv_tier *tier = &t->tier[pool->tier];
     struct kv_way way = kv_way_read(&t->topology, pool->tier, instance, 0);
-    enum kv_delivery delivery = (enum kv_delivery)t->serve->config->fetch.mode;
     struct kv_access ask = {.delivery = delivery, .chunks = delivery == KV_DELIVERY_CHUNKWISE ? 1 : chunks,
                             .number = pool->accesses};
     struct kv_access_plan plan = tier->config->store->plan(tier->store, &ask);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who joins an instance: the look-up, over HBM and the tiers below, admission, holders that wait for their KV
- * (rules 9, 12, 18; T5-T13). */
+/* Who joins an instance: admission, holders that wait for their KV (rules 9, 12; T7-T13). */
 #include <string.h>
 
 #include "sim/serve/instance_parts.h"
@@ -13,179 +12,6 @@ int64_t kv_admission_add_prefill(struct kv_instance *n, uint32_t place, const st
     return tokens;
 }
 
-/* ---- look-up ------------------------------------------------------------------------------------------------ */
-
-/* What a look-up found: `blocks` leading hits, the first `keyed` of them through slots in serve->hits, the others in
- * the request's own run. `leading` of them were found in HBM before any below it, `idle` of these unreferenced. */
-struct hit {
-    int64_t blocks, keyed, leading, idle;
-    int64_t below;                 /* to be loaded */
-    bool loading;                  /* some of those in HBM are being loaded */
-    kv_tick timeout_tk;
-};
-
-static uint32_t find(struct kv_instance *n, const struct kv_seq *q, int32_t block)
-{
-    return kv_blocks_find(&n->blocks, kv_blocks_place(&n->blocks, &q->prefix, block));
-}
-
-/* T5: where block `block` is below HBM; KV_NONE in none of them. */
-static uint32_t find_below(struct kv_instance *n, const struct kv_seq *q, int32_t block, int32_t known_blocks,
-                           uint8_t *tier)
-{
-    struct kv_tiers *t = n->serve->tiers;
-    for (int32_t i = 1; i < t->count; i++) {
-        int32_t chunk = block / t->tier[i].blocks;
-        if ((chunk + 1) * t->tier[i].blocks > known_blocks) continue;
-        struct kv_blocks *chunks = &kv_tier_pool_of(t, i, n->id)->chunks;
-        uint32_t slot = kv_blocks_find(chunks, kv_blocks_place(chunks, &q->prefix, chunk));
-        if (slot == KV_NONE || kv_blocks_pending(chunks, slot)) continue;
-        *tier = (uint8_t)i;
-        return slot;
-    }
-    return KV_NONE;
-}
-
-static void note_segment(struct kv_serve *serve, int32_t source)
-{
-    size_t count = serve->segments.count;
-    if (count == 0 || serve->segments.at[count - 1].source != source)
-        kv_vec_push(&serve->segments, ((struct kv_fetch_segment){source, 0}));
-    serve->segments.at[serve->segments.count - 1].blocks++;
-}
-
-/* Goes on behind the leading blocks of HBM, over the union of all tiers; notes segments. */
-static void look_below(struct kv_instance *n, const struct kv_seq *q, struct hit *hit, int32_t cap, int32_t keyed)
-{
-    struct kv_serve *serve = n->serve;
-    int32_t tokens = (int32_t)n->block.by, all_known = kv_prefix_known_blocks(&q->prefix, kv_known_tokens(q), tokens);
-    serve->sources.count = serve->segments.count = 0;
-    for (int64_t i = 0; i < hit->keyed; i++) {
-        kv_vec_push(&serve->sources, 0);
-        note_segment(serve, 0);
-    }
-    for (int32_t i = (int32_t)hit->keyed; i < keyed && i < cap; i++) {
-        uint8_t tier = 0;
-        uint32_t slot = find(n, q, i);
-        if (slot == KV_NONE) slot = find_below(n, q, i, all_known, &tier);
-        if (slot == KV_NONE) break;
-        kv_vec_push(&serve->hits, slot);
-        kv_vec_push(&serve->sources, tier);
-        note_segment(serve, tier);
-        hit->keyed++;
-        hit->below += tier > 0;
-        if (tier == 0 && kv_blocks_pending(&n->blocks, slot)) hit->loading = true;
-    }
-    hit->blocks = hit->keyed;
-}
-
-/* ---- the fetch policy (T6) ---------------------------------------------------------------------------------- */
-
-struct view_owner { struct kv_instance *n; const struct kv_seq *q; const struct kv_fetch_view *view; };
-
-static kv_tick load_tk(void *owner, int32_t count)
-{
-    const struct view_owner *v = owner;
-    struct kv_tiers *t = v->n->serve->tiers;
-    int64_t chunks[KV_TIERS_MAX] = {0}, last[KV_TIERS_MAX];
-    for (int32_t i = 0; i < KV_TIERS_MAX; i++) last[i] = -1;
-    int64_t block = 0;
-    for (int32_t i = 0; i < count; i++) {
-        const struct kv_fetch_segment *s = &v->view->segments[i];
-        if (s->source > 0) {
-            int32_t width = t->tier[s->source].blocks;
-            int64_t from = block / width, to = (block + s->blocks - 1) / width;
-            if (from == last[s->source]) from++;
-            chunks[s->source] += to - from + 1;
-            last[s->source] = to;
-        }
-        block += s->blocks;
-    }
-    kv_tick latest = 0;
-    for (int32_t i = 1; i < t->count; i++) {
-        if (chunks[i] == 0) continue;
-        kv_tick tk = kv_access_estimate_tk(t, kv_tier_pool_of(t, i, v->n->id), v->n->id, chunks[i]);
-        if (tk > latest) latest = tk;
-    }
-    return latest;
-}
-
-static kv_tick compute_alone_tk(const struct kv_instance *n, int64_t from, int64_t known)
-{
-    struct kv_chunk chunk = {known - from, from, true};
-    struct kv_batch batch = {.chunks = &chunk, .chunk_count = 1};
-    if (known - from == 1)
-        batch = (struct kv_batch){.decode_count = 1, .ctx_sum = from, .ctx_max = from,
-                                  .ctx_sq_sum = (kv_cost)from * from};
-    return kv_cost_ceil_tk(n->serve->config->compute->price(n->compute, &batch).first);
-}
-
-static kv_tick compute_tk(void *owner, int64_t from_tokens)
-{
-    const struct view_owner *v = owner;
-    return compute_alone_tk(v->n, from_tokens, kv_known_tokens(v->q));
-}
-
-static void choose(struct kv_instance *n, const struct kv_seq *q, struct hit *hit)
-{
-    struct kv_serve *serve = n->serve;
-    struct view_owner owner = {.n = n, .q = q};
-    struct kv_fetch_view view = {
-        .known_tokens = kv_known_tokens(q), .block_tokens = n->block.by, .segments = serve->segments.at,
-        .segment_count = (int32_t)serve->segments.count, .owner = &owner, .load_tk = load_tk, .compute_tk = compute_tk,
-    };
-    owner.view = &view;
-    struct kv_fetch_choice choice = serve->config->fetch.policy->choose(serve->config->fetch.params, &view);
-    kv_assert(choice.blocks >= 0 && choice.blocks <= hit->blocks);
-    hit->timeout_tk = choice.timeout_tk;
-    if (choice.blocks == hit->blocks) return;
-    hit->blocks = choice.blocks;
-    if (hit->keyed > hit->blocks) hit->keyed = hit->blocks;
-    if (hit->leading > hit->blocks) hit->leading = hit->blocks;
-    hit->below = 0;
-    hit->loading = false;
-    for (int64_t i = 0; i < hit->keyed; i++) {
-        hit->below += serve->sources.at[i] > 0;
-        hit->loading |= serve->sources.at[i] == 0 && kv_blocks_pending(&n->blocks, serve->hits.at[i]);
-    }
-}
-
-/* Rule 18, T5, T6. */
-static struct hit look_up(struct kv_instance *n, const struct kv_seq *q)
-{
-    const struct kv_engine_config *engine = kv_engine_of(n);
-    struct kv_serve *serve = n->serve;
-    struct hit hit = {.timeout_tk = KV_TICK_NEVER};
-    serve->hits.count = 0;
-    if (!engine->enable_prefix_caching) return hit;
-    int32_t block = (int32_t)engine->block_tokens, cap = (kv_known_tokens(q) - 1) / block;
-    int32_t keyed = kv_prefix_known_blocks(&q->prefix, kv_known_tokens(q), block);
-    for (int32_t i = 0; i < keyed && i < cap; i++) {
-        uint32_t slot = find(n, q, i);
-        if (slot == KV_NONE) break;
-        kv_vec_push(&serve->hits, slot);
-        hit.keyed++;
-        hit.idle += kv_blocks_refs(&n->blocks, slot) == 0;
-        hit.loading |= kv_blocks_pending(&n->blocks, slot);
-    }
-    hit.blocks = hit.leading = hit.keyed;
-    if (serve->tiers && serve->tiers->count > 1 && hit.keyed < keyed && hit.keyed < cap
-        && !(q->hold && q->hold->hbm_only))
-        look_below(n, q, &hit, cap, keyed);
-    if (hit.keyed == keyed && q->own_run != KV_NONE) {
-        int64_t own = kv_blocks_run_count(&n->blocks, q->own_run);
-        if (own > cap - hit.keyed) own = cap - hit.keyed;
-        hit.blocks += own;
-        if (hit.below == 0) {
-            hit.leading += own;
-            hit.idle += own;
-        }
-        for (int64_t i = 0; i < own && hit.below > 0; i++) note_segment(serve, 0);
-    }
-    if (hit.below > 0) choose(n, q, &hit);
-    return hit;
-}
-
 /* ---- admission ---------------------------------------------------------------------------------------------- */
 
 /* T32: of what the hit saves, each source has its share. */
@@ -193,7 +19,7 @@ static void note_saved(struct kv_instance *n, const struct kv_seq *q, int64_t hi
 {
     if (hit_tokens == 0) return;
     struct kv_tier_counters *tier = n->serve->counters.tier;
-    kv_tick saved = compute_alone_tk(n, 0, q->input_tokens) - compute_alone_tk(n, hit_tokens, q->input_tokens);
+    kv_tick saved = kv_look_up_compute_tk(n, 0, q->input_tokens) - kv_look_up_compute_tk(n, hit_tokens, q->input_tokens);
     if (saved < 0) saved = 0;
     if (!by_source) {
         tier[0].saved_tk += saved;
@@ -252,7 +78,7 @@ static void note_admission(struct kv_instance *n, struct kv_seq *q, int64_t hit_
 }
 
 /* References the blocks of the hit that are in HBM; its slots of lower tiers stay in serve->hits. */
-static void take_hit(struct kv_instance *n, struct kv_seq *q, struct hit hit)
+static void take_hit(struct kv_instance *n, struct kv_seq *q, struct kv_hit hit)
 {
     int32_t block = (int32_t)kv_engine_of(n)->block_tokens;
     n->blocked_seq = KV_NONE;   /* a waiter overtaken by this one may share what it now holds */
@@ -272,7 +98,7 @@ static void take_hit(struct kv_instance *n, struct kv_seq *q, struct hit hit)
 }
 
 /* References the hit, takes the blocks of the first chunk and joins running. */
-static void admit(struct kv_instance *n, uint32_t seq, struct hit hit, int64_t *budget)
+static void admit(struct kv_instance *n, uint32_t seq, struct kv_hit hit, int64_t *budget)
 {
     struct kv_seq *q = kv_seq_at(n->serve, seq);
     kv_waiting_take_first(&n->waiting);
@@ -331,7 +157,7 @@ void kv_admission_wait_for_others(struct kv_instance *n, uint32_t seq, int64_t b
 }
 
 /* T7: takes its blocks, begins its load and stands aside. */
-static void hold(struct kv_instance *n, uint32_t seq, struct hit hit)
+static void hold(struct kv_instance *n, uint32_t seq, struct kv_hit hit)
 {
     struct kv_serve *serve = n->serve;
     struct kv_seq *q = kv_seq_at(serve, seq);
@@ -448,7 +274,7 @@ static bool still_blocked(const struct kv_instance *n, uint32_t seq, int64_t blo
            && blocks - n->blocked_shared_hits > kv_blocks_available(&n->blocks);
 }
 
-static bool fits(const struct kv_instance *n, int64_t blocks, const struct hit *hit)
+static bool fits(const struct kv_instance *n, int64_t blocks, const struct kv_hit *hit)
 {
     return blocks - hit->leading <= kv_blocks_available(&n->blocks) - hit->idle;
 }
@@ -459,10 +285,10 @@ static bool nobody_runs(const struct kv_instance *n)
     return n->serve->tiers && n->running == 0 && n->holders.count == 0;
 }
 
-static bool relieve(struct kv_instance *n, const struct kv_seq *q, int64_t blocks, struct hit *hit)
+static bool relieve(struct kv_instance *n, const struct kv_seq *q, int64_t blocks, struct kv_hit *hit)
 {
     while (nobody_runs(n) && kv_write_drop_one(n->serve->tiers, n)) {
-        *hit = look_up(n, q);   /* blocks of the hit may have lost their last reference */
+        *hit = kv_look_up(n, q);   /* blocks of the hit may have lost their last reference */
         if (fits(n, blocks, hit)) return true;
     }
     return false;
@@ -477,7 +303,7 @@ static bool admit_first(struct kv_instance *n, int64_t *budget)
     int64_t blocks = kv_blocks_for(n, kv_known_tokens(q));
     if (q->handover && q->handover->to == n) return kv_handover_admit(n, seq);
     if (still_blocked(n, seq, blocks) && !nobody_runs(n)) return false;
-    struct hit hit = look_up(n, q);
+    struct kv_hit hit = kv_look_up(n, q);
     bool waits = hit.below > 0 || hit.loading;
     if (!waits && !engine->chunked_prefill && kv_known_tokens(q) - hit.blocks * engine->block_tokens > *budget)
         return false;

@@ -37,6 +37,8 @@ struct kv_serve {
     KV_VEC(struct kv_fetch_segment) segments;
     KV_VEC(struct kv_offer) offers;              /* of the write being proposed: what was admitted */
     KV_VEC(uint32_t) chunk_slots, block_slots;   /* and what found room, and the blocks it needs */
+    const struct kv_sink *sink;
+    struct kv_err *err;            /* of the run; nothing more is given to the sink once it is set */
     void *owner;
     void (*ended)(void *owner, uint32_t seq, enum kv_status status);   /* gives the seq back to the pool */
 };
@@ -71,6 +73,9 @@ struct kv_layered {
     kv_cost stall;                 /* of the step, once its end is known */
     kv_tick stall_tk;
     KV_VEC(kv_tick) own_tk;        /* own stall of each fetcher's request; 0 where it stands again */
+    /* Where they are told of (T41): of each member that fetches, when each layer was there; then each layer's start and
+     * end, of the whole step. */
+    KV_VEC(kv_tick) told_tk;
     /* Walking from layer to layer, where something hangs on a layer's start or end. */
     bool walks, at_end;            /* waiting for the end of layer `next`, else for its start */
     int32_t next;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of one instance share: instance.c (time and steps), admission.c (who joins), layered.c (steps that
- * wait for layers). "Rule N" is docs/engine.md, "TN" docs/tiers.md. */
+/* What the files of one instance share: instance.c (time and steps), look_up.c (what is cached), admission.c (who
+ * joins), layered.c (steps that wait for layers). "Rule N" is docs/engine.md, "TN" docs/tiers.md. */
 #ifndef KV_SERVE_INSTANCE_PARTS_H
 #define KV_SERVE_INSTANCE_PARTS_H
 
@@ -31,6 +31,21 @@ void kv_instance_release_blocks(struct kv_instance *n, struct kv_seq *q, int64_t
 void kv_instance_arm(struct kv_instance *n, int64_t steps);
 /* The run ends at the next boundary, if that is not so already. */
 void kv_instance_cut(struct kv_instance *n);
+
+/* ---- look_up.c ---- */
+
+/* What a look-up found: `blocks` leading hits, the first `keyed` of them through slots in serve->hits, the others in
+ * the request's own run. `leading` of them were found in HBM before any below it, `idle` of these unreferenced. */
+struct kv_hit {
+    int64_t blocks, keyed, leading, idle;
+    int64_t below;                 /* to be loaded */
+    bool loading;                  /* some of those in HBM are being loaded */
+    kv_tick timeout_tk;
+};
+/* Rule 18, T5, T6: leaves slots and sources by block in the scratch arrays of n->serve. */
+struct kv_hit kv_look_up(struct kv_instance *n, const struct kv_seq *q);
+/* T6: a step that computes tokens [from, known) of one request and nothing else. */
+kv_tick kv_look_up_compute_tk(const struct kv_instance *n, int64_t from, int64_t known);
 
 /* ---- admission.c ---- */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Steps that wait for layers (T18-T21). With free-running flows nothing happens between the layers: the step's end
+/* Steps that wait for layers (T18-T21, T41). With free-running flows nothing happens between the layers: the step's end
  * is worked out once, when the last byte is in, from the service curves. Where something hangs on a layer's own start
  * (a
  * bounded look-ahead) or end (a hand-over pushed layer by layer), the step is walked. */
@@ -29,6 +29,7 @@ void kv_layered_close(struct kv_instance *n)
     kv_vec_close(&y->fetchers);
     kv_vec_close(&y->pushers);
     kv_vec_close(&y->own_tk);
+    kv_vec_close(&y->told_tk);
 }
 
 void kv_layered_join(struct kv_instance *n, uint32_t seq)
@@ -46,11 +47,11 @@ static kv_cost since_origin(const struct kv_instance *n, kv_tick at_tk)
     return (kv_cost)(at_tk - n->origin_tk) * KV_COST_PER_TICK;
 }
 
-/* ---- the end of the step ------------------------------------------------------------------------------------ */
+/* ---- arrivals ------------------------------------------------------------------------------------------------ */
 
 static void no_arrivals(struct kv_instance *n)
 {
-    for (int32_t l = 0; l < layers(n); l++) n->layered.arrival[l] = n->origin_tk;
+    for (int32_t l = 0; l < layers(n); l++) n->layered.arrival[l] = -1;
 }
 
 static void add_arrivals(struct kv_instance *n, uint32_t load)
@@ -73,13 +74,58 @@ static kv_cost end_with_arrivals(const struct kv_instance *n)
            + n->overhead;
 }
 
+/* ---- what is told of it (T41) ------------------------------------------------------------------------------- */
+
+static bool tells(const struct kv_instance *n)
+{
+    return n->serve->sink->layers != NULL;
+}
+
+/* A fetching member's arrivals, in the scratch array. */
+static void note_arrivals(struct kv_instance *n)
+{
+    for (int32_t l = 0; tells(n) && l < layers(n); l++) kv_vec_push(&n->layered.told_tk, n->layered.arrival[l]);
+}
+
+/* Behind them when each layer starts and ends, with all arrivals. */
+static void note_layers(struct kv_instance *n)
+{
+    struct kv_layered *y = &n->layered;
+    size_t count = (size_t)layers(n), arrivals = y->told_tk.count;
+    kv_cost at = n->run_start + y->before;
+    for (size_t l = 0; l < 2 * count && arrivals > 0; l++) kv_vec_push(&y->told_tk, 0);
+    for (size_t l = 0; l < count && arrivals > 0; l++) {
+        for (size_t i = l; i < arrivals; i += count)
+            if (since_origin(n, y->told_tk.at[i]) > at) at = since_origin(n, y->told_tk.at[i]);
+        y->told_tk.at[arrivals + l] = n->origin_tk + kv_cost_ceil_tk(at);
+        at += y->layer[l];
+        y->told_tk.at[arrivals + count + l] = n->origin_tk + kv_cost_ceil_tk(at);
+    }
+}
+
+static void tell_layers(struct kv_instance *n)
+{
+    const struct kv_layered *y = &n->layered;
+    struct kv_serve *serve = n->serve;
+    const kv_tick *arrival = y->told_tk.at, *start = arrival + y->told_tk.count - 2 * layers(n);
+    for (size_t i = 0; i < y->fetchers.count; i++) {
+        if (i > 0 && y->fetchers.at[i].seq == y->fetchers.at[i - 1].seq) continue;
+        struct kv_layers_record record = {kv_seq_at(serve, y->fetchers.at[i].seq)->request, layers(n), arrival, start,
+                                          start + layers(n)};
+        if (serve->err->code == KV_OK) serve->sink->layers(serve->sink->state, &record, serve->err);
+        arrival += layers(n);
+    }
+}
+
+/* ---- its end ------------------------------------------------------------------------------------------------- */
+
 /* All arrivals are known: T20. */
 static void finish_step(struct kv_instance *n)
 {
     struct kv_layered *y = &n->layered;
     kv_tick plain_tk = kv_cost_ceil_tk(n->run_start + n->run.first);
     kv_cost end = n->run_start + n->run.first;
-    y->own_tk.count = 0;
+    y->own_tk.count = y->told_tk.count = 0;
     for (size_t i = 0; i < y->fetchers.count; i++) {
         kv_tick own_tk = 0;
         bool first = i == 0 || y->fetchers.at[i].seq != y->fetchers.at[i - 1].seq;   /* loads of one stand together */
@@ -87,6 +133,7 @@ static void finish_step(struct kv_instance *n)
             no_arrivals(n);
             for (size_t j = i; j < y->fetchers.count && y->fetchers.at[j].seq == y->fetchers.at[i].seq; j++)
                 add_arrivals(n, y->fetchers.at[j].load);
+            note_arrivals(n);
             kv_cost own = end_with_arrivals(n);
             own_tk = kv_cost_ceil_tk(own) - plain_tk;
             if (own > end) end = own;   /* max-plus: the latest of all ends is the end with all arrivals */
@@ -94,6 +141,7 @@ static void finish_step(struct kv_instance *n)
         kv_vec_push(&y->own_tk, own_tk);
     }
     for (size_t i = 0; i < y->fetchers.count; i++) kv_load_unuse(n->serve->tiers, y->fetchers.at[i].load);
+    note_layers(n);
     y->stall = end - n->run_start - n->run.first;
     y->stall_tk = kv_cost_ceil_tk(end) - plain_tk;
     y->open = false;
@@ -116,6 +164,8 @@ void kv_layered_end(struct kv_instance *n)
     n->induced_tk += y->stall_tk;
     counters->fetch_stall_tk += own_sum_tk;
     counters->induced_stall_tk += y->stall_tk * n->running - own_sum_tk;
+    if (y->told_tk.count > 0) tell_layers(n);
+    y->told_tk.count = 0;
     y->on = false;
     y->fetchers.count = y->pushers.count = 0;
 }

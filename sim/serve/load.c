@@ -4,11 +4,6 @@
 
 #include <string.h>
 
-static int64_t part_bytes(const struct kv_tiers *t, const struct kv_load *load, const struct kv_load_part *p)
-{
-    return p->tier == 0 ? load->bytes : p->chunks * t->tier[p->tier].read_bytes;
-}
-
 struct kv_hold *kv_hold_make(struct kv_serve *serve, struct kv_seq *q)
 {
     if (q->hold) return q->hold;
@@ -73,6 +68,7 @@ void kv_load_leave_tier(struct kv_load *l, struct kv_load_part *p)
 
 void kv_load_end_part(struct kv_tiers *t, uint32_t load, struct kv_load_part *p)
 {
+    kv_fetch_end(t, p, false);
     kv_load_leave_tier(kv_load_at(t, load), p);
     if (kv_load_at(t, load)->parts_open == 0) kv_load_complete(t, load);
 }
@@ -116,8 +112,8 @@ void kv_load_told(struct kv_tiers *t, uint32_t load, int32_t part, uint32_t acce
         get_ended(t, load, part, access);
         return;
     }
-    bool ended = bytes == part_bytes(t, l, p);
-    if (kv_load_layerwise(t, p)) layers_came(t, load, p, bytes);
+    bool ended = bytes == kv_load_part_bytes(t, l, p);
+    if (kv_load_layerwise(l, p)) layers_came(t, load, p, bytes);
     if (ended) kv_load_count(t, l, p->tier, bytes);
     struct kv_instance *n = l->instance;
     bool steps = l->layer_tk != NULL;

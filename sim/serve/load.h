@@ -39,6 +39,7 @@ struct kv_load_part {
     struct kv_load_get { uint32_t access; int32_t chunk; } *get;   /* [concurrency]; access KV_NONE: idle */
     uint8_t *arrived;                      /* [chunks] */
     int32_t layers_in;                     /* layers told of (layerwise) */
+    uint32_t fetch;                        /* where it is told of (fetch.h); KV_NONE */
     bool over;
 };
 
@@ -54,6 +55,7 @@ struct kv_load {
     KV_VEC(uint32_t) waiters;              /* requests, in the order of their coming */
     KV_VEC(struct kv_fill) fills;
     uint64_t serial;
+    enum kv_delivery mode;                 /* of this load: never AUTO; hand-over: bulk (T28) */
     kv_tick timeout_tk;                    /* KV_TICK_NEVER */
     bool live;                             /* not ended; the record may outlive that for its `users` */
     bool joined;                           /* a request waiting for it has joined a step */
@@ -70,6 +72,9 @@ static inline struct kv_load *kv_load_at(const struct kv_tiers *t, uint32_t load
 {
     return kv_pool_at(&t->loads, load);
 }
+
+/* T35: how a load of so many bytes, all tensor-parallel parts, is delivered. */
+enum kv_delivery kv_load_mode(const struct kv_tiers *t, int64_t bytes);
 
 /* Begins the load of blocks whose sources are known: `source[i]` of block i (0 = HBM, not loaded), `chunk_slot[i]` in
  * the pool of that tier. Registers the loaded blocks in the instance's pool and writes their slots to q->slot. The

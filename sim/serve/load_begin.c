@@ -14,11 +14,11 @@ static int32_t layers_ahead(const struct kv_tiers *t)
 }
 
 /* Whether each layer is told of: where steps are walked layer by layer (kv_layered_start). */
-static bool tells_layers(const struct kv_tiers *t)
+static bool tells_layers(const struct kv_tiers *t, const struct kv_load *l)
 {
     const struct kv_handover_config *handover = &t->serve->config->handover;
     bool pushed = handover->prefill_instances > 0 && handover->push == KV_PUSH_LAYERWISE;
-    return kv_fetch_of(t)->mode == KV_DELIVERY_LAYERWISE && (kv_fetch_of(t)->lookahead_layers > 0 || pushed);
+    return l->mode == KV_DELIVERY_LAYERWISE && (kv_fetch_of(t)->lookahead_layers > 0 || pushed);
 }
 
 static void *slab_take(struct kv_tiers *t, size_t bytes)
@@ -32,8 +32,7 @@ static void begin_part(struct kv_tiers *t, uint32_t load, int32_t part)
 {
     struct kv_load *l = kv_load_at(t, load);
     struct kv_load_part *p = &l->part[part];
-    const struct kv_fetch_config *fetch = kv_fetch_of(t);
-    if (fetch->mode == KV_DELIVERY_CHUNKWISE) {
+    if (l->mode == KV_DELIVERY_CHUNKWISE) {
         int32_t width = kv_load_width(t);
         p->get = slab_take(t, (size_t)width * sizeof *p->get);
         p->arrived = slab_take(t, (size_t)p->chunks);
@@ -42,11 +41,11 @@ static void begin_part(struct kv_tiers *t, uint32_t load, int32_t part)
         return;
     }
     struct kv_access_request ask = {.pool = p->pool, .instance = l->instance->id, .chunks = p->chunks, .owner = load,
-                                    .delivery = (enum kv_delivery)fetch->mode, .part = part};
-    if (tells_layers(t)) {
+                                    .delivery = l->mode, .part = part};
+    if (tells_layers(t, l)) {
         ask.permitted = kv_load_bytes_of_layers(t, p, l->layers_permitted);
         ask.mark = kv_load_bytes_of_layers(t, p, 1);
-    } else if (kv_load_layerwise(t, p) && kv_load_release_layers(t) > 0 && kv_load_release_layers(t) < t->layers) {
+    } else if (kv_load_layerwise(l, p) && kv_load_release_layers(t) > 0 && kv_load_release_layers(t) < t->layers) {
         ask.mark = kv_load_bytes_of_layers(t, p, kv_load_release_layers(t));
     }
     p->access = kv_access_begin(t, &ask);
@@ -74,7 +73,7 @@ static int32_t add_parts(struct kv_tiers *t, struct kv_load *l, const struct sou
         if (chunks[tier] == 0) continue;
         part_of[tier] = l->part_count;
         l->part[l->part_count++] = (struct kv_load_part){
-            .tier = tier, .pool = kv_tier_pool_of(t, tier, l->instance->id), .access = KV_NONE,
+            .tier = tier, .pool = kv_tier_pool_of(t, tier, l->instance->id), .access = KV_NONE, .fetch = KV_NONE,
             .chunk_slot = slab_take(t, (size_t)chunks[tier] * sizeof(uint32_t))};
     }
     return loaded;
@@ -151,6 +150,21 @@ static void fill_tiers(struct kv_tiers *t, struct kv_load *l, const struct kv_pr
         if (wanted >> tier & 1) fill_tier(t, l, tier, prefix, block_count, source);
 }
 
+enum kv_delivery kv_load_mode(const struct kv_tiers *t, int64_t bytes)
+{
+    const struct kv_fetch_config *fetch = kv_fetch_of(t);
+    if (fetch->mode != KV_DELIVERY_AUTO) return (enum kv_delivery)fetch->mode;
+    return bytes >= fetch->auto_bytes ? KV_DELIVERY_LAYERWISE : KV_DELIVERY_CHUNKWISE;
+}
+
+/* That it will read, all parts. */
+static int64_t load_bytes(const struct kv_tiers *t, const struct kv_load *l)
+{
+    int64_t bytes = 0;
+    for (int32_t part = 0; part < l->part_count; part++) bytes += kv_load_part_bytes(t, l, &l->part[part]);
+    return bytes * t->serve->config->tp;
+}
+
 static uint32_t make(struct kv_tiers *t, struct kv_instance *n, uint32_t seq)
 {
     uint32_t load = kv_pool_take(&t->loads);
@@ -166,13 +180,13 @@ uint32_t kv_load_begin(struct kv_tiers *t, struct kv_instance *n, uint32_t seq, 
     uint32_t load = make(t, n, seq);
     struct kv_load *l = kv_load_at(t, load);
     struct kv_seq *q = kv_seq_at(t->serve, seq);
-    const struct kv_fetch_config *fetch = kv_fetch_of(t);
     fill_parts(t, load, &(struct sources){source, chunk_slot, block_count}, q);
     t->serve->counters.fetches++;
     fill_tiers(t, l, &q->prefix, block_count, source);
     l->parts_open = l->part_count;
-    l->released = fetch->mode == KV_DELIVERY_LAYERWISE && fetch->release_after_layers == 0;
-    if (tells_layers(t)) {
+    l->mode = kv_load_mode(t, load_bytes(t, l));
+    l->released = l->mode == KV_DELIVERY_LAYERWISE && kv_fetch_of(t)->release_after_layers == 0;
+    if (tells_layers(t, l)) {
         l->layers_permitted = layers_ahead(t);
         l->layer_tk = slab_take(t, (size_t)t->layers * sizeof *l->layer_tk);
     }
@@ -181,6 +195,7 @@ uint32_t kv_load_begin(struct kv_tiers *t, struct kv_instance *n, uint32_t seq, 
         kv_pqueue_push(&t->timeouts, (struct kv_pentry){l->timeout_tk, (int64_t)l->serial, load});
         kv_load_arm_timeouts(t);
     }
+    for (int32_t part = 0; part < l->part_count; part++) kv_fetch_begin(t, load, part);
     for (int32_t part = 0; part < l->part_count; part++) begin_part(t, load, part);
     kv_load_wait(t, load, seq);
     return load;
@@ -199,7 +214,8 @@ uint32_t kv_load_begin_handover(struct kv_tiers *t, struct kv_instance *n, uint3
     l->bytes_ready = -1;
     t->serve->counters.fetches += bytes > 0;
     l->part_count = l->parts_open = 1;
-    l->part[0] = (struct kv_load_part){.access = KV_NONE};
+    l->part[0] = (struct kv_load_part){.access = KV_NONE, .fetch = KV_NONE};
+    if (bytes > 0) kv_fetch_begin(t, load, 0);
     if (block_end > first_block) l->block = slab_take(t, (size_t)(block_end - first_block) * sizeof *l->block);
     for (int32_t i = first_block; i < block_end; i++) {
         struct kv_prefix_place place = kv_blocks_place(&n->blocks, &q->prefix, i);

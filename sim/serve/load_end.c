@@ -109,10 +109,11 @@ static void cancel_accesses(struct kv_tiers *t, struct kv_load *l, bool keep, in
         struct kv_load_part *p = &l->part[part];
         whole_chunks[part] = keep && p->over ? p->chunks : 0;
         if (p->over) continue;
+        kv_fetch_end(t, p, true);
         int64_t moved = 0, whole = 0;
         if (p->access != KV_NONE) {
             moved = kv_access_drop(t, p->access);
-            if (keep && !kv_load_layerwise(t, p)) whole = moved / t->tier[p->tier].read_bytes;
+            if (keep && !kv_load_layerwise(l, p)) whole = moved / t->tier[p->tier].read_bytes;
         }
         for (int32_t i = 0; p->get && i < width; i++)
             if (p->get[i].access != KV_NONE) moved += kv_access_drop(t, p->get[i].access);

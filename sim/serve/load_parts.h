@@ -19,9 +19,16 @@ static inline int32_t kv_load_width(const struct kv_tiers *t)
 }
 
 /* Whether a part comes layer by layer. */
-static inline bool kv_load_layerwise(const struct kv_tiers *t, const struct kv_load_part *p)
+static inline bool kv_load_layerwise(const struct kv_load *l, const struct kv_load_part *p)
 {
-    return p->tier > 0 && kv_fetch_of(t)->mode == KV_DELIVERY_LAYERWISE;
+    return p->tier > 0 && l->mode == KV_DELIVERY_LAYERWISE;
+}
+
+/* Bytes that a part brings, of one tensor-parallel part. */
+static inline int64_t kv_load_part_bytes(const struct kv_tiers *t, const struct kv_load *l,
+                                         const struct kv_load_part *p)
+{
+    return p->tier == 0 ? l->bytes : p->chunks * t->tier[p->tier].read_bytes;
 }
 
 /* Bytes of a part's access that hold its first `layers` layers (T18). */

@@ -13,7 +13,8 @@ struct kv_net *kv_net_open(struct kv_engine *engine, kv_flow_done done, void *ow
 {
     struct kv_net *net = kv_mem_take(sizeof *net);
     *net = (struct kv_net){.engine = engine, .done = done, .owner = owner,
-                           .free_flow = KV_NONE, .free_class = KV_NONE};
+                           .free_flow = KV_NONE, .free_class = KV_NONE,
+                           .completion_tk = KV_TICK_NEVER};
     net->completion = kv_timer_new(engine, KV_CLASS_COMPLETION, complete, net, 0);
     net->settle = kv_timer_new(engine, KV_CLASS_SETTLE, kv_net_settle, net, 0);
     kv_pool_open(&net->class, sizeof(struct kv_net_class));
@@ -38,10 +39,11 @@ void kv_net_close(struct kv_net *net)
     kv_vec_close(&net->path);
     kv_vec_close(&net->flow);
     kv_vec_close(&net->place);
+    kv_vec_close(&net->notice);
+    kv_vec_close(&net->later);
     kv_vec_close(&net->asked_link);
     kv_vec_close(&net->touched);
     kv_vec_close(&net->told);
-    kv_vec_close(&net->affected);
     kv_vec_close(&net->part);
     kv_vec_close(&net->part_link);
     kv_vec_close(&net->solve_class);
@@ -58,7 +60,7 @@ uint32_t kv_net_add_link(struct kv_net *net, kv_rate capacity, bool in_order)
 
 uint32_t kv_net_add_path(struct kv_net *net, const struct kv_hop *hops, int32_t count)
 {
-    struct kv_net_path path = {.count = count, .most = KV_RATE_UNLIMITED};
+    struct kv_net_path path = {.count = count, .most = KV_RATE_UNLIMITED, .recent = KV_NONE};
     kv_assert(count >= 0 && count <= KV_HOPS_MAX);
     for (int32_t h = 0; h < count; h++) {
         kv_assert(hops[h].link < net->link.count && hops[h].parts_on_it >= 1);
@@ -75,10 +77,11 @@ uint32_t kv_net_add_path(struct kv_net *net, const struct kv_hop *hops, int32_t 
 
 /* ---- joining and leaving a class ---- */
 
-/* Level at which the owner of a running flow is told next. */
-static kv_service told_level(const struct kv_net_flow *f, const struct kv_net_class *c)
+/* Level at which the owner of a running flow in a class with a limit is told next. */
+static kv_service told_level(const struct kv_net *net, uint32_t flow)
 {
-    return f->notice && !c->unlimited ? f->origin + f->notice * KV_SERVICE_PER_BYTE : kv_net_end_level(f, c);
+    const struct kv_net_flow *f = &net->flow.at[flow];
+    return f->origin + (f->marked ? net->notice.at[flow] : f->permitted) * KV_SERVICE_PER_BYTE;
 }
 
 static void stand_in_queues(struct kv_net *net, const struct kv_net_flow *f)
@@ -111,15 +114,15 @@ static void count_on_links(struct kv_net *net, const struct kv_net_class *c, int
     for (int32_t h = 0; h < path->count; h++) net->link.at[path->hop[h].link].flows += more;
 }
 
-/* f->class and f->before are set. */
-static void join(struct kv_net *net, uint32_t flow)
+/* Into f->class, `had` having been delivered to it before. */
+static void join(struct kv_net *net, uint32_t flow, kv_service had)
 {
     struct kv_net_flow *f = &net->flow.at[flow];
     struct kv_net_class *c = kv_net_class_at(net, f->class);
     kv_service level = kv_net_level(net, c);
     f->state = KV_FLOW_RUNNING;
-    f->origin = c->unlimited ? level : level - f->before;
-    kv_net_heap_set(net, c, flow, told_level(f, c));
+    f->origin = !c->unlimited ? level - had : f->asked ? level : had;
+    kv_net_heap_set(net, c, flow, c->unlimited ? level + 1 : told_level(net, flow));
     c->settled_sum -= (kv_u128)level;
     count_on_links(net, c, 1);
     if (c->in_order) stand_in_queues(net, f);
@@ -131,7 +134,7 @@ static void leave(struct kv_net *net, uint32_t flow, kv_service level)
 {
     struct kv_net_flow *f = &net->flow.at[flow];
     struct kv_net_class *c = kv_net_class_at(net, f->class);
-    kv_service end = kv_net_end_level(f, c);
+    kv_service end = kv_net_end_level(net, c, flow);
     kv_net_heap_drop(net, c, flow);
     c->settled_sum += (kv_u128)(level < end ? level : end);
     count_on_links(net, c, -1);
@@ -146,8 +149,8 @@ static kv_service delivered(const struct kv_net *net, const struct kv_net_flow *
     if (f->state != KV_FLOW_RUNNING) return permitted;
     const struct kv_net_class *c = kv_net_class_at(net, f->class);
     kv_service level = kv_net_level(net, c);
-    if (level >= kv_net_end_level(f, c)) return permitted;
-    return c->unlimited ? f->before : level - f->origin;
+    if (level >= kv_net_end_level(net, c, (uint32_t)(f - net->flow.at))) return permitted;
+    return !c->unlimited ? level - f->origin : f->asked ? 0 : f->origin;
 }
 
 /* ---- completions ---- */
@@ -158,40 +161,64 @@ static int by_id(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Takes the flows of a class that have all they are permitted to off their links. */
+/* Of a flow that is not running. */
+static void change_limit(struct kv_net *net, struct kv_net_flow *f, kv_rate limit)
+{
+    uint32_t class = f->class;
+    const struct kv_net_class *c = kv_net_class_at(net, class);
+    if (limit == c->limit) return;
+    f->class = kv_net_class_of(net, c->path, limit);
+    kv_net_class_leave(net, class);
+}
+
+static void pause(struct kv_net *net, uint32_t flow)
+{
+    struct kv_net_flow *f = &net->flow.at[flow];
+    f->state = KV_FLOW_PAUSED;
+    kv_net_asked_drop(net, flow);
+    if (f->limit_later) change_limit(net, f, net->later.at[flow]);
+    f->limit_later = false;
+}
+
+/* Takes the flows of a class that have all they are permitted to off their links; marks that are reached are told. */
 static void gather(struct kv_net *net, uint32_t class)
 {
     struct kv_net_class *c = kv_net_class_at(net, class);
     kv_service level = kv_net_level(net, c);
-    while (c->heap.count && kv_net_key_level(c, &c->heap.at[0]) <= level) {
-        uint32_t flow = (uint32_t)c->heap.at[0].order;
+    while (c->heap.count && kv_net_level_at(c, 0) <= level) {
+        uint32_t flow = (uint32_t)c->heap.at[0];
         struct kv_net_flow *f = &net->flow.at[flow];
-        if (level < kv_net_end_level(f, c)) {   /* on the way */
-            f->notice = 0;
-            kv_net_heap_set(net, c, flow, told_level(f, c));
+        bool on_the_way = f->marked && level < kv_net_end_level(net, c, flow);
+        f->marked = false;
+        if (on_the_way) {
+            kv_net_heap_set(net, c, flow, told_level(net, flow));
             kv_vec_push(&net->told, ((struct kv_told){f->id, kv_flow_moved_bytes(net, flow), flow}));
             continue;
         }
         leave(net, flow, level);
-        f->notice = 0;
-        f->state = f->permitted == f->bytes ? KV_FLOW_ENDED : KV_FLOW_PAUSED;
-        if (f->state == KV_FLOW_PAUSED) kv_net_asked_drop(net, flow);
+        if (f->permitted < f->bytes) pause(net, flow);
+        else f->state = KV_FLOW_ENDED;
         kv_vec_push(&net->told, ((struct kv_told){f->id, f->permitted, flow}));
     }
-    kv_net_touch(net, class);   /* its entry in `due` is gone */
+    kv_net_touch(net, class);   /* whatever happened: its entry in `due` is of the past */
+}
+
+/* Of the classes from this place of their heap on; the settling that follows moves their entries. */
+static void gather_due(struct kv_net *net, size_t place)
+{
+    gather(net, (uint32_t)net->due.key.at[place].order);
+    for (size_t child = 4 * place + 1; child <= 4 * place + 4 && child < net->due.key.count; child++)
+        if (net->due.key.at[child].due <= kv_engine_now(net->engine)) gather_due(net, child);
 }
 
 static void complete(void *owner, uint32_t kind)
 {
     struct kv_net *net = owner;
-    const struct kv_heap_key *top;
     (void)kind;
+    net->completion_tk = KV_TICK_NEVER;
     net->told.count = 0;
-    while ((top = kv_heap_top(&net->due)) && top->due <= kv_engine_now(net->engine)) {
-        uint32_t class = (uint32_t)top->order;
-        kv_heap_drop(&net->due, class);
-        gather(net, class);
-    }
+    const struct kv_heap_key *top = kv_heap_top(&net->due);
+    if (top && top->due <= kv_engine_now(net->engine)) gather_due(net, 0);
     if (net->told.count > 1) qsort(net->told.at, net->told.count, sizeof *net->told.at, by_id);
     for (size_t i = 0; i < net->told.count; i++) {
         struct kv_told told = net->told.at[i];
@@ -206,16 +233,17 @@ static uint32_t take_flow(struct kv_net *net)
 {
     uint32_t flow = net->free_flow;
     if (flow != KV_NONE) {
-        net->free_flow = net->flow.at[flow].next_free;
+        net->free_flow = net->flow.at[flow].class;
         return flow;
     }
     kv_vec_push(&net->flow, (struct kv_net_flow){0});
     kv_vec_push(&net->place, KV_NONE);
+    kv_vec_push(&net->notice, 0);
+    kv_vec_push(&net->later, 0);
     return (uint32_t)(net->flow.count - 1);
 }
 
-uint32_t kv_flow_start(struct kv_net *net, uint32_t path, kv_rate limit, int64_t bytes, int64_t permitted,
-                       uint64_t tag)
+uint32_t kv_flow_start(struct kv_net *net, uint32_t path, kv_rate limit, int64_t bytes, int64_t permitted, uint64_t tag)
 {
     kv_assert(path < net->path.count && limit >= 0 && limit <= KV_RATE_UNLIMITED);
     kv_assert(permitted >= 1 && permitted <= bytes);
@@ -223,7 +251,7 @@ uint32_t kv_flow_start(struct kv_net *net, uint32_t path, kv_rate limit, int64_t
     net->flow.at[flow] = (struct kv_net_flow){.id = net->next_id++, .tag = tag, .bytes = bytes,
                                               .permitted = permitted, .class = kv_net_class_of(net, path, limit)};
     kv_net_asked_add(net, flow);
-    join(net, flow);
+    join(net, flow, 0);
     net->counters.flows++;
     return flow;
 }
@@ -239,25 +267,30 @@ void kv_flow_permit(struct kv_net *net, uint32_t flow, int64_t permitted)
     kv_assert(f->state != KV_FLOW_FREE && permitted >= f->permitted && permitted <= f->bytes);
     if (permitted == f->permitted) return;
     if (f->state == KV_FLOW_PAUSED) {
-        f->before = delivered(net, f);
+        kv_service had = delivered(net, f);
         f->permitted = permitted;
-        join(net, flow);
+        join(net, flow, had);
         return;
     }
     f->permitted = permitted;
     struct kv_net_class *c = kv_net_class_at(net, f->class);
-    kv_net_heap_set(net, c, flow, told_level(f, c));
+    if (c->unlimited) return;   /* one tick, however much */
+    kv_net_heap_set(net, c, flow, told_level(net, flow));
     kv_net_touch(net, f->class);
+    if (!f->limit_later) return;
+    f->limit_later = false;
+    kv_flow_limit(net, flow, net->later.at[flow]);
 }
 
 void kv_flow_mark(struct kv_net *net, uint32_t flow, int64_t mark)
 {
     struct kv_net_flow *f = &net->flow.at[flow];
-    kv_assert(f->state != KV_FLOW_FREE && mark <= f->permitted && mark > kv_flow_moved_bytes(net, flow));
-    f->notice = mark < f->permitted ? mark : 0;
-    if (f->state != KV_FLOW_RUNNING) return;
     struct kv_net_class *c = kv_net_class_at(net, f->class);
-    kv_net_heap_set(net, c, flow, told_level(f, c));
+    kv_assert(f->state == KV_FLOW_RUNNING && mark <= f->permitted && mark > kv_flow_moved_bytes(net, flow));
+    f->marked = mark < f->permitted;
+    net->notice.at[flow] = mark;
+    if (c->unlimited) return;
+    kv_net_heap_set(net, c, flow, told_level(net, flow));
     kv_net_touch(net, f->class);
 }
 
@@ -265,22 +298,36 @@ void kv_flow_limit(struct kv_net *net, uint32_t flow, kv_rate limit)
 {
     struct kv_net_flow *f = &net->flow.at[flow];
     kv_assert(f->state != KV_FLOW_FREE && limit >= 0 && limit <= KV_RATE_UNLIMITED);
+    if (f->state == KV_FLOW_PAUSED) change_limit(net, f, limit);
     if (f->state != KV_FLOW_RUNNING) return;
-    uint32_t class = f->class;
-    const struct kv_net_class *c = kv_net_class_at(net, class);
+    const struct kv_net_class *c = kv_net_class_at(net, f->class);
     kv_service level = kv_net_level(net, c);
-    if (limit == c->limit || level >= kv_net_end_level(f, c)) return;   /* at its end, only not yet told */
-    f->before = delivered(net, f);
+    if (level >= kv_net_end_level(net, c, flow)) {   /* at its end, only not yet told */
+        f->limit_later = true;
+        net->later.at[flow] = limit;
+        return;
+    }
+    if (limit == c->limit) return;
+    kv_service had = delivered(net, f);
     kv_net_asked_drop(net, flow);
     leave(net, flow, level);
-    f->class = kv_net_class_of(net, c->path, limit);
-    join(net, flow);
-    kv_net_class_leave(net, class);
+    change_limit(net, f, limit);
+    join(net, flow, had);
 }
 
 int64_t kv_flow_moved_bytes(const struct kv_net *net, uint32_t flow)
 {
     return (int64_t)(delivered(net, &net->flow.at[flow]) / KV_SERVICE_PER_BYTE);
+}
+
+int64_t kv_flow_moved_bytes_by(const struct kv_net *net, uint32_t flow, kv_tick at_tk)
+{
+    const struct kv_net_flow *f = &net->flow.at[flow];
+    const struct kv_net_class *c = kv_net_class_at(net, f->class);
+    kv_service more = f->state == KV_FLOW_RUNNING && !c->unlimited
+                      ? (kv_service)c->now.rate * (at_tk - kv_engine_now(net->engine)) : 0;
+    int64_t bytes = (int64_t)((delivered(net, f) + more) / KV_SERVICE_PER_BYTE);
+    return bytes < f->permitted ? bytes : f->permitted;
 }
 
 kv_tick kv_flow_reached_tk(const struct kv_net *net, uint32_t flow, int64_t bytes)
@@ -299,7 +346,7 @@ void kv_flow_drop(struct kv_net *net, uint32_t flow)
     kv_net_class_leave(net, f->class);
     f->state = KV_FLOW_FREE;
     f->id = UINT64_MAX;
-    f->next_free = net->free_flow;
+    f->class = net->free_flow;
     net->free_flow = flow;
 }
 

@@ -2,9 +2,8 @@
 /* Flows over links (docs/tiers.md, "Links and flows").
  *
  * A flow moves a number of bytes over a path of links. It has `parts` equal sub-flows (the coflow of tensor
- * parallelism): `bytes` are those of one part, and each hop says how many of the parts cross that link. All flows
- * with the
- * same path and the same limit of their own are one *class*: they are served at the same rate at every moment, so a
+ * parallelism): `bytes` are those of one part, and each hop says how many of the parts cross that link. All flows with
+ * the same path and the same limit of their own are one *class*: they are served at the same rate at every moment, so a
  * class has one service curve, a flow joins it at the service level of its start and is done when the curve has risen
  * by its bytes. A flow event costs O(log flows of its class) and one solution of the touched component's rates.
  *
@@ -23,8 +22,10 @@ struct kv_hop { uint32_t link; int32_t parts_on_it; };
 #define KV_HOPS_MAX 8
 
 /* A flow has delivered all bytes it was permitted to: `bytes_done` of a part. If that is all of it, it has left its
- * links but can still be asked (kv_flow_reached_tk) until kv_flow_drop. Flows that end at one tick are told in the
- * order of their ids. The owner may start, permit, cancel and drop flows from here. */
+ * links but can still be asked (kv_flow_reached_tk) until kv_flow_drop. Flows that end at one tick are all off their
+ * links before the first is told, and told in the order of their ids. The owner may start, permit, limit and drop flows
+ * from here; of those still to be told, a dropped one is not, and one permitted more, which is under way again, is told
+ * of where it had paused. A flow with a mark is told of that too (kv_flow_mark). */
 typedef void (*kv_flow_done)(void *owner, uint32_t flow, uint64_t tag, int64_t bytes_done);
 
 struct kv_net *kv_net_open(struct kv_engine *engine, kv_flow_done done, void *owner);
@@ -37,33 +38,38 @@ uint32_t kv_net_add_link(struct kv_net *net, kv_rate capacity, bool in_order);
 uint32_t kv_net_add_path(struct kv_net *net, const struct kv_hop *hops, int32_t count);   /* 0..KV_HOPS_MAX hops */
 
 /* Starts a flow at the tick of the clock. `bytes` >= 1 of one part; `permitted` in 1..bytes: it pauses, off its links,
- * once so many are delivered, until kv_flow_permit raises the number. `limit`: own rate of a part, >= 0 or
- * KV_RATE_UNLIMITED; a flow without any limit (path of no hops) ends one tick after it was permitted. Returns an
- * index, used again
- * after kv_flow_drop; `kv_flow_id` is its number in order of starts, never used again. */
+ * once so many are delivered, until kv_flow_permit raises the number; raised before, even at the very tick but before
+ * the net's completions, it goes on without a pause. `limit`: own rate of a part, >= 0 or KV_RATE_UNLIMITED; a flow
+ * without any limit (path of no hops) has what it is permitted to one tick after it started or was permitted on from
+ * a pause, and nothing before. Returns an index, used again after kv_flow_drop; `kv_flow_id` is its number in order
+ * of starts, never used again. */
 uint32_t kv_flow_start(struct kv_net *net, uint32_t path, kv_rate limit, int64_t bytes, int64_t permitted,
                        uint64_t tag);
 uint64_t kv_flow_id(const struct kv_net *net, uint32_t flow);
 void kv_flow_permit(struct kv_net *net, uint32_t flow, int64_t permitted);   /* >= what it was */
 /* The owner is also told once, on the way, when `mark` bytes of a part are there; the flow goes on. More than are
- * delivered and at most
- * what is permitted (then it changes nothing: the next to be told is the permitted). bytes_done is then what is
- * delivered. */
+ * delivered and at most what is permitted (then it changes nothing: the next to be told is the permitted). bytes_done
+ * is then what is delivered. */
 void kv_flow_mark(struct kv_net *net, uint32_t flow, int64_t mark);
-/* Another limit of its own from this tick on (grants of a transfer policy). Not of a paused or ended flow: no effect.
- * */
+/* Another limit of its own from this tick on (grants of a transfer policy); of a flow that is paused, or pauses at this
+ * tick, from its next permission on. No effect on one that has ended or does so at this tick, nor when it is the limit
+ * that it has. */
 void kv_flow_limit(struct kv_net *net, uint32_t flow, kv_rate limit);
 /* Whole bytes of a part delivered up to now. */
 int64_t kv_flow_moved_bytes(const struct kv_net *net, uint32_t flow);
+/* The same by a tick not before now, if nothing happens until then. */
+int64_t kv_flow_moved_bytes_by(const struct kv_net *net, uint32_t flow, kv_tick at_tk);
 /* First tick at which `bytes` (1..those delivered) of a part were there. Of a flow that never paused and whose limit
- * never changed (assert); O(log changes of rate during its life). */
+ * never changed (assert); O(log changes of rate during its life). A class remembers as far back as the oldest such flow
+ * not yet dropped. */
 kv_tick kv_flow_reached_tk(const struct kv_net *net, uint32_t flow, int64_t bytes);
 /* The same of `count` numbers of bytes, ascending (layers of a fetch): one pass over the changes of rate. */
 void kv_flow_reached_all(const struct kv_net *net, uint32_t flow, const int64_t *bytes, int32_t count, kv_tick *out);
 /* Forgets a flow: one that has ended, or one under way (then it leaves its links at this tick). */
 void kv_flow_drop(struct kv_net *net, uint32_t flow);
 
-/* What a link has carried, over all parts, up to now [2^-32 byte], and its present flows (blocked ones included). */
+/* What a link has carried, over all parts, up to now [2^-32 byte], and its present flows (blocked ones included). No
+ * more than what flows were permitted to: what is left of the tick in which one ends is carried for nobody. */
 kv_service kv_net_carried(const struct kv_net *net, uint32_t link);
 int64_t kv_net_flows_on(const struct kv_net *net, uint32_t link);
 /* Rate of a part of a flow as of the last settling. */
@@ -74,7 +80,7 @@ struct kv_net_counters {
     int64_t flows, settles;
     int64_t single_bottleneck;    /* component solved by virtual time alone: one class, or one link that binds */
     int64_t progressive;          /* component solved by progressive filling over several links */
-    int64_t skipped_links;        /* links of touched classes that could not bind */
+    int64_t skipped_links;        /* links of classes solved that could not bind */
 };
 struct kv_net_counters kv_net_counters(const struct kv_net *net);
 

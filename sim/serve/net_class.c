@@ -36,21 +36,38 @@ static uint32_t new_class(struct kv_net *net, uint32_t path, kv_rate limit, uint
     return class;
 }
 
+/* The class of a path and a limit that are not in_order, or none; its key, or the one for a new class, in *key. */
+static uint32_t find_class(const struct kv_net *net, uint32_t path, kv_rate limit, uint64_t *key)
+{
+    /* Two pairs of one key would have to be 64-bit collisions; the later one goes on to another key. */
+    for (*key = kv_mix64_pair(path, (uint64_t)limit);; *key = kv_mix64_pair(*key, 1)) {
+        uint32_t class = kv_map_get(&net->by_key, *key);
+        if (class == KV_NONE) return KV_NONE;
+        const struct kv_net_class *c = kv_net_class_at(net, class);
+        if (c->path == path && c->limit == limit) return class;
+    }
+}
+
 uint32_t kv_net_class_of(struct kv_net *net, uint32_t path, kv_rate limit)
 {
-    uint64_t key = kv_mix64_pair(path, (uint64_t)limit);
-    uint32_t class = KV_NONE;
-    if (!net->path.at[path].in_order) {
-        /* Two pairs of one key would have to be 64-bit collisions; the later one goes on to another key. */
-        for (;; key = kv_mix64_pair(key, 1)) {
-            class = kv_map_get(&net->by_key, key);
-            if (class == KV_NONE) break;
-            const struct kv_net_class *c = kv_net_class_at(net, class);
-            if (c->path == path && c->limit == limit) break;
+    struct kv_net_path *p = &net->path.at[path];
+    uint64_t key = 0;
+    if (p->in_order) {
+        uint32_t class = new_class(net, path, limit, key);
+        kv_net_class_at(net, class)->users++;
+        return class;
+    }
+    if (p->recent != KV_NONE) {
+        struct kv_net_class *c = kv_net_class_at(net, p->recent);
+        if (c->path == path && c->limit == limit && c->users > 0) {
+            c->users++;
+            return p->recent;
         }
     }
+    uint32_t class = find_class(net, path, limit, &key);
     if (class == KV_NONE) class = new_class(net, path, limit, key);
     kv_net_class_at(net, class)->users++;
+    p->recent = class;
     return class;
 }
 
@@ -84,62 +101,56 @@ void kv_net_touch(struct kv_net *net, uint32_t class)
 
 /* ---- running flows: a 4-ary heap, as in sim/engine/heap.c, of which many share one array of places ---- */
 
-static inline bool before(const struct kv_heap_key *a, const struct kv_heap_key *b)
+static inline void put(kv_service *at, uint32_t *place, size_t i, kv_service key)
 {
-    return a->due != b->due ? a->due < b->due : a->order < b->order;
-}
-
-static void sift_up(struct kv_heap_key *at, uint32_t *place, size_t i, struct kv_heap_key key)
-{
-    while (i > 0) {
-        size_t up = (i - 1) / 4;
-        if (!before(&key, &at[up])) break;
-        at[i] = at[up];
-        place[(uint32_t)at[i].order] = (uint32_t)i;
-        i = up;
-    }
     at[i] = key;
-    place[(uint32_t)key.order] = (uint32_t)i;
+    place[(uint32_t)key] = (uint32_t)i;
 }
 
-static void sift_down(struct kv_heap_key *at, size_t count, uint32_t *place, size_t i, struct kv_heap_key key)
+static void sift_up(kv_service *at, uint32_t *place, size_t i, kv_service key)
 {
-    for (;;) {
-        size_t first = 4 * i + 1, least = first;
-        if (first >= count) break;
-        size_t end = first + 4 < count ? first + 4 : count;
-        for (size_t c = first + 1; c < end; c++)
-            if (before(&at[c], &at[least])) least = c;
-        if (!before(&at[least], &key)) break;
-        at[i] = at[least];
-        place[(uint32_t)at[i].order] = (uint32_t)i;
+    for (size_t up; i > 0 && key < at[up = (i - 1) / 4]; i = up) put(at, place, i, at[up]);
+    put(at, place, i, key);
+}
+
+static void sift_down(kv_service *at, size_t count, uint32_t *place, size_t i, kv_service key)
+{
+    for (size_t first; (first = 4 * i + 1) < count;) {
+        size_t least = first;
+        if (first + 3 < count) {   /* without jumps: which child is least cannot be predicted */
+            size_t a = first + (at[first + 1] < at[first]), b = first + 2 + (at[first + 3] < at[first + 2]);
+            least = at[b] < at[a] ? b : a;
+        } else {
+            for (size_t c = first + 1; c < count; c++)
+                if (at[c] < at[least]) least = c;
+        }
+        if (key < at[least]) break;
+        put(at, place, i, at[least]);
         i = least;
     }
-    at[i] = key;
-    place[(uint32_t)key.order] = (uint32_t)i;
+    put(at, place, i, key);
 }
 
 /* Puts a key where it belongs, starting at place i. */
-static void settle_key(struct kv_net *net, struct kv_net_class *c, size_t i, struct kv_heap_key key)
+static void settle_key(struct kv_net *net, struct kv_net_class *c, size_t i, kv_service key)
 {
-    if (i > 0 && before(&key, &c->heap.at[(i - 1) / 4])) sift_up(c->heap.at, net->place.at, i, key);
+    if (i > 0 && key < c->heap.at[(i - 1) / 4]) sift_up(c->heap.at, net->place.at, i, key);
     else sift_down(c->heap.at, c->heap.count, net->place.at, i, key);
 }
 
-/* Keys count bytes from `zero` in 63 bits, less than a fast link carries in the longest of runs. */
+/* Keys count from `zero` in 63 bits of whole bytes, less than a fast link carries in the longest of runs. */
 static void move_zero(struct kv_net_class *c, kv_service level)
 {
-    int64_t whole = (int64_t)((level - c->zero) / KV_SERVICE_PER_BYTE);
-    for (size_t i = 0; i < c->heap.count; i++) c->heap.at[i].due -= whole;
-    c->zero += whole * KV_SERVICE_PER_BYTE;
+    kv_service more = level - c->zero;
+    for (size_t i = 0; i < c->heap.count; i++) c->heap.at[i] -= more * KV_SERVICE_PER_BYTE;
+    c->zero += more;
 }
 
 void kv_net_heap_set(struct kv_net *net, struct kv_net_class *c, uint32_t flow, kv_service level)
 {
     uint32_t place = net->place.at[flow];
-    if (level - c->zero >= (kv_service)INT64_MAX * (KV_SERVICE_PER_BYTE / 2)) move_zero(c, kv_net_level(net, c));
-    kv_service relative = level - c->zero;
-    struct kv_heap_key key = {(int64_t)(relative >> 32), (uint64_t)(uint32_t)relative << 32 | flow};
+    if (level - c->zero >= (kv_service)1 << 94) move_zero(c, kv_net_level(net, c));
+    kv_service key = (level - c->zero) * KV_SERVICE_PER_BYTE + flow;
     if (place != KV_NONE) {
         settle_key(net, c, place, key);
         return;
@@ -151,7 +162,7 @@ void kv_net_heap_set(struct kv_net *net, struct kv_net_class *c, uint32_t flow, 
 void kv_net_heap_drop(struct kv_net *net, struct kv_net_class *c, uint32_t flow)
 {
     size_t i = net->place.at[flow];
-    struct kv_heap_key last = c->heap.at[--c->heap.count];
+    kv_service last = c->heap.at[--c->heap.count];
     net->place.at[flow] = KV_NONE;
     if (i < c->heap.count) settle_key(net, c, i, last);
 }
@@ -254,9 +265,9 @@ kv_u128 kv_net_unflushed(const struct kv_net *net, const struct kv_net_class *c)
     kv_service level = kv_net_level(net, c);
     kv_u128 delivered = (kv_u128)level * c->heap.count + c->settled_sum;
     /* At the tick of a completion, before it is handled: what is beyond the permitted has gone to nobody. */
-    if (c->heap.count && kv_net_key_level(c, &c->heap.at[0]) < level)
+    if (c->heap.count && kv_net_level_at(c, 0) < level)
         for (size_t i = 0; i < c->heap.count; i++) {
-            kv_service end = kv_net_end_level(&net->flow.at[(uint32_t)c->heap.at[i].order], c);
+            kv_service end = kv_net_end_level(net, c, (uint32_t)c->heap.at[i]);
             if (end < level) delivered -= (kv_u128)(level - end);
         }
     return delivered - c->flushed;

@@ -19,9 +19,9 @@ struct kv_net_class {
     KV_VEC(struct kv_segment) past;      /* those before, as far back as a flow of `asked` needs */
     uint64_t past_dropped;               /* stretches that were before past.at[0]; marks of flows count them */
     struct kv_ilist asked;               /* flows that can be asked when bytes were there, oldest first */
-    /* Running flows by the service level at which their owner is told next: due = whole bytes from `zero`,
-     * order = 2^-32 byte : 32 | flow : 32. kv_net.place says where a flow is. */
-    KV_VEC(struct kv_heap_key) heap;
+    /* Running flows by the service level at which their owner is told next: level above `zero` : 96 | flow : 32.
+     * One number, because a comparison is two instructions then. kv_net.place says where a flow is. */
+    KV_VEC(kv_service) heap;
     kv_service zero;
     /* Delivered to all flows so far is running flows x level + settled_sum, modulo 2^128. */
     kv_u128 settled_sum, flushed;        /* flushed: part of that which links have been told */
@@ -46,19 +46,29 @@ struct kv_net_link {
     bool in_order, bound;                /* bound: could bind at the last settling that looked at it */
 };
 
-struct kv_net_path { struct kv_hop hop[KV_HOPS_MAX]; int32_t count; kv_rate most; bool in_order; };
+struct kv_net_path {
+    struct kv_hop hop[KV_HOPS_MAX];
+    int32_t count;
+    kv_rate most;                        /* its narrowest link lets a part have */
+    uint32_t recent;                     /* class of the flow that started last, or none; may be of another path now */
+    bool in_order;
+};
 
 enum kv_flow_state { KV_FLOW_FREE, KV_FLOW_RUNNING, KV_FLOW_PAUSED, KV_FLOW_ENDED };
+/* 64 bytes: with thousands of flows under way the end of one is a walk from cache line to cache line. */
 struct kv_net_flow {
-    kv_service origin;                   /* level at which it would have begun; unlimited: level at which it joined */
-    kv_service before;                   /* delivered to it when it joined its class */
+    /* Level of its class at which it would have begun with nothing delivered. In an unlimited class: level at which
+     * it joined when `asked`, else what it had then. */
+    kv_service origin;
     uint64_t id, tag, mark;              /* mark: number of the stretch in which it began */
     int64_t bytes, permitted;
-    int64_t notice;                      /* bytes at which the owner is told before; 0: none */
-    uint32_t class, next_free;
-    enum kv_flow_state state;
-    bool asked;                          /* never paused, limit never changed */
+    uint32_t class;                      /* free: the next free flow */
+    uint8_t state;                       /* enum kv_flow_state */
+    bool asked : 1;                      /* never paused, limit never changed */
+    bool marked : 1;                     /* its owner is told on the way: kv_net.notice */
+    bool limit_later : 1;                /* its limit changed as it was about to pause: kv_net.later */
 };
+_Static_assert(sizeof(struct kv_net_flow) == 64, "a flow fills a cache line");
 
 struct kv_told { uint64_t id; int64_t bytes; uint32_t flow; };
 
@@ -67,11 +77,14 @@ struct kv_net {
     kv_flow_done done;
     void *owner;
     uint32_t completion, settle;         /* timers */
+    kv_tick completion_tk;               /* for which the one is armed */
     bool unsettled;
     KV_VEC(struct kv_net_link) link;
     KV_VEC(struct kv_net_path) path;
     KV_VEC(struct kv_net_flow) flow;
     KV_VEC(uint32_t) place;              /* of each flow in the heap of its class */
+    KV_VEC(int64_t) notice;              /* by flow: bytes at which the owner of a marked one is told on the way */
+    KV_VEC(kv_rate) later;               /* by flow: limit that holds once it has paused */
     struct kv_ilinks asked_link;
     uint32_t free_flow, free_class;
     uint64_t next_id;
@@ -82,7 +95,7 @@ struct kv_net {
     KV_VEC(struct kv_told) told;
     /* Of a settling: */
     uint64_t visit;
-    KV_VEC(uint32_t) affected, part, part_link;
+    KV_VEC(uint32_t) part, part_link;    /* classes of a component, its links that bind */
     KV_VEC(struct kv_maxmin_class) solve_class;
     KV_VEC(struct kv_maxmin_link) solve_link;
     struct kv_net_counters counters;
@@ -97,15 +110,16 @@ static inline kv_service kv_net_level(const struct kv_net *net, const struct kv_
 {
     return c->now.service + (kv_service)c->now.rate * (kv_engine_now(net->engine) - c->now.since);
 }
-/* Level at which a running flow has what it is permitted to. */
-static inline kv_service kv_net_end_level(const struct kv_net_flow *f, const struct kv_net_class *c)
+/* Level at which the owner of the flow at place i of the heap is told next. */
+static inline kv_service kv_net_level_at(const struct kv_net_class *c, size_t i)
 {
-    return f->origin + (c->unlimited ? 1 : f->permitted * KV_SERVICE_PER_BYTE);
+    return c->zero + (c->heap.at[i] >> 32);
 }
-/* Level at which a key is due. */
-static inline kv_service kv_net_key_level(const struct kv_net_class *c, const struct kv_heap_key *key)
+/* Level at which a running flow has what it is permitted to. In an unlimited class marks are not heeded. */
+static inline kv_service kv_net_end_level(const struct kv_net *net, const struct kv_net_class *c, uint32_t flow)
 {
-    return c->zero + (kv_service)key->due * KV_SERVICE_PER_BYTE + (int64_t)(key->order >> 32);
+    const struct kv_net_flow *f = &net->flow.at[flow];
+    return c->unlimited ? kv_net_level_at(c, net->place.at[flow]) : f->origin + f->permitted * KV_SERVICE_PER_BYTE;
 }
 
 /* ---- net_class.c ---- */
@@ -114,7 +128,7 @@ void kv_net_class_leave(struct kv_net *net, uint32_t class);                  /*
 void kv_net_class_free(struct kv_net *net, uint32_t class);                   /* no users, no links */
 /* Marks it for the settling of this tick. */
 void kv_net_touch(struct kv_net *net, uint32_t class);
-/* Puts a running flow in, moves it there or takes it out; `level` is where it has what it is permitted to. */
+/* Puts a running flow in, moves it there or takes it out; `level` is where its owner is told next. */
 void kv_net_heap_set(struct kv_net *net, struct kv_net_class *c, uint32_t flow, kv_service level);
 void kv_net_heap_drop(struct kv_net *net, struct kv_net_class *c, uint32_t flow);
 bool kv_net_rate_set(struct kv_net *net, struct kv_net_class *c, kv_rate rate);   /* true when it is another */
@@ -125,6 +139,5 @@ kv_u128 kv_net_unflushed(const struct kv_net *net, const struct kv_net_class *c)
 
 /* ---- net_rates.c ---- */
 void kv_net_settle(void *net, uint32_t kind);
-void kv_net_arm_completion(struct kv_net *net);
 
 #endif

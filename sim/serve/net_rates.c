@@ -80,8 +80,8 @@ static void give(struct kv_net *net, uint32_t class, struct kv_net_class *c, kv_
     if (!other && !c->touched) return;
     kv_tick due_tk = KV_TICK_NEVER;
     if (c->attached) {
-        kv_tick ticks = kv_rate_ticks(kv_net_key_level(c, &c->heap.at[0]) - c->now.service, rate);
-        if (ticks < KV_TICK_LIMIT) due_tk = c->now.since + ticks;
+        kv_tick ticks = kv_rate_ticks(kv_net_level_at(c, 0) - kv_net_level(net, c), rate);
+        if (ticks < KV_TICK_LIMIT - kv_engine_now(net->engine)) due_tk = kv_engine_now(net->engine) + ticks;
     }
     if (due_tk == KV_TICK_NEVER) kv_heap_drop(&net->due, class);
     else kv_heap_set(&net->due, (struct kv_heap_key){due_tk, class});
@@ -90,7 +90,7 @@ static void give(struct kv_net *net, uint32_t class, struct kv_net_class *c, kv_
 /* One link binds: members come by own limit, so the first whose limit is above the share ends the filling. */
 static void fill_link(struct kv_net *net, const struct kv_net_link *link)
 {
-    kv_service left = link->capacity;
+    kv_rate left = link->capacity;
     int64_t parts = 0;
     for (size_t i = 0; i < link->member.count; i++)
         parts += kv_net_class_at(net, link->member.at[i].class)->counted * link->member.at[i].parts;
@@ -98,17 +98,17 @@ static void fill_link(struct kv_net *net, const struct kv_net_link *link)
     for (size_t i = 0; i < link->member.count; i++) {
         const struct kv_net_member *m = &link->member.at[i];
         struct kv_net_class *c = kv_net_class_at(net, m->class);
-        if (share < 0 && (kv_service)m->own * parts > left) share = (kv_rate)(left / parts);
+        if (share < 0 && (kv_service)m->own * parts > left) share = left / parts;
         if (share < 0) {
             int64_t mine = c->counted * m->parts;
-            left -= (kv_service)m->own * mine;
+            left -= m->own * mine;
             parts -= mine;
         }
         give(net, m->class, c, share < 0 ? m->own : share);
     }
 }
 
-/* One class alone. */
+/* What one class alone on its links gets. */
 static kv_rate alone(const struct kv_net *net, const struct kv_net_class *c)
 {
     const struct kv_net_path *path = &net->path.at[c->path];
@@ -151,56 +151,60 @@ static void fill_progressively(struct kv_net *net)
         give(net, net->part.at[i], kv_net_class_at(net, net->part.at[i]), net->solve_class.at[i].rate);
 }
 
-/* Gathers whoever is connected with `class` by links that bind now, in part and part_link. */
-static void gather_part(struct kv_net *net, uint32_t class)
+static bool is_bound(const struct kv_net *net, const struct kv_net_class *c)
 {
-    net->part.count = net->part_link.count = 0;
-    kv_net_class_at(net, class)->visit = net->visit;
-    kv_vec_push(&net->part, class);
-    for (size_t i = 0; i < net->part.count; i++) {
-        const struct kv_net_path *path = &net->path.at[kv_net_class_at(net, net->part.at[i])->path];
-        for (int32_t h = 0; h < path->count; h++) {
-            struct kv_net_link *link = &net->link.at[path->hop[h].link];
-            if (!link->bound || link->visit == net->visit) continue;
-            link->visit = net->visit;
-            kv_vec_push(&net->part_link, path->hop[h].link);
-            for (size_t m = 0; m < link->member.count; m++) {
-                struct kv_net_class *c = kv_net_class_at(net, link->member.at[m].class);
-                if (c->visit == net->visit) continue;
-                c->visit = net->visit;
-                kv_vec_push(&net->part, link->member.at[m].class);
-            }
-        }
-    }
+    const struct kv_net_path *path = &net->path.at[c->path];
+    for (int32_t h = 0; h < path->count; h++)
+        if (net->link.at[path->hop[h].link].bound) return true;
+    return false;
 }
 
-static void solve_part(struct kv_net *net, uint32_t class)
+/* The component in part and part_link. It may be several by now: then its links that no longer bind held them
+ * together, and solving them at once changes nothing (maxmin.h). */
+static void solve_part(struct kv_net *net)
 {
-    gather_part(net, class);
-    if (net->part.count == 1 || net->part_link.count == 1) net->counters.single_bottleneck++;
-    else net->counters.progressive++;
-    if (net->part.count == 1) {
-        struct kv_net_class *c = kv_net_class_at(net, class);
-        give(net, class, c, alone(net, c));
-    } else if (net->part_link.count == 1) {
-        fill_link(net, &net->link.at[net->part_link.at[0]]);
-    } else {
+    if (net->part.count == 0) return;
+    if (net->part.count > 1 && net->part_link.count > 1) {
+        net->counters.progressive++;
         fill_progressively(net);
+        return;
+    }
+    net->counters.single_bottleneck++;
+    if (net->part.count > 1 && net->part_link.count == 1) fill_link(net, &net->link.at[net->part_link.at[0]]);
+    for (size_t i = 0; i < net->part.count; i++) {
+        struct kv_net_class *c = kv_net_class_at(net, net->part.at[i]);
+        if (net->part.count == 1 || !is_bound(net, c)) give(net, net->part.at[i], c, alone(net, c));
     }
 }
 
 /* ---- the settling ---- */
 
-static void affect(struct kv_net *net, uint32_t class)
+/* Settles a class that has all of its links to itself, by far the most frequent case. False when it has not. */
+static bool settle_alone(struct kv_net *net, uint32_t class, struct kv_net_class *c)
+{
+    const struct kv_net_path *path = &net->path.at[c->path];
+    for (int32_t h = 0; h < path->count; h++)
+        if (net->link.at[path->hop[h].link].member.count > c->attached) return false;
+    for (int32_t h = 0; h < path->count; h++) {
+        struct kv_net_link *link = &net->link.at[path->hop[h].link];
+        link->bound = link->demand > link->capacity;
+        net->counters.skipped_links += !link->bound;
+    }
+    net->counters.single_bottleneck += c->attached;
+    give(net, class, c, c->attached ? alone(net, c) : 0);
+    return true;
+}
+
+static void visit_class(struct kv_net *net, uint32_t class)
 {
     struct kv_net_class *c = kv_net_class_at(net, class);
     if (c->visit == net->visit || !c->attached) return;
     c->visit = net->visit;
-    kv_vec_push(&net->affected, class);
+    kv_vec_push(&net->part, class);
 }
 
-/* Links that could bind at the last settling count too: whoever was held back there must now be let go. */
-static void affect_over(struct kv_net *net, const struct kv_net_path *path)
+/* Links that could bind at the last settling connect too: whoever was held back there must now be let go. */
+static void visit_links(struct kv_net *net, const struct kv_net_path *path)
 {
     for (int32_t h = 0; h < path->count; h++) {
         struct kv_net_link *link = &net->link.at[path->hop[h].link];
@@ -208,17 +212,30 @@ static void affect_over(struct kv_net *net, const struct kv_net_path *path)
         link->visit = net->visit;
         bool binds = link->demand > link->capacity, connects = binds || link->bound;
         link->bound = binds;
-        net->counters.skipped_links += !binds;
+        if (binds) kv_vec_push(&net->part_link, path->hop[h].link);
+        else net->counters.skipped_links++;
         if (!connects) continue;
-        for (size_t m = 0; m < link->member.count; m++) affect(net, link->member.at[m].class);
+        for (size_t m = 0; m < link->member.count; m++) visit_class(net, link->member.at[m].class);
     }
 }
 
-void kv_net_arm_completion(struct kv_net *net)
+/* Gathers and solves the component of a touched class; one that has left may have connected several. */
+static void settle_part(struct kv_net *net, uint32_t class, struct kv_net_class *c)
+{
+    net->part.count = net->part_link.count = 0;
+    visit_class(net, class);
+    visit_links(net, &net->path.at[c->path]);
+    for (size_t i = 0; i < net->part.count; i++)
+        visit_links(net, &net->path.at[kv_net_class_at(net, net->part.at[i])->path]);
+    solve_part(net);
+}
+
+static void arm_completion(struct kv_net *net)
 {
     const struct kv_heap_key *top = kv_heap_top(&net->due);
     kv_tick due_tk = top ? top->due : KV_TICK_NEVER;
-    if (due_tk == kv_timer_due_tk(net->engine, net->completion)) return;
+    if (due_tk == net->completion_tk) return;
+    net->completion_tk = due_tk;
     if (top) kv_timer_arm(net->engine, net->completion, due_tk);
     else kv_timer_disarm(net->engine, net->completion);
 }
@@ -232,19 +249,11 @@ void kv_net_settle(void *owner, uint32_t kind)
     for (size_t i = 0; i < net->touched.count; i++)
         count_in(net, net->touched.at[i], kv_net_class_at(net, net->touched.at[i]));
     net->visit++;
-    net->affected.count = 0;
     for (size_t i = 0; i < net->touched.count; i++) {
         struct kv_net_class *c = kv_net_class_at(net, net->touched.at[i]);
-        affect(net, net->touched.at[i]);
-        affect_over(net, &net->path.at[c->path]);
+        if (c->visit == net->visit || settle_alone(net, net->touched.at[i], c)) continue;
+        settle_part(net, net->touched.at[i], c);
         if (!c->attached) give(net, net->touched.at[i], c, 0);
-    }
-    for (size_t i = 0; i < net->affected.count; i++)
-        affect_over(net, &net->path.at[kv_net_class_at(net, net->affected.at[i])->path]);
-    net->visit++;
-    for (size_t i = 0; i < net->affected.count; i++) {
-        if (kv_net_class_at(net, net->affected.at[i])->visit == net->visit) continue;
-        solve_part(net, net->affected.at[i]);
     }
     for (size_t i = 0; i < net->touched.count; i++) {
         struct kv_net_class *c = kv_net_class_at(net, net->touched.at[i]);
@@ -252,5 +261,5 @@ void kv_net_settle(void *owner, uint32_t kind)
         if (c->users == 0) kv_net_class_free(net, net->touched.at[i]);
     }
     net->touched.count = 0;
-    kv_net_arm_completion(net);
+    arm_completion(net);
 }

@@ -213,8 +213,8 @@ struct kv_sim *kv_sim_open(const struct kv_sim_config *config, struct kv_source 
     struct kv_sim *sim = kv_mem_take(sizeof *sim);
     sim->config = config;
     sim->sink = sink;
-    sim->serve = (struct kv_serve){.config = config, .engine = kv_engine_open(config->seed), .owner = sim,
-                                   .ended = ended};
+    sim->serve = (struct kv_serve){.config = config, .engine = kv_engine_open(config->seed), .sink = &sim->sink,
+                                   .err = &sim->err, .owner = sim, .ended = ended};
     kv_pool_open(&sim->serve.seqs, sizeof(struct kv_seq));
     sim->compute = kv_mem_take(config->compute->state_bytes);
     for (int i = 0; i < 2; i++) sim->route[i] = kv_mem_take(config->route->state_bytes);
@@ -327,6 +327,7 @@ bool kv_sim_finish(struct kv_sim *sim, struct kv_err *err)
     for (int32_t i = 0; i < sim->config->instance_count; i++)
         kv_instance_each(&sim->instance[i], record_unfinished, sim);
     kv_replay_finish(&sim->replay, record_unfinished, sim);
+    if (sim->serve.tiers) kv_fetches_finish(sim->serve.tiers, end_tk(sim));
     kv_sim_read(sim, &state);
     check_invariants(sim, &state);
     check_tiers(sim);

@@ -101,6 +101,7 @@ struct kv_tiers *kv_tiers_open(struct kv_serve *serve, struct kv_err *err)
     kv_pool_open(&t->accesses, sizeof(struct kv_access_job));
     kv_pool_open(&t->loads, sizeof(struct kv_load));
     kv_pool_open(&t->writes, sizeof(struct kv_write_job));
+    kv_fetches_open(t);
     t->topology.config = config;
     sum_layers(t);
     kv_rate device_rate[KV_TIERS_MAX];
@@ -144,6 +145,7 @@ void kv_tiers_close(struct kv_tiers *t)
     kv_pqueue_close(&t->acks);
     kv_pool_close(&t->accesses);
     kv_pool_close(&t->loads);
+    kv_fetches_close(t);
     kv_pool_close(&t->writes);
     kv_mem_give(t, sizeof *t);
 }

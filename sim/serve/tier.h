@@ -7,6 +7,7 @@
 
 #include "sim/lib/pqueue.h"
 #include "sim/serve/blocks.h"
+#include "sim/serve/fetch.h"
 #include "sim/serve/topology.h"
 
 struct kv_serve;
@@ -48,6 +49,7 @@ struct kv_access_job {
     struct kv_way way;
     struct kv_access_plan plan;
     uint64_t serial;                       /* order of coming, over all pools */
+    uint64_t number;                       /* the same at its pool */
     int64_t bytes, permitted, mark;        /* of a part: all; may be delivered; owner is told next */
     uint32_t owner, flow;                  /* load or write; flow once there is one */
     int32_t part;                          /* of the load */
@@ -68,6 +70,7 @@ struct kv_tiers {
     uint64_t serial;
     uint32_t delay_timer;
     struct kv_pool loads;                  /* struct kv_load */
+    struct kv_fetches fetches;
     struct kv_pqueue timeouts;             /* (due, serial) -> load */
     uint32_t timeout_timer;
     struct kv_pool writes;                 /* struct kv_write_job */
@@ -108,11 +111,14 @@ uint32_t kv_access_begin_handover(struct kv_tiers *t, int32_t from, int32_t to, 
                                   int32_t part);
 void kv_access_permit(struct kv_tiers *t, uint32_t access, int64_t permitted);
 void kv_access_mark(struct kv_tiers *t, uint32_t access, int64_t mark);
+/* Whole bytes of a part that it has delivered by `at_tk`, not before now, if nothing happens until then. */
+int64_t kv_access_moved_bytes(const struct kv_tiers *t, uint32_t access, kv_tick at_tk);
 /* Ends it where it stands and forgets it; returns the bytes of a part that were delivered. Also forgets an ended one.
  * */
 int64_t kv_access_drop(struct kv_tiers *t, uint32_t access);
 /* Uncontended: delay and flow of `chunks` chunks read from the pool (T6). */
-kv_tick kv_access_estimate_tk(struct kv_tiers *t, const struct kv_tier_pool *pool, int32_t instance, int64_t chunks);
+kv_tick kv_access_estimate_tk(struct kv_tiers *t, const struct kv_tier_pool *pool, int32_t instance,
+                              enum kv_delivery delivery, int64_t chunks);
 
 /* What the network and the timer of delays call. */
 void kv_access_flow_done(void *tiers, uint32_t flow, uint64_t tag, int64_t bytes_done);

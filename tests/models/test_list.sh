@@ -22,12 +22,13 @@ same_names sched policies/sched/*.c
 same_names route policies/route/*.c
 same_names admit policies/admit/*.c
 same_names fetch policies/fetch/*.c
+same_names transfer policies/transfer/*.c
 same_names stores models/store/*.c
 same_names links models/link/*.c
 same_names profiles models/stores/*.yaml
 same_names readers traces/reader/*.c
 
-for kind in models gpus policies compute evict admit fetch sched route stores profiles links readers params metrics; do
+for kind in models gpus policies compute evict admit fetch sched route transfer stores profiles links readers params metrics; do
     "$kvsim" list $kind > /dev/null || fail "list $kind: exit $?"
     "$kvsim" list $kind --json | python3 -c '
 import json, sys

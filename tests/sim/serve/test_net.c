@@ -101,6 +101,7 @@ struct play;
 struct engine_ops {
     uint64_t (*start)(struct play *p, uint32_t path, kv_rate limit, int64_t bytes, int64_t permitted);
     void (*permit)(struct play *p, uint64_t id, int64_t permitted);
+    void (*mark)(struct play *p, uint64_t id, int64_t mark);
     void (*limit)(struct play *p, uint64_t id, kv_rate limit);
     void (*drop)(struct play *p, uint64_t id);
     int64_t (*moved)(struct play *p, uint64_t id);
@@ -110,10 +111,10 @@ struct engine_ops {
     int64_t (*flows_on)(struct play *p, uint32_t link);
 };
 
-/* What the script knows of a flow. */
-struct known { int64_t bytes, permitted; kv_rate limit; bool live, plain; };
-/* What the naive engine knows. */
-struct naive { uint32_t path; kv_rate limit, rate; int64_t bytes, permitted; kv_service got; bool running, dropped;
+/* What the script knows of a flow. `marked_at`: permitted when it was marked. */
+struct known { int64_t bytes, permitted, marked_at; kv_rate limit; bool live, plain; };
+/* What the naive engine knows. mark 0: none. */
+struct naive { uint32_t path; kv_rate limit, rate; int64_t bytes, permitted, mark; kv_service got; bool running, dropped;
                kv_tick reached[LAYERS_MAX]; };
 
 struct play {
@@ -145,7 +146,7 @@ static void start_one(struct play *p, uint64_t luck)
     if (draw(luck, 1, 1) % 3 == 0) permitted = 1 + (int64_t)(draw(luck, 1, 2) % (uint64_t)bytes);
     if (draw(luck, 1, 3) % 8 == 0) bytes = permitted = 1 + bytes % 7;
     kv_rate limit = s->limit[draw(luck, 1, 4) % 6 > 3 ? 0 : draw(luck, 1, 4) % 6];
-    p->known[p->flows] = (struct known){bytes, permitted, limit, true, true};
+    p->known[p->flows] = (struct known){bytes, permitted, 0, limit, true, true};
     uint64_t id = p->ops->start(p, (uint32_t)(draw(luck, 1, 5) % s->paths), limit, bytes, permitted);
     assert_int_equal(id, p->flows);
     p->flows++;
@@ -160,6 +161,15 @@ static void permit_more(struct play *p, uint64_t id, uint64_t luck)
     p->ops->permit(p, id, k->permitted);
 }
 
+static void mark_one(struct play *p, uint64_t id, uint64_t luck)
+{
+    struct known *k = &p->known[id];
+    int64_t moved = p->ops->moved(p, id);
+    if (moved == k->permitted) return;
+    k->marked_at = k->permitted;
+    p->ops->mark(p, id, moved + 1 + (int64_t)(luck % (uint64_t)(k->permitted - moved)));
+}
+
 static void drop_one(struct play *p, uint64_t id)
 {
     p->known[id].live = false;
@@ -169,7 +179,7 @@ static void drop_one(struct play *p, uint64_t id)
 static void limit_one(struct play *p, uint64_t id, kv_rate limit)
 {
     struct known *k = &p->known[id];
-    if (limit != k->limit && p->ops->moved(p, id) < k->permitted) {
+    if (limit != k->limit && p->ops->moved(p, id) < k->bytes) {
         k->plain = false;
         k->limit = limit;
     }
@@ -215,7 +225,8 @@ static void take_step(struct play *p, uint32_t step, bool first_of_tick)
     else if (what < 9) for (uint64_t i = 0; i < 6; i++) start_one(p, draw(luck, 2, i));
     else if (other == UINT64_MAX) return;
     else if (what < 11) drop_one(p, other);
-    else if (what < 14) permit_more(p, other, luck >> 8);
+    else if (what < 13) permit_more(p, other, luck >> 8);
+    else if (what < 14) mark_one(p, other, luck >> 8);
     else limit_one(p, other, p->s->limit[luck >> 8 & 3]);
 }
 
@@ -227,19 +238,22 @@ static void told(struct play *p, uint64_t id, int64_t bytes)
     tell(p, p->now);
     tell(p, (int64_t)id);
     tell(p, bytes);
-    if (bytes < k->bytes) k->plain = false;
+    bool on_the_way = k->permitted == k->marked_at && bytes < k->permitted;
+    if (bytes < k->bytes && !on_the_way) k->plain = false;   /* it has paused, or may have */
     if (k->plain) {
         int64_t end[LAYERS_MAX];
         int32_t layers = layers_of(p->s, id, k->bytes, end);
-        for (int32_t l = 0; l < layers; l++) tell(p, p->ops->reached(p, id, l));
+        for (int32_t l = 0; l < layers && end[l] <= bytes; l++) tell(p, p->ops->reached(p, id, l));
     }
     if (bytes < k->bytes && luck % 3 == 0) permit_more(p, id, luck >> 8);
     if (luck >> 16 & 1) start_one(p, luck);
     if ((luck >> 17 & 7) == 0) {
         uint64_t other = someone(p, luck >> 24);
         if (luck >> 20 & 1) drop_one(p, other);
+        else if (luck >> 22 & 1) limit_one(p, other, p->s->limit[luck >> 8 & 3]);
         else permit_more(p, other, luck >> 8);
     }
+    if (k->live && luck >> 23 & 1) mark_one(p, id, luck >> 8);
     if (k->live && bytes == k->bytes && (luck >> 21 & 3)) drop_one(p, id);
 }
 
@@ -254,6 +268,10 @@ static uint64_t real_start(struct play *p, uint32_t path, kv_rate limit, int64_t
 static void real_permit(struct play *p, uint64_t id, int64_t permitted)
 {
     kv_flow_permit(p->net, p->slot[id], permitted);
+}
+static void real_mark(struct play *p, uint64_t id, int64_t mark)
+{
+    kv_flow_mark(p->net, p->slot[id], mark);
 }
 static void real_limit(struct play *p, uint64_t id, kv_rate limit)
 {
@@ -289,8 +307,8 @@ static int64_t real_flows_on(struct play *p, uint32_t link)
 {
     return kv_net_flows_on(p->net, link);
 }
-static const struct engine_ops real_ops = {real_start, real_permit, real_limit, real_drop, real_moved, real_rate,
-                                           real_reached, real_carried, real_flows_on};
+static const struct engine_ops real_ops = {real_start, real_permit, real_mark, real_limit, real_drop,
+                                           real_moved, real_rate, real_reached, real_carried, real_flows_on};
 
 static void real_done(void *owner, uint32_t flow, uint64_t tag, int64_t bytes_done)
 {
@@ -358,10 +376,14 @@ static void naive_permit(struct play *p, uint64_t id, int64_t permitted)
     if (permitted > p->naive[id].permitted) p->naive[id].running = true;
     p->naive[id].permitted = permitted;
 }
+static void naive_mark(struct play *p, uint64_t id, int64_t mark)
+{
+    p->naive[id].mark = mark < p->naive[id].permitted ? mark : 0;
+}
 static void naive_limit(struct play *p, uint64_t id, kv_rate limit)
 {
     struct naive *f = &p->naive[id];
-    if (f->running && f->got < permitted_service(f)) f->limit = limit;
+    if (f->got < permitted_service(f) || f->permitted < f->bytes) f->limit = limit;
 }
 static void naive_drop(struct play *p, uint64_t id)
 {
@@ -405,8 +427,8 @@ static int64_t naive_flows_on(struct play *p, uint32_t link)
     for (uint64_t id = 0; id < p->flows; id++) count += p->naive[id].running && parts_on(p, id, link);
     return count;
 }
-static const struct engine_ops naive_ops = {naive_start, naive_permit, naive_limit, naive_drop, naive_moved,
-                                            naive_rate, naive_reached, naive_carried, naive_flows_on};
+static const struct engine_ops naive_ops = {naive_start, naive_permit, naive_mark, naive_limit, naive_drop,
+                                            naive_moved, naive_rate, naive_reached, naive_carried, naive_flows_on};
 
 static bool its_turn(const struct play *p, uint64_t id)
 {
@@ -471,7 +493,8 @@ static kv_tick naive_next(const struct play *p)
     for (uint64_t id = 0; id < p->flows; id++) {
         const struct naive *f = &p->naive[id];
         if (!f->running || f->rate == 0) continue;
-        kv_service ticks = endless(p, f) ? 1 : (permitted_service(f) - f->got + f->rate - 1) / f->rate;
+        kv_service until = f->mark ? f->mark * KV_SERVICE_PER_BYTE : permitted_service(f);
+        kv_service ticks = endless(p, f) ? 1 : (until - f->got + f->rate - 1) / f->rate;
         if (ticks < next - p->now) next = p->now + (kv_tick)ticks;
     }
     return next;
@@ -484,7 +507,14 @@ static void naive_complete(struct play *p)
     for (uint64_t id = 0; id < flows; id++) {
         struct naive *f = &p->naive[id];
         bytes_of[id] = 0;
-        if (!f->running || f->got < permitted_service(f)) continue;
+        if (!f->running) continue;
+        if (f->got < permitted_service(f)) {
+            if (f->mark == 0 || f->got < f->mark * KV_SERVICE_PER_BYTE) continue;
+            f->mark = 0;
+            bytes_of[id] = naive_moved(p, id);
+            continue;
+        }
+        f->mark = 0;
         f->got = permitted_service(f);
         f->running = false;
         bytes_of[id] = f->permitted;
