@@ -28,23 +28,6 @@ static const struct kv_knots *knots_of(const struct kv_profile *p, const struct 
     return (const struct kv_knots *)((const char *)p + t->offset);
 }
 
-/* More work is never cheaper: what pricing relies on. Shares are no costs. */
-static bool check_rising(const char *path, const struct table *t, const struct kv_knots *k, struct kv_err *err)
-{
-    if (!strcmp(t->file, "shares.csv")) return true;
-    for (int32_t i = 0; i < k->rows * k->columns; i++) {
-        int32_t row = i / k->columns, column = i % k->columns;
-        int64_t above = row ? k->at[i - k->columns] : 0, left = column ? k->at[i - 1] : 0;
-        if (k->at[i] >= above && k->at[i] >= left && k->at[i] > 0) continue;
-        const char *where = path;
-        char place[sizeof err->where];
-        snprintf(place, sizeof place, "%s:%d", where, i + 2);
-        return kv_fail(err, KV_ECONFIG, place, k->at[i] > 0 ? "the time is less than that of less work"
-                                                            : "a time of zero");
-    }
-    return true;
-}
-
 static bool read_tables(struct kv_arena *arena, const char *folder, struct kv_profile *p, struct kv_err *err)
 {
     for (size_t i = 0; i < TABLES; i++) {
@@ -52,8 +35,9 @@ static bool read_tables(struct kv_arena *arena, const char *folder, struct kv_pr
         const char *path = kv_arena_text(arena, "%s/%s", folder, t->file);
         struct kv_knots *knots = (struct kv_knots *)((char *)p + t->offset);
         if (!kv_knots_read(arena, path, &t->form, knots, err)) return false;
-        for (int32_t j = 0; t->form.value[j]; j++)
-            if (!check_rising(path, t, &knots[j], err)) return false;
+        /* More work is never cheaper: what pricing relies on. Shares are no costs. */
+        for (int32_t j = 0; t->form.value[j] && strcmp(t->file, "shares.csv") != 0; j++)
+            if (!kv_knots_check(path, &knots[j], KV_KNOTS_RISING, err)) return false;
     }
     return true;
 }

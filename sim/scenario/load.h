@@ -6,6 +6,7 @@
 #include "sim/conf/bind.h"
 #include "sim/scenario/scenario.h"
 #include "sim/scenario/sections.h"
+#include "sim/scenario/shapes.h"
 
 struct kv_load {
     struct kv_scenario *s;
@@ -70,6 +71,10 @@ const struct kv_plugin *kv_load_find(struct kv_load *l, const struct kv_yaml *no
 int32_t kv_load_names(struct kv_load *l, struct kv_yaml *map, const char *key, struct kv_yaml **nodes, int32_t max);
 /* Puts a node into a map, behind its other children; makes it a copy of `from` with another parent. */
 void kv_load_adopt(struct kv_load *l, struct kv_yaml *map, const struct kv_yaml *from);
+/* The keys of the profile that `map` names under `profile`, where `map` does not have them itself. `path` is that of
+ * `map`. `kind` is what it is of, and another one is an error; NULL: the profile says that too. */
+void kv_load_profile(struct kv_load *l, struct kv_yaml *map, const char *path, kv_profile_loader *load,
+                     const char *kind);
 /* A plug-in under `key`: a name or a map {kind: NAME, parameters...} (`policy` says the same). A name gets its
  * parameters, defaults included, as a map. `preset` may be NULL: the key must be there. `extra`: keys beside the
  * plug-in's own, bound into extra_out. NULL when there is no such plug-in (noted). */

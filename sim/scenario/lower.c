@@ -268,35 +268,6 @@ static void load_link(const struct lower *w)
 
 /* ---- parameters of the store ---- */
 
-/* The keys of the profile that `store` does not have itself. */
-static void take_profile(const struct lower *w, struct kv_yaml *map)
-{
-    struct kv_yaml *name = kv_yaml_get(map, "profile");
-    if (!name) return;
-    if (name->kind != KV_YAML_SCALAR) {
-        kv_load_error(w->l, name, NULL, "%s.store.profile: expected the name of a store profile (see `kvsim list "
-                      "profiles`)", w->path);
-        return;
-    }
-    const char *file = name->origin == KV_FROM_FILE && name->pos.file ? name->pos.file : w->l->s->path;
-    const char *slash = strrchr(file, '/');
-    const char *folder = slash ? kv_arena_copy(w->l->arena, file, (size_t)(slash - file)) : "";
-    struct kv_yaml *profile = kv_store_profile_load(w->l->arena, name->text, folder, name->pos, w->l->diag);
-    if (!profile) return;
-    const char *kind = kv_yaml_get(profile, "kind")->text;
-    if (strcmp(kind, w->kind) != 0) {
-        kv_load_error(w->l, name, NULL, "%s.store.profile: %s is a profile of kind %s; this tier is of kind %s",
-                      w->path, name->text, kind, w->kind);
-        return;
-    }
-    static const char *const about[] = {"name", "kind", "source", "aliases"};
-    for (const struct kv_yaml *c = profile->child; c; c = c->next) {
-        bool parameter = true;
-        for (size_t i = 0; i < sizeof about / sizeof *about; i++) parameter = parameter && strcmp(c->key, about[i]);
-        if (parameter && !kv_yaml_get(map, c->key)) kv_load_adopt(w->l, map, c);
-    }
-}
-
 struct kv_store_env kv_scenario_store_env(const struct kv_scenario *s, int32_t index)
 {
     const struct kv_tier_config *tier = &s->sim.tier[index];
@@ -326,9 +297,10 @@ static void load_store(const struct lower *w)
     const char *path = kv_arena_text(w->l->arena, "%s.store", w->path);
     if (!kv_bind(w->l->arena, map, path, NULL, NULL, w->l->diag) || !w->kind) return;
     const struct kv_plugin_info *info = &w->tier->store->info;
-    take_profile(w, map);
+    kv_load_profile(w->l, map, path, kv_store_profile_load, w->kind);
     void *params = info->params_bytes ? kv_arena_take(w->l->arena, info->params_bytes) : NULL;
     kv_bind(w->l->arena, map, path, info->params, params, w->l->diag);
+    if (info->prepare) info->prepare(params);
     w->tier->store_params = params;
     static const struct kv_special profile[] = {
         SPECIAL("profile", KV_DIM_TEXT, NULL, 0, 0, NULL, "presets", KV_FORM_NAME, KV_FAMILY_COUNT), KV_SPECIAL_END

@@ -90,6 +90,7 @@ static void put_value(struct out *o, const struct kv_param *p)
 }
 
 static void put_section(struct out *o, const struct kv_section *section);
+static void put_special(struct out *o, const struct kv_special *s);
 
 /* The section of the further items of a list: "X[1..]" for "X[]". */
 static const struct kv_section *rest_of(struct out *o, const struct kv_section *first)
@@ -146,6 +147,13 @@ static void put_plugins(struct out *o, const struct kv_special *s, const struct 
                 put_help(o, p);
                 put(o, "}");
             }
+        for (const struct kv_special *e = extra ? extra->specials : NULL; e && e->param.key; e++) {
+            if (!strcmp(e->param.key, selector)) continue;
+            put(o, ", ");
+            put_string(o, e->param.key);
+            put(o, ": ");
+            put_special(o, e);
+        }
         put(o, "}}");
     }
     put(o, "]");

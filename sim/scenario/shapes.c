@@ -67,7 +67,8 @@ static bool ends_with(const char *text, const char *end)
 
 /* What a file is about: as messages call it, its folder, and `kvsim list` of it. */
 static const struct kind { const char *noun, *folder, *list; } models = {"model", "models/data", "models"},
-    gpus = {"GPU", "models/gpus", "gpus"}, profiles = {"store profile", "models/stores", "profiles"};
+    gpus = {"GPU", "models/gpus", "gpus"}, store_profiles = {"store profile", "models/stores", "profiles"},
+    link_profiles = {"link profile", "models/links", "profiles"};
 
 /* The tree of the file that `name` means. NULL with a note when there is none. */
 static struct kv_yaml *find_shape(struct kv_arena *arena, const struct kind *kind, const char **name,
@@ -238,20 +239,34 @@ bool kv_gpu_load(struct kv_arena *arena, const char *name, const char *folder, s
     return true;
 }
 
-/* ---- stores ---- */
+/* ---- stores and links ---- */
+
+static struct kv_yaml *load_profile(struct kv_arena *arena, const struct kind *kind, const char *name,
+                                    const char *folder, struct kv_pos at, struct kv_diag *diag)
+{
+    if (strchr(name, '/') && !ends_with(name, ".yaml")) name = kv_arena_text(arena, "%s/profile.yaml", name);
+    struct kv_yaml *root = find_shape(arena, kind, &name, folder, at, diag);
+    if (!root) return NULL;
+    const struct kv_yaml *of = kv_yaml_get(root, "kind"), *source = kv_yaml_get(root, "source");
+    kv_yaml_get(root, "aliases");
+    if (!of || of->kind != KV_YAML_SCALAR || !source || source->kind != KV_YAML_SCALAR) {
+        kv_diag_add(diag, KV_ERROR, root->pos, NULL, "a %s has a `kind` (of a %s) and a `source`", kind->noun,
+                    kind == &store_profiles ? "tier" : "link");
+        return NULL;
+    }
+    return root;
+}
 
 struct kv_yaml *kv_store_profile_load(struct kv_arena *arena, const char *name, const char *folder, struct kv_pos at,
                                       struct kv_diag *diag)
 {
-    struct kv_yaml *root = find_shape(arena, &profiles, &name, folder, at, diag);
-    if (!root) return NULL;
-    const struct kv_yaml *kind = kv_yaml_get(root, "kind"), *source = kv_yaml_get(root, "source");
-    kv_yaml_get(root, "aliases");
-    if (!kind || kind->kind != KV_YAML_SCALAR || !source || source->kind != KV_YAML_SCALAR) {
-        kv_diag_add(diag, KV_ERROR, root->pos, NULL, "a store profile has a `kind` (of a tier) and a `source`");
-        return NULL;
-    }
-    return root;
+    return load_profile(arena, &store_profiles, name, folder, at, diag);
+}
+
+struct kv_yaml *kv_link_profile_load(struct kv_arena *arena, const char *name, const char *folder, struct kv_pos at,
+                                     struct kv_diag *diag)
+{
+    return load_profile(arena, &link_profiles, name, folder, at, diag);
 }
 
 /* ---- lists ---- */
@@ -300,4 +315,9 @@ int32_t kv_gpu_list(struct kv_arena *arena, const struct kv_shape_entry **entrie
 int32_t kv_store_profile_list(struct kv_arena *arena, const struct kv_shape_entry **entries, struct kv_diag *diag)
 {
     return list_shapes(arena, "models/stores", entries, diag);
+}
+
+int32_t kv_link_profile_list(struct kv_arena *arena, const struct kv_shape_entry **entries, struct kv_diag *diag)
+{
+    return list_shapes(arena, "models/links", entries, diag);
 }

@@ -11,46 +11,7 @@
 
 #include "sim/lib/chunk_ranges.h"
 #include "sim/lib/pipe.h"
-#include "tests/models/plugin_params.h"
-
-static struct kv_arena arena;
-
-/* 256 tokens of Llama-3.1-8B: 32 layers, 32 MiB; 16 blocks of 16. */
-static const struct kv_store_env chunk_256 = { .layers = 32, .chunk_tokens = 256, .block_tokens = 16,
-                                               .chunk_bytes = 32 << 20, .concurrency = 8, .seed = 42 };
-
-struct store { const struct kv_store_ops *ops; void *state; };
-
-/* Opens a store with the defaults and what the YAML text says. */
-static struct store store_of(const char *name, const struct kv_store_env *env, const char *yaml)
-{
-    const struct kv_plugin *plugin = kv_plugin_find(KV_FAMILY_store, name);
-    struct store s = { .ops = kv_plugin_ops(store, plugin) };
-    struct kv_diag diag = {0};
-    struct kv_err err = {0};
-    struct kv_yaml *map = kv_yaml_parse(&arena, name, yaml, strlen(yaml), &diag);
-    void *params = kv_arena_take(&arena, plugin->info->params_bytes);
-    if (!map || !kv_bind(&arena, map, name, plugin->info->params, params, &diag)
-        || !kv_bind_unknown(map, name, plugin->info->params, NULL, NULL, &diag))
-        fail_msg("%s", kv_diag_text(&diag, false));
-    s.state = kv_arena_take(&arena, s.ops->state_bytes + 1);
-    assert_true(s.ops->open(s.state, params, env, &err));
-    kv_diag_close(&diag);
-    return s;
-}
-
-static struct kv_access_plan plan_of(struct store s, bool write, enum kv_delivery delivery, int64_t chunks)
-{
-    struct kv_access access = { .write = write, .delivery = delivery, .chunks = chunks };
-    return s.ops->plan(s.state, &access);
-}
-
-static double limit_Bps(struct kv_access_plan plan) { return kv_rate_to_Bps(plan.limit); }
-#define assert_near(a, b) \
-    do { \
-        if (!(fabs((a) - (b)) <= 1e-6 * fabs(b))) \
-            fail_msg("%s = %.12g, expected %.12g", #a, (double)(a), (double)(b)); \
-    } while (0)
+#include "tests/models/store/open_store.h"
 
 static void dram_is_as_fast_as_the_links_unless_it_is_told(void **unused)
 {

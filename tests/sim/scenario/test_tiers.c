@@ -369,6 +369,35 @@ static void prefill_may_stand_apart_from_decode(void **state)
     expect_warnings(MINIMAL "disaggregation: {reserve: at_route}\n", 1, "disaggregation.reserve has no effect");
 }
 
+static void a_link_takes_kind_and_parameters_of_a_profile(void **state)
+{
+    (void)state;
+    struct kv_scenario s;
+    #define LINKS(keys) \
+        LOWER("  - {name: r, kind: remote, capacity: 1TiB}\n") "network: {links: {fabric: {" keys "}}}\n"
+    load(&s, LINKS("profile: roce-400g, scope: node, queue_pairs: 1"), NULL, 0);
+    const struct kv_link_config *link = &s.sim.network.links[0];
+    assert_ptr_equal(link->ops, plugin(KV_FAMILY_link, "roce"));
+    assert_int_equal(link->scope, KV_SCOPE_NODE);
+    assert_int_equal(link->ops->spec(link->params).capacity, kv_rate_from_Bps(50e9 * 4096 / 4178));
+    assert_int_equal(link->ops->spec(link->params).latency_tk, kv_pipe_ticks(2e-6));
+    /* What is said beside it counts: one queue pair, not eight. */
+    assert_true(fabs(kv_rate_to_Bps(link->ops->message_rate(link->params, 4096)) - 4096 / 345e-9) < 1000);
+    kv_scenario_close(&s);
+
+    /* A folder as `kvsim calib` leaves it (here the one of the scenario); what it says about itself is no parameter. */
+    write_file("profile.yaml", "kind: fifo\nsource: measured\nbandwidth: 1GB/s\ncalibration: {date: 2026-01-01}\n");
+    load(&s, LINKS("kind: fifo, profile: ./."), NULL, 0);
+    assert_true(s.sim.network.links[0].ops->spec(s.sim.network.links[0].params).in_order);
+    kv_scenario_close(&s);
+
+    expect_error(LINKS("kind: fair, profile: roce-400g"),
+                 "roce-400g is a profile of kind roce; this link is of kind fair");
+    expect_error(LINKS("profile: roce-400"), "unknown link profile 'roce-400'");
+    expect_error(LINKS("profile: [a]"), "expected the name of a link profile");
+    expect_fixpoint(LINKS("profile: roce-400g"), NULL, 0);
+}
+
 static void a_profile_presets_what_is_not_said(void **state)
 {
     (void)state;
@@ -443,6 +472,7 @@ int main(void)
         cmocka_unit_test(nodes_have_rates_where_something_crosses_them),
         cmocka_unit_test(instances_fill_nodes_or_nodes_fill_instances), cmocka_unit_test(fetch_says_how_and_how_much),
         cmocka_unit_test(prefill_may_stand_apart_from_decode), cmocka_unit_test(a_profile_presets_what_is_not_said),
+        cmocka_unit_test(a_link_takes_kind_and_parameters_of_a_profile),
         cmocka_unit_test(what_does_nothing_is_told), cmocka_unit_test(six_tiers_are_the_most_below_hbm),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
