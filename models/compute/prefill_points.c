@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prefill times measured for some contexts and cached shares, over an affine base (sim/lib/affine.h) that is fitted to
+/* Prefill times measured for some contexts and cached shares, over an affine base (sim/iface/affine_rule.h) that is fitted to
  * them: what papers and one's own runs of whole prompts give.
  *
  *   chunk = base(new, cached) * 2^r(context, hit)       context = new + cached, hit = cached / context
@@ -13,7 +13,7 @@
 
 #include "sim/conf/data.h"
 #include "sim/iface/compute.h"
-#include "sim/lib/affine.h"
+#include "sim/iface/affine_rule.h"
 #include "sim/lib/log2.h"
 #include "sim/lib/rows.h"
 

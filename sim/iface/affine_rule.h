@@ -7,8 +7,8 @@
  *   decode    = per_seq * R + per_kv_token * ctx_sum
  *
  * Coefficients become integers of 2^-40 ns (one kv_cost unit) at open; pricing is exact integer arithmetic. */
-#ifndef KV_LIB_AFFINE_H
-#define KV_LIB_AFFINE_H
+#ifndef KV_IFACE_AFFINE_RULE_H
+#define KV_IFACE_AFFINE_RULE_H
 
 #include "sim/base/tick.h"
 
