@@ -65,6 +65,7 @@ struct kv_workload_config {
     double warmup_s;                       /* requests arriving earlier are left out of the summary */
     struct kv_replay_config replay;
     int64_t block_tokens;                  /* of the engine: trace blocks must fit it (prefix trace); 0 = unchecked */
+    bool resident;                         /* the scenario says where resident tokens of rows are */
     struct kv_infer_config infer;
 };
 

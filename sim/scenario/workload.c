@@ -42,6 +42,9 @@ static const struct kv_special workload_specials[] = {
       KV_FORM_PLUGIN, KV_FAMILY_reader, NULL },
     { { "prefix", KV_DIM_TEXT, 0, "auto", 0, 0, prefixes, "where shared prefixes come from", NULL },
       KV_FORM_WORD_MAP, KV_FAMILY_COUNT, "workload.prefix" },
+    { { "resident_in", KV_DIM_TEXT, 0, NULL, 0, 0, NULL,
+        "tier below the first that holds the resident tokens of rows when they arrive", NULL },
+      KV_FORM_NAME, KV_FAMILY_COUNT, NULL },
     { { "replay", KV_DIM_TEXT, 0, "open", 0, 0, replays, "when requests arrive", NULL },
       KV_FORM_WORD_MAP, KV_FAMILY_COUNT, "workload.replay" },
     { { "window", KV_DIM_TEXT, 0, NULL, 0, 0, NULL, "part of the trace", NULL },
@@ -370,6 +373,27 @@ static void load_reader(struct kv_load *l, struct kv_yaml *map, const struct wor
         kv_load_error(l, map, NULL, "workload.trace: missing; name a trace file");
 }
 
+/* ---- resident tokens ---- */
+
+static void load_resident(struct kv_load *l, struct kv_yaml *map)
+{
+    struct kv_sim_config *c = &l->s->sim;
+    struct kv_yaml *node;
+    if (kv_load_names(l, map, "resident_in", &node, 1) == 0) return;
+    const char *names[KV_TIERS_MAX], *all = "";
+    l->s->workload.resident = true;
+    for (int32_t t = 1; t < c->tier_count; t++) {
+        names[t - 1] = c->tier[t].name;
+        all = kv_arena_text(l->arena, "%s%s%s", all, t > 1 ? ", " : "", c->tier[t].name);
+        if (!strcmp(c->tier[t].name, node->text)) c->resident_tier = t;
+    }
+    if (c->resident_tier > 0) return;
+    const char *near = c->tier_count > 1 ? kv_suggest(node->text, names, c->tier_count - 1) : NULL;
+    kv_load_error(l, node, near ? kv_arena_text(l->arena, "did you mean '%s'?", near) : NULL,
+                  "workload.resident_in: '%s' is no tier below the first; there %s: %s", node->text,
+                  c->tier_count == 2 ? "is" : "are", *all ? all : "none");
+}
+
 void kv_load_workload(struct kv_load *l)
 {
     struct kv_workload_config *w = &l->s->workload;
@@ -381,6 +405,7 @@ void kv_load_workload(struct kv_load *l)
     load_prefix(l, map);
     load_replay(l, map);
     load_window(l, map);
+    load_resident(l, map);
     load_delay(l, map, "frontend_overhead", &w->replay.frontend_overhead);
     w->rate_scale = k.rate_scale / (k.time_scale > 0 ? k.time_scale : 1);
     w->jitter_s = k.jitter_s;

@@ -24,6 +24,7 @@ struct kv_seq {
     int32_t computed_before_tokens;   /* computed when it was preempted last */
     int32_t hit_tokens, preemptions;
     int32_t priority;
+    int32_t resident_tokens;       /* of the prompt's start: put into a lower tier when it arrives (T36) */
     /* Registered leading blocks: slot of each, KV_NONE for a private one. `slot_capacity` entries in the slab. */
     uint32_t *slot;
     int32_t slot_count, slot_capacity;

@@ -195,6 +195,7 @@ static void arrive(void *owner, uint32_t seq)
     int32_t prefill = pick(sim, 0, 0, view.instance_count, &view, &request);
     kv_log(sim->serve.engine, "route", "request=%lld instance=%d input=%d output=%d", (long long)q->request,
            prefill, q->input_tokens, q->output_tokens);
+    if (sim->serve.tiers) kv_write_resident(sim->serve.tiers, prefill, q);
     if (pool > 0) {
         int32_t decode = pick(sim, 1, pool, sim->config->instance_count - pool, &view, &request);
         if (kv_handover_wanted(sim->config, q)) {

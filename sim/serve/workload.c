@@ -27,6 +27,7 @@ struct kv_workload {
     int64_t file_start_ns;        /* time of the first row */
     int64_t base_ns;              /* jittered time of the first row kept; -1 before it */
     int64_t unserveable;          /* rows without a prompt or a response that the trace did not call failed */
+    bool resident;                /* a row brought resident tokens */
     int64_t bad_rows;             /* found here, beside those of the reader */
     int32_t last_ids_tokens;      /* block size that was checked last */
     bool ended;
@@ -226,11 +227,18 @@ static bool make_request(struct kv_workload *w, const struct kv_row *row, int64_
     }
     request->input_tokens = row->input_tokens > 0 ? (int32_t)row->input_tokens : 0;
     request->output_tokens = row->output_tokens > 0 ? (int32_t)row->output_tokens : 0;
+    if (row->resident_tokens > 0 && !w->config->resident) {
+        return fail_row(w, row, err, "%lld resident tokens, and the scenario does not say in which tier they are: "
+                        "workload.resident_in: NAME", (long long)row->resident_tokens);
+    }
+    request->resident_tokens = (int32_t)(row->resident_tokens < request->input_tokens ? row->resident_tokens
+                                                                                      : request->input_tokens);
     bool serveable = request->input_tokens > 0 && request->output_tokens > 0;
     request->failed = row->failed || !serveable;
     if (!find_slo_class(w, row, request, err) || !place_arrival(w, row, time_ns, request, err)) return false;
     set_identity(w, row, request);
     w->unserveable += !serveable && !row->failed;
+    w->resident = w->resident || request->resident_tokens > 0;
     return true;
 }
 
@@ -305,6 +313,7 @@ static void say_assumptions(const struct kv_workload *w, struct kv_workload_stat
     if (c->prefix == KV_PREFIX_NONE) say(&s, "no request shares a prefix");
     if (c->prefix == KV_PREFIX_SESSIONS) say_sessions(&s, w, stats);
     if (c->jitter_s > 0) say(&s, "%sarrivals of one instant are spread over %g s", s.used ? "; " : "", c->jitter_s);
+    if (c->resident && !w->resident) say(&s, "%sno row brings resident tokens", s.used ? "; " : "");
     if (w->unserveable) {
         say(&s, "%s%lld rows without prompt or response tokens count as failed", s.used ? "; " : "",
             (long long)w->unserveable);

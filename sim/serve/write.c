@@ -193,6 +193,27 @@ void kv_write_evicted_below(struct kv_tiers *t, struct kv_tier_pool *pool)
     pool->evicted.count = 0;
 }
 
+/* ---- resident tokens (T36) ------------------------------------------------------------------------------------ */
+
+void kv_write_resident(struct kv_tiers *t, int32_t instance, const struct kv_seq *q)
+{
+    int32_t tier = t->serve->config->resident_tier, block = (int32_t)t->serve->config->engine.block_tokens;
+    if (tier == 0 || q->resident_tokens == 0 || !t->serve->config->engine.enable_prefix_caching) return;
+    struct proposal p = propose(t, tier, instance, NULL);
+    struct kv_blocks *chunks = &p.pool->chunks;
+    int32_t known = kv_prefix_known_blocks(&q->prefix, q->resident_tokens, block) / p.tier->blocks;
+    for (int32_t c = 0; c < known; c++) {
+        struct kv_prefix_place place = kv_blocks_place(chunks, &q->prefix, c);
+        if (kv_blocks_find(chunks, place) != KV_NONE || !find_room(&p)) continue;
+        uint32_t slot = kv_blocks_register_pending(chunks, place, 0, false);
+        kv_blocks_arrived(chunks, slot);
+        kv_blocks_unref(chunks, slot);
+        p.tier->counters->inserted_chunks++;
+        p.tier->counters->resident_chunks++;
+    }
+    kv_write_evicted_below(t, p.pool);
+}
+
 /* ---- ends ------------------------------------------------------------------------------------------------------ */
 
 static void free_write(struct kv_tiers *t, uint32_t write)

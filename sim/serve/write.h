@@ -31,6 +31,9 @@ void kv_write_evicted(struct kv_tiers *t, struct kv_instance *n);
 /* T25: drops the instance's latest write that alone references one of its blocks; false when there is none. */
 bool kv_write_drop_one(struct kv_tiers *t, struct kv_instance *n);
 
+/* T36: chunks that a request brings with it are in the tier when it is about to wait at `instance`. */
+void kv_write_resident(struct kv_tiers *t, int32_t instance, const struct kv_seq *q);
+
 void kv_write_told(struct kv_tiers *t, uint32_t write, int64_t bytes);
 /* The timer of acknowledgements. */
 void kv_write_visible(struct kv_tiers *t);
