@@ -148,6 +148,10 @@ bench: kvsim $(BENCH_BIN)   ## CPU time, memory and instruction counts of config
 .PHONY: fidelity
 fidelity: kvsim             ## compare with real vLLM runs (needs ../shared); fails while a figure is past its bar
 	@tests/fidelity/fidelity.sh || [ $$? = 77 ]
+.PHONY: reproduce
+reproduce: kvsim            ## run published systems and compare with what was published; SYSTEM=NAME: one of them
+	@KVSIM=./kvsim $(or $(PYTHON),/usr/bin/python3) analysis/reproduce.py \
+	    $(or $(addprefix configs/systems/,$(SYSTEM)),$(patsubst %/,%,$(wildcard configs/systems/*/)))
 install: kvsim calib        ## install under PREFIX (/usr/local)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 kvsim $(patsubst %,kvsim-calib-%,$(CALIB)) $(DESTDIR)$(PREFIX)/bin

@@ -48,10 +48,11 @@ def rows_of(path, columns):
 
 
 def each_of(text):
-    """'cap=80|50 policy=a|b' as a dict for every combination."""
-    lists = [(name, values.split("|")) for name, _, values in (word.partition("=") for word in text.split())]
-    for chosen in itertools.product(*(values for _, values in lists)):
-        yield dict(zip((name for name, _ in lists), chosen))
+    """'load:cap=A:80|B:50 policy=x|y' as a dict for every combination: {load: A, cap: 80, policy: x}, .."""
+    lists = [[dict(zip(names.split(":"), value.split(":"))) for value in values.split("|")]
+             for names, _, values in (word.partition("=") for word in text.split())]
+    for chosen in itertools.product(*lists):
+        yield {name: value for part in chosen for name, value in part.items()}
 
 
 def read_cases(folder):
