@@ -104,7 +104,7 @@ void kv_topology_close(struct kv_topology *t)
 
 /* ---- ways --------------------------------------------------------------------------------------------------- */
 
-struct route { struct kv_hop hop[KV_HOPS_MAX]; int32_t count; kv_tick latency_tk; };
+struct route { struct kv_hop hop[KV_HOPS_MAX]; int32_t count; kv_tick latency_tk; uint64_t messages; };
 
 static void cross(struct route *r, uint32_t link, int32_t parts)
 {
@@ -125,6 +125,7 @@ static void cross_named(struct kv_topology *t, struct route *r, int32_t link, in
     const struct kv_link_config *c = &t->config->network.links[link];
     cross(r, side(t->named[link][kv_domain_of(t->config, c->scope, instance)], in), t->config->tp);
     r->latency_tk += c->ops->spec(c->params).latency_tk;
+    if (c->ops->message_rate) r->messages |= UINT64_C(1) << link;
 }
 
 /* Fabric, the tier's own links and the NIC: what lies between a store of the network and a node. */
@@ -143,7 +144,8 @@ static void cross_network(struct kv_topology *t, struct route *r, const struct k
 
 static struct kv_way finish(struct kv_topology *t, uint64_t key, const struct route *r)
 {
-    struct kv_way way = {kv_net_add_path(t->net, r->hop, r->count), r->latency_tk, KV_RATE_UNLIMITED};
+    struct kv_way way = {kv_net_add_path(t->net, r->hop, r->count), r->latency_tk, KV_RATE_UNLIMITED,
+                         r->messages};
     for (int32_t i = 0; i < r->count; i++) {
         kv_rate alone = t->links.at[r->hop[i].link].capacity / r->hop[i].parts_on_it;
         if (alone < way.slowest) way.slowest = alone;

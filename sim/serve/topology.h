@@ -12,6 +12,7 @@ struct kv_way {
     uint32_t path;
     kv_tick latency_tk;            /* sum over its links, one way */
     kv_rate slowest;               /* of a part that is alone on it; KV_RATE_UNLIMITED */
+    uint64_t messages;             /* bit i: it crosses network.links[i], which limits by the size of messages */
 };
 
 struct kv_named_link { const char *name; kv_rate capacity; };
