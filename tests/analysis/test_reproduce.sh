@@ -1,16 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # analysis/reproduce.py, on a system of two requests (tests/analysis/system/tiny) and on copies of it that are wrong.
-set -u
-cd "$(dirname "$0")/../.."
-export LC_ALL=C
-export KVSIM=$(realpath "${KVSIM:-./kvsim}")
+. "$(dirname "$0")/../support/shell.sh"
+export KVSIM
 python=${PYTHON:-/usr/bin/python3}
-$python -c 'import h5py' 2>/dev/null || { echo "SKIP: $python has no h5py (package python3-h5py)"; exit 77; }
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
-fail() { echo "FAIL: $*"; failed=1; }
+$python -c 'import h5py' 2>/dev/null || skip "$python has no h5py (package python3-h5py)"
 
 # attempt NAME CODE TEXT [SED_EXPRESSION FILE]: a copy of the system, changed; its exit code, and what it must say.
 attempt() {

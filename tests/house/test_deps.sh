@@ -1,12 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # .ci/deps.sh against stand-ins for the package tools: what it installs, and what it says where it cannot.
-set -u
-cd "$(dirname "$0")/../.."
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
-fail() { echo "FAIL: $*"; failed=1; }
+. "$(dirname "$0")/../support/shell.sh"
 
 tool() { mkdir -p "$work/$1"; printf '#!/bin/bash\n%s\n' "$3" >"$work/$1/$2"; chmod +x "$work/$1/$2"; }
 for t in bash grep env cat; do mkdir -p "$work/base"; ln -s "$(command -v $t)" "$work/base/$t"; done

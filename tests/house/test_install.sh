@@ -1,13 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # `make install` into a folder of its own: the program finds its data there, from wherever it is called.
-set -u
-cd "$(dirname "$0")/../.."
+. "$(dirname "$0")/../support/shell.sh"
 . tests/house/copy_tree.sh
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
-fail() { echo "FAIL: $*"; failed=1; }
 
 make_there install PREFIX="$work/usr" >"$work/log" 2>&1 || { cat "$work/log"; echo "FAIL: make install"; exit 1; }
 cd /

@@ -1,12 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Every rule of `make tidy` is broken once in a copy of the tree and must be reported, by file and rule.
-set -u
-cd "$(dirname "$0")/../.."
+. "$(dirname "$0")/../support/shell.sh"
 . tests/house/copy_tree.sh
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
 spdx='/* SPDX-License-Identifier: Apache-2.0 */'
 : >"$work/expected"
 
@@ -128,10 +124,10 @@ void kv_planted_fine(FILE *stream);
 void kv_planted_fine(FILE *stream) { fprintf(stream, \"fine\"); }"
 
 make_there -C "$work/copy" tidy >"$work/found" 2>&1
-[ $? = 2 ] || { echo "FAIL: make tidy did not fail"; failed=1; }
+[ $? = 2 ] || fail "make tidy did not fail"
 while read -r expected; do
-    grep -qF -- "$expected" "$work/found" || { echo "FAIL: not found: $expected"; failed=1; }
+    grep -qF -- "$expected" "$work/found" || fail "not found: $expected"
 done <"$work/expected"
-grep -v '^  cc' "$work/found" | grep 'planted_fine' | grep -v 'planted_fine.c: dead' && { echo "FAIL: that was allowed"; failed=1; }
+grep -v '^  cc' "$work/found" | grep 'planted_fine' | grep -v 'planted_fine.c: dead' && fail "that was allowed"
 [ $failed = 0 ] || { echo "---- tidy said:"; cat "$work/found"; exit 1; }
 echo "tidy: $(wc -l <"$work/expected") broken rules, all reported"

@@ -11,9 +11,8 @@
 #include <unistd.h>
 
 #include "sim/plug.h"
+#include "tests/support/arena.h"
 #include "tests/support/read_trace.h"
-
-static struct kv_arena arena;
 
 static struct kv_test_sums read_file(const char *reader, const char *path, const char *set)
 {
@@ -312,13 +311,6 @@ static void dates_become_ns_since_1970(void **unused)
         assert_int_equal(s.first_ns, dates[i].ns);
         unlink(path);
     }
-}
-
-static int close_arena(void **unused)
-{
-    (void)unused;
-    kv_arena_close(&arena);
-    return 0;
 }
 
 int main(void)

@@ -1,11 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The bundled samples are what traces/sample/make.sh makes, and what their README says.
-set -eu
-cd "$(dirname "$0")/../.."
-export KVSIM=$(realpath "${KVSIM:-./kvsim}")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+. "$(dirname "$0")/../support/shell.sh"
+set -e
+export KVSIM
 
 traces/sample/make.sh "$work" >/dev/null
 for name in mooncake_tiny.jsonl blocks_tiny.jsonl claude_code_tiny.jsonl ragpulse_tiny.jsonl ragpulse_tiny_lengths.csv \

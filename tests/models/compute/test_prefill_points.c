@@ -10,12 +10,12 @@
 #include <unistd.h>
 
 #include "tests/models/plugin_params.h"
+#include "tests/support/arena.h"
 
 #define SHIPPED "configs/systems/objectcache/a100_llama-3.1-8b.csv"
 #define ROOT_2 1.41421356237309505
 #define HEADER "context_tokens,cached_tokens,prefill_ms\n"
 
-static struct kv_arena arena;
 static const struct kv_compute_env nothing;
 static const struct kv_compute_ops *ops;
 
@@ -207,13 +207,6 @@ static void wrong_files_are_told(void **unused)
     static const double zeros[6] = {0};
     assert_null(open_points(zeros, "none", &err));
     assert_int_equal(err.code, KV_ECONFIG);
-}
-
-static int close_arena(void **unused)
-{
-    (void)unused;
-    kv_arena_close(&arena);
-    return 0;
 }
 
 int main(void)
