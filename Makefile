@@ -157,7 +157,7 @@ install: kvsim calib        ## install under PREFIX (/usr/local)
 	install -m 755 kvsim $(patsubst %,kvsim-calib-%,$(CALIB)) $(DESTDIR)$(PREFIX)/bin
 	./kvsim man > $(DESTDIR)$(PREFIX)/share/man/man1/kvsim.1
 	for f in models/data/*.yaml models/gpus/*.yaml models/stores/*.yaml $(wildcard models/stores/*/*) \
-	    models/links/*.yaml models/profiles/*/* configs/*.yaml traces/sample/* analysis/*.py; do \
+	    models/links/*.yaml models/profiles/*/* configs/*.yaml configs/systems/*/* traces/sample/* analysis/*.py; do \
 	    install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/kvsim/$$f || exit 1; done
 clean:                      ## remove what make built
 	rm -rf build kvsim kvsim-calib-* results.h5 results.svg
