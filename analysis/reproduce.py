@@ -6,8 +6,8 @@
     analysis/reproduce.py configs/systems/objectcache
 
 A system is a folder with cases.csv (what is run), expected.csv (what must come out), varies.csv (which parameters may
-differ) and scenarios. Results and report.csv go to FOLDER/SYSTEM (build/reproduce). Exit 0: everything holds; 1: it does
-not; 2: the folder is wrong, or a run failed.
+differ) and scenarios. Results and report.csv go to FOLDER/SYSTEM (build/reproduce). Exit 0: everything holds; 1: it
+does not; 2: the folder is wrong, or a run failed.
 """
 import concurrent.futures
 import csv
@@ -80,6 +80,22 @@ def bound(text, published, where):
         raise BrokenSystem("%s: '%s' is no bound" % (where, text)) from None
 
 
+def fault_of(row, cases):
+    """What is wrong with a row; None where nothing is."""
+    banded, missing = row["band"] != [None] * 2, [name for name in row["expression"].names if name not in cases]
+    if missing:
+        return "no case '%s' in cases.csv" % missing[0]
+    if row["unit"] not in UNITS:
+        return "unit '%s' is not one of %s" % (row["unit"], ", ".join(UNITS))
+    if row["kind"] not in KINDS:
+        return "kind '%s' is not one of %s" % (row["kind"], ", ".join(KINDS))
+    if banded == (row["kind"] == "prediction"):
+        return "a prediction has no band" if banded else "a %s needs lower or upper" % row["kind"]
+    if (row["kind"] == "control") != bool(row["breaks"]):
+        return "a control, and only that, needs `breaks`"
+    return None
+
+
 def read_expected(folder, cases):
     columns = ["metric", "kind", "value", "published", "lower", "upper", "unit", "grade", "breaks", "source"]
     rows = []
@@ -90,13 +106,7 @@ def read_expected(folder, cases):
         except (results_expr.ExpressionError, ValueError) as error:
             raise BrokenSystem("%s: %s" % (where, error)) from None
         row["band"] = [bound(row[key], row["published"], where) for key in ("lower", "upper")]
-        missing = [name for name in row["expression"].names if name not in cases]
-        wrong = ("no case '%s' in cases.csv" % missing[0] if missing
-                 else "unit '%s' is not one of %s" % (row["unit"], ", ".join(UNITS)) if row["unit"] not in UNITS
-                 else "kind '%s' is not one of %s" % (row["kind"], ", ".join(KINDS)) if row["kind"] not in KINDS
-                 else "a %s needs lower or upper" % row["kind"] if (row["kind"] != "prediction") == (row["band"] == [None] * 2)
-                 else "a control, and only that, needs `breaks`" if (row["kind"] == "control") != bool(row["breaks"])
-                 else None)
+        wrong = fault_of(row, cases)
         if wrong:
             raise BrokenSystem("%s: %s" % (where, wrong))
         row["where"] = where
@@ -138,7 +148,7 @@ def run_all(cases, out):
 # ---- what differs between the cases ----
 
 def block(lines):
-    """Takes the first block of (indent, text) lines: a dict, a list or a text. Resolved scenarios are in block style."""
+    """Takes the first block of (indent, text) lines: a dict, a list or a text. Resolved scenarios are in that style."""
     indent, text = lines[0]
     if text.startswith("- "):
         items = []

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Expressions over results files: what expected.csv of a system calls a metric (docs/reproduce.md).
 
-    a.requests.ttft                  column of a table of case `a`, in SI units; ttft, tpot and e2e are made from /requests
+    a.requests.ttft                  column of a table of case `a`, in SI units; /requests also has ttft, tpot, e2e
     a.requests.ttft[3]               of request 3;  [0:4]: of requests 0 to 3
     a.tiers.read_bytes["object"]     of the row with that label (tiers, links)
     a.summary["ttft.p99"]            a scalar of /summary; also quality

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A step's time as an affine function of the work in it (sim/iface/affine_rule.h); no GPU, no model. For closed forms (M/D/1),
- * for fits of one's own measurements, and as the simplest compute model there is.
+/* A step's time as an affine function of the work in it (sim/iface/affine_rule.h); no GPU, no model. For closed forms
+ * (M/D/1), for fits of one's own measurements, and as the simplest compute model there is.
  *
  * The constant is prefill_base in a step with chunks, decode_base in one with decodes; a step with both is one launch
  * of the same kernels, so it is charged the larger of the two, once. */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prefill times measured for some contexts and cached shares, over an affine base (sim/iface/affine_rule.h) that is fitted to
- * them: what papers and one's own runs of whole prompts give.
+/* Prefill times measured for some contexts and cached shares, over an affine base (sim/iface/affine_rule.h) that is
+ * fitted to them: what papers and one's own runs of whole prompts give.
  *
  *   chunk = base(new, cached) * 2^r(context, hit)       context = new + cached, hit = cached / context
  *
  * r is what the points say beside the base: log2(measured / base) at a point, linear in hit between the points of one
- * context, linear in log2(context) between contexts, and the nearest one's outside. So a prompt like a point takes what was
- * measured, exactly. In a step with several chunks the constant is charged once, the largest of theirs; decodes are
+ * context, linear in log2(context) between contexts, and the nearest one's outside. So a prompt like a point takes what
+ * was measured, exactly. In a step with several chunks the constant is charged once, the largest of theirs; decodes are
  * affine. Integers throughout. */
 #include <string.h>
 #include <unistd.h>
@@ -77,15 +77,16 @@ static bool add_point(struct file *f, struct point p, struct kv_err *err)
     struct points *to = f->to;
     const struct point *last = to->point_count ? &to->point[to->point_count - 1] : NULL;
     if (last && (p.context < last->context || (p.context == last->context && p.cached <= last->cached)))
-        return kv_input_fail(&f->rows.in, err, "context %lld, cached %lld after %lld, %lld: rows must be sorted, each once",
-                             (long long)p.context, (long long)p.cached, (long long)last->context, (long long)last->cached);
+        return kv_input_fail(&f->rows.in, err, "context %lld, cached %lld after %lld, %lld: rows must be sorted, each "
+                             "once", (long long)p.context, (long long)p.cached, (long long)last->context,
+                             (long long)last->cached);
     if (to->point_count == POINTS_MAX) return kv_input_fail(&f->rows.in, err, "more than %d points", POINTS_MAX);
     int64_t fresh = p.context - p.cached;
     kv_cost base = to->base.prefill_base + kv_affine_chunk(&to->base, fresh, p.cached);
     p.residual = kv_log2((kv_u128)p.measured) - kv_log2((kv_u128)(base > 0 ? base : 1));
     if (p.residual > RESIDUAL_MAX || p.residual < -RESIDUAL_MAX)
-        return kv_input_fail(&f->rows.in, err, "the coefficients of compute give %.3f ms here, 16 times %s than measured; "
-                             "are they those fitted to these points?", (double)base / 0x1p40 / 1e6,
+        return kv_input_fail(&f->rows.in, err, "the coefficients of compute give %.3f ms here, 16 times %s than "
+                             "measured; are they those fitted to these points?", (double)base / 0x1p40 / 1e6,
                              p.residual > 0 ? "less" : "more");
     if (!last || p.context != last->context)
         to->context[to->context_count++] =
@@ -126,8 +127,8 @@ static bool open_state(void *state, const void *params_given, const struct kv_co
     struct points *m = state;
     m->base = kv_affine_of(&p->affine);
     if (kv_affine_is_zero(&m->base))
-        return kv_fail(err, KV_ECONFIG, "compute", "every coefficient is zero: prefill_points needs a base, such as a fit "
-                       "of prefill_base, prefill_per_token and prefill_per_pair to the points");
+        return kv_fail(err, KV_ECONFIG, "compute", "every coefficient is zero: prefill_points needs a base, such as a "
+                       "fit of prefill_base, prefill_per_token and prefill_per_pair to the points");
     return strcmp(p->points, "none") == 0 || read_file(m, p->points, err);
 }
 

@@ -34,7 +34,8 @@ static inline int64_t kv_log2(kv_u128 n)
 static inline int64_t kv_exp2(int64_t log)
 {
     int64_t whole = log >> KV_LOG2_BITS;   /* towards minus infinity */
-    kv_u128 x = (kv_u128)(log - whole * KV_LOG2_ONE) * UINT64_C(0x2C5C85FDF473DE6B) >> KV_LOG2_BITS;   /* ln 2 = ..*2^-62 */
+    const uint64_t ln_2 = UINT64_C(0x2C5C85FDF473DE6B);   /* 2^-62 */
+    kv_u128 x = (kv_u128)(log - whole * KV_LOG2_ONE) * ln_2 >> KV_LOG2_BITS;
     kv_u128 sum = (kv_u128)1 << 62, term = sum;
     for (uint32_t n = 1; n <= 20; n++) {
         term = (term * x >> 62) / n;

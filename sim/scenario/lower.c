@@ -338,7 +338,8 @@ void kv_load_lower_tier(struct kv_load *l, struct kv_yaml *node, int32_t index)
 static bool is_resident_in(const struct kv_load *l, const char *name)
 {
     struct kv_yaml *workload = kv_yaml_get(l->s->tree, "workload");
-    const struct kv_yaml *named = workload && workload->kind == KV_YAML_MAP ? kv_yaml_get(workload, "resident_in") : NULL;
+    if (!workload || workload->kind != KV_YAML_MAP) return false;
+    const struct kv_yaml *named = kv_yaml_get(workload, "resident_in");
     return named && named->kind == KV_YAML_SCALAR && strcmp(named->text, name) == 0;
 }
 

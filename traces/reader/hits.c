@@ -4,9 +4,9 @@
  *   arrival_s,context_tokens,cached_tokens,output_tokens
  *   0,65536,57344,1
  *
- * and where there is one, slo_class. context_tokens is the whole prompt. Its first cached_tokens are resident: they lie in
- * the tier workload.resident_in when the request arrives. Each row has a prefix of its own, so no row hits another's:
- * ids count up over all rows, one for each block of block_tokens. */
+ * and where there is one, slo_class. context_tokens is the whole prompt. Its first cached_tokens are resident: they lie
+ * in the tier workload.resident_in when the request arrives. Each row has a prefix of its own, so no row hits
+ * another's: ids count up over all rows, one for each block of block_tokens. */
 #include <stdio.h>
 #include <string.h>
 
