@@ -95,6 +95,13 @@ kv_tick kv_engine_next_tk(const struct kv_engine *e)
     return top ? top->due : KV_TICK_NEVER;
 }
 
+bool kv_engine_idle(const struct kv_engine *e)
+{
+    for (size_t i = 0; i < e->due.key.count; i++)
+        if ((enum kv_class)(e->due.key.at[i].order >> 40 & 0xff) != KV_CLASS_SAMPLE) return false;
+    return true;
+}
+
 static bool livelock(const struct kv_heap_key *key, uint64_t fires, const struct timer *timer, struct kv_err *err)
 {
     static const char *const class_name[KV_CLASS_COUNT] = {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Accesses to pools, from their coming to their end (T15, T37, T38): a turn, a delay, a flow. */
+#include "sim/serve/grant.h"
 #include "sim/serve/instance.h"
 #include "sim/serve/load.h"
 #include "sim/serve/tier.h"
@@ -11,18 +12,23 @@ static uint32_t fetch_of(const struct kv_tiers *t, const struct kv_access_job *a
     return a->write ? KV_NONE : kv_load_at(t, a->owner)->part[a->part].fetch;
 }
 
+/* Of a part: its own, and what the grant of its fetch leaves of it. */
+static kv_rate limit_of(const struct kv_tiers *t, const struct kv_access_job *a)
+{
+    kv_rate limit = kv_grant_limit(t, fetch_of(t, a), a->plan.limit);
+    return limit >= KV_RATE_UNLIMITED ? KV_RATE_UNLIMITED : limit / t->serve->config->tp;
+}
+
 static void start_flow(struct kv_tiers *t, uint32_t access)
 {
     struct kv_access_job *a = kv_access_at(t, access);
-    int32_t parts = t->serve->config->tp;
     if (a->permitted == 0) {
         a->state = KV_ACCESS_CLOSED;
         return;
     }
-    kv_rate limit = a->plan.limit >= KV_RATE_UNLIMITED ? KV_RATE_UNLIMITED : a->plan.limit / parts;
     kv_fetch_flows(t, fetch_of(t, a));
     a->state = KV_ACCESS_FLOWING;
-    a->flow = kv_flow_start(t->net, a->way.path, limit, a->bytes, a->permitted, access);
+    a->flow = kv_flow_start(t->net, a->way.path, limit_of(t, a), a->bytes, a->permitted, access);
     if (a->mark < a->permitted) kv_flow_mark(t->net, a->flow, a->mark);
 }
 
@@ -267,15 +273,38 @@ int64_t kv_access_drop(struct kv_tiers *t, uint32_t access)
     return moved;
 }
 
+void kv_access_limit(struct kv_tiers *t, uint32_t access)
+{
+    const struct kv_access_job *a = kv_access_at(t, access);
+    if (a->state == KV_ACCESS_FLOWING) kv_flow_limit(t->net, a->flow, limit_of(t, a));
+}
+
+/* ---- without beginning one ------------------------------------------------------------------------------------- */
+
+/* Plan of the access that comes next at a pool, to read `chunks` chunks or, chunkwise, one of them. */
+static struct kv_access_plan plan_next(const struct kv_tiers *t, const struct kv_tier_pool *pool,
+                                       const struct kv_way *way, enum kv_delivery delivery, int64_t chunks,
+                                       int64_t under_way)
+{
+    const struct kv_tier *tier = &t->tier[pool->tier];
+    if (delivery == KV_DELIVERY_CHUNKWISE) chunks = 1;
+    struct kv_access ask = {.delivery = delivery, .chunks = chunks, .number = pool->accesses, .under_way = under_way};
+    return ask_for_plan(t, tier, way, &ask, chunks * tier->read_bytes);
+}
+
+kv_rate kv_access_stream_limit(struct kv_tiers *t, const struct kv_tier_pool *pool, int32_t instance,
+                               enum kv_delivery delivery, int64_t chunks)
+{
+    struct kv_way way = kv_way_read(&t->topology, pool->tier, instance, 0);
+    return plan_next(t, pool, &way, delivery, chunks, 1).limit;
+}
+
 kv_tick kv_access_estimate_tk(struct kv_tiers *t, const struct kv_tier_pool *pool, int32_t instance,
                               enum kv_delivery delivery, int64_t chunks)
 {
     const struct kv_tier *tier = &t->tier[pool->tier];
     struct kv_way way = kv_way_read(&t->topology, pool->tier, instance, 0);
-    int64_t of_access = delivery == KV_DELIVERY_CHUNKWISE ? 1 : chunks;
-    struct kv_access ask = {.delivery = delivery, .chunks = of_access, .number = pool->accesses,
-                            .under_way = pool->under_way + 1};
-    struct kv_access_plan plan = ask_for_plan(t, tier, &way, &ask, of_access * tier->read_bytes);
+    struct kv_access_plan plan = plan_next(t, pool, &way, delivery, chunks, pool->under_way + 1);
     kv_rate limit = plan.limit >= KV_RATE_UNLIMITED ? KV_RATE_UNLIMITED : plan.limit / t->serve->config->tp;
     if (way.slowest < limit) limit = way.slowest;
     if (limit >= KV_RATE_UNLIMITED) return plan.delay_tk + way.latency_tk + 1;

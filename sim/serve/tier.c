@@ -93,6 +93,7 @@ struct kv_tiers *kv_tiers_open(struct kv_serve *serve, struct kv_err *err)
     const struct kv_sim_config *config = serve->config;
     struct kv_tiers *t = kv_mem_take(sizeof *t);
     t->serve = serve;
+    t->transfer = &config->transfer;
     t->count = config->tier_count > 0 ? config->tier_count : 1;
     /* The order of these timers is that of docs/tiers.md T15: ends of flows, ends of delays, who comes again. */
     t->net = kv_net_open(serve->engine, kv_access_flow_done, t);

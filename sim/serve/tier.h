@@ -64,6 +64,7 @@ struct kv_access_job {
 
 struct kv_tiers {
     struct kv_serve *serve;
+    const struct kv_transfer_config *transfer;
     struct kv_net *net;
     struct kv_topology topology;
     struct kv_tier tier[KV_TIERS_MAX];
@@ -132,6 +133,12 @@ int64_t kv_access_drop(struct kv_tiers *t, uint32_t access);
 /* Uncontended: delay and flow of `chunks` chunks read from the pool (T6). */
 kv_tick kv_access_estimate_tk(struct kv_tiers *t, const struct kv_tier_pool *pool, int32_t instance,
                               enum kv_delivery delivery, int64_t chunks);
+
+/* The limit of what it is a part of has changed (T39): its flow takes it on. */
+void kv_access_limit(struct kv_tiers *t, uint32_t access);
+/* Own limit of one access, all parts, of those that would read `chunks` chunks next: with nobody else there (T39). */
+kv_rate kv_access_stream_limit(struct kv_tiers *t, const struct kv_tier_pool *pool, int32_t instance,
+                               enum kv_delivery delivery, int64_t chunks);
 
 /* What the network and the timers of delays and of refused accesses call. */
 void kv_access_flow_done(void *tiers, uint32_t flow, uint64_t tag, int64_t bytes_done);

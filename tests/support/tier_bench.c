@@ -24,11 +24,19 @@ static const struct kv_bench_compute *compute_of(const void *state)
     return *(const struct kv_bench_compute *const *)state;
 }
 
+static kv_cost layer_cost(const struct kv_bench_compute *c, const struct kv_batch *batch, int32_t layer)
+{
+    if (batch->chunk_count == 0) return c->decode[layer];
+    for (int i = 0; i < 8 && c->at[i].layer > 0; i++)
+        if (c->at[i].ctx_tokens == batch->chunks[0].ctx_tokens) return c->at[i].layer;
+    return c->chunk[layer];
+}
+
 static struct kv_run compute_price(const void *state, const struct kv_batch *batch)
 {
     const struct kv_bench_compute *c = compute_of(state);
     kv_cost price = c->before + c->after;
-    for (int32_t l = 0; l < c->layers; l++) price += batch->chunk_count > 0 ? c->chunk[l] : c->decode[l];
+    for (int32_t l = 0; l < c->layers; l++) price += layer_cost(c, batch, l);
     return (struct kv_run){.first = price, .steps = batch->chunk_count > 0 ? 1 : 1 << 30};
 }
 
@@ -36,7 +44,7 @@ static void compute_layers(const void *state, const struct kv_batch *batch, kv_c
                            kv_cost *after)
 {
     const struct kv_bench_compute *c = compute_of(state);
-    for (int32_t l = 0; l < c->layers; l++) layer[l] = batch->chunk_count > 0 ? c->chunk[l] : c->decode[l];
+    for (int32_t l = 0; l < c->layers; l++) layer[l] = layer_cost(c, batch, l);
     *before = c->before;
     *after = c->after;
 }
@@ -89,6 +97,19 @@ static const struct kv_store_ops store_ops = {
     .state_bytes = sizeof(void *), .open = store_open, .plan = store_plan, .device_rate = store_device,
     .concurrency_limit = store_turns, .queue_limit = store_line, .retry_tk = store_retry,
 };
+
+static const struct kv_store_ops network_ops = {
+    .state_bytes = sizeof(void *), .open = store_open, .plan = store_plan, .device_rate = store_device,
+    .concurrency_limit = store_turns, .queue_limit = store_line, .retry_tk = store_retry, .network = true,
+};
+
+void kv_tier_bench_transfer(struct kv_tier_bench *b, const char *policy, kv_rate cap)
+{
+    const struct kv_transfer_ops *ops = kv_test_plugin("transfer", policy);
+    b->config.tier[1].store = &network_ops;
+    b->config.transfer = (struct kv_transfer_config){.policy = ops, .params = kv_test_params(&b->arena, &ops->info),
+                                                     .cap = cap};
+}
 
 static struct kv_link_spec link_spec(const void *params)
 {

@@ -12,7 +12,12 @@
 #define KV_BENCH_BLOCK 16       /* tokens of a block and of a chunk, unless a test changes them */
 
 /* A step costs before + the sum of its layers + after: `chunk` when a prompt is computed in it, else `decode`. */
-struct kv_bench_compute { int32_t layers; kv_cost chunk[KV_BENCH_LAYERS], decode[KV_BENCH_LAYERS], before, after; };
+struct kv_bench_compute {
+    int32_t layers;
+    kv_cost chunk[KV_BENCH_LAYERS], decode[KV_BENCH_LAYERS], before, after;
+    /* Each layer of a step whose first chunk has so many cached tokens costs this instead; cost 0: ends the list. */
+    struct { int64_t ctx_tokens; kv_cost layer; } at[8];
+};
 struct kv_bench_store {
     kv_tick delay_tk, ack_tk;
     kv_rate limit, device;
@@ -47,6 +52,8 @@ struct kv_tier_bench {
 void kv_tier_bench_open(struct kv_tier_bench *b, int32_t layers);
 /* One more lower tier like the first. */
 void kv_tier_bench_add_tier(struct kv_tier_bench *b);
+/* Tier one is reached over the network, and a policy divides `cap` among those who read from it. */
+void kv_tier_bench_transfer(struct kv_tier_bench *b, const char *policy, kv_rate cap);
 /* A link that accesses to tier one cross. Its parameters must outlive the run. */
 void kv_tier_bench_link(struct kv_tier_bench *b, const struct kv_bench_link *link);
 /* A request for `instance`; stream 0: nobody shares its tokens. */
