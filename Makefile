@@ -153,12 +153,16 @@ validate-storage:           ## compare with real fetches from a real S3 server o
 	@.ci/deps.sh storage
 	$(again) kvsim calib
 	@tests/validate/validate.sh
+.PHONY: reproduce
+reproduce: kvsim            ## run published systems and compare with what was published; SYSTEM=NAME: one of them
+	@KVSIM=./kvsim $(or $(PYTHON),/usr/bin/python3) analysis/reproduce.py \
+	    $(or $(addprefix configs/systems/,$(SYSTEM)),$(patsubst %/,%,$(wildcard configs/systems/*/)))
 install: kvsim calib        ## install under PREFIX (/usr/local)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 kvsim $(patsubst %,kvsim-calib-%,$(CALIB)) $(DESTDIR)$(PREFIX)/bin
 	./kvsim man > $(DESTDIR)$(PREFIX)/share/man/man1/kvsim.1
 	for f in models/data/*.yaml models/gpus/*.yaml models/stores/*.yaml $(wildcard models/stores/*/*) \
-	    models/links/*.yaml models/profiles/*/* configs/*.yaml traces/sample/* analysis/*.py; do \
+	    models/links/*.yaml models/profiles/*/* configs/*.yaml configs/systems/*/* traces/sample/* analysis/*.py; do \
 	    install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/kvsim/$$f || exit 1; done
 clean:                      ## remove what make built
 	rm -rf build kvsim kvsim-calib-* results.h5 results.svg

@@ -15,12 +15,16 @@ import sys
 
 import h5py
 import numpy as np
-import pandas as pd
+
+try:
+    import pandas as pd
+except ImportError:   # values() needs it not
+    pd = None
 
 TEXT_ATTRIBUTES_OF_HDF5 = {"CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST"}
 
 
-def _values(dataset):
+def values(dataset):
     """Numbers as they are meant: CF scale factor applied, fill values as NaN, texts as str."""
     if h5py.check_string_dtype(dataset.dtype):
         return dataset.asstr()[...]
@@ -37,12 +41,12 @@ def _frame(group, scale):
     for name, dataset in group.items():
         if dataset.shape[:1] != (rows,) or (h5py.h5ds.is_scale(dataset.id) and name != scale):
             continue
-        values = _values(dataset)
-        if values.ndim == 1:
-            columns[name] = values
+        column = values(dataset)
+        if column.ndim == 1:
+            columns[name] = column
         else:
-            labels = _values(group[dataset.dims[1].keys()[0]])
-            columns.update({"%s.%s" % (name, label): values[:, i] for i, label in enumerate(labels)})
+            labels = values(group[dataset.dims[1].keys()[0]])
+            columns.update({"%s.%s" % (name, label): column[:, i] for i, label in enumerate(labels)})
     return pd.DataFrame(columns).set_index(scale)
 
 
@@ -83,7 +87,7 @@ def links(path):
 def quality(path):
     """The verdict: texts and numbers of /quality by name."""
     with h5py.File(path, "r") as file:
-        return {name: _values(dataset)[()] for name, dataset in file["quality"].items()}
+        return {name: values(dataset)[()] for name, dataset in file["quality"].items()}
 
 
 def summary(path):

@@ -10,7 +10,7 @@ digest() { h5dump -a /meta/content_sha256 "$1" | grep -o '[0-9a-f]\{64\}' || ech
 run() { local program=$1 out=$2; shift 2; "$program" run "$@" -o "$out" --quiet || fail "$program run $*"; }
 check_digest() { [ "$(digest "$1")" = "$(digest "$2")" ] || fail "$3: $(digest "$1") and $(digest "$2")"; }
 
-scenarios=(tests/cli/small.yaml configs/quickstart.yaml)
+scenarios=(tests/cli/small.yaml configs/quickstart.yaml configs/systems/objectcache/testbed.yaml)
 for scenario in "${scenarios[@]}"; do
     name=$(basename "$scenario" .yaml)
     run "$KVSIM" "$work/$name.1.h5" "$scenario"

@@ -7,7 +7,7 @@ export KVSIM
 
 traces/sample/make.sh "$work" >/dev/null
 for name in mooncake_tiny.jsonl blocks_tiny.jsonl claude_code_tiny.jsonl ragpulse_tiny.jsonl ragpulse_tiny_lengths.csv \
-    spans_tiny.jsonl servegen_tiny.csv lengths_tiny.csv; do cmp "traces/sample/$name" "$work/$name"; done
+    spans_tiny.jsonl servegen_tiny.csv lengths_tiny.csv hits_tiny.csv; do cmp "traces/sample/$name" "$work/$name"; done
 # Compressed bytes may differ between deflate libraries; the text may not.
 cmp <(gzip -dc traces/sample/burstgpt_synth.csv.gz) <(gzip -dc "$work/burstgpt_synth.csv.gz")
 
@@ -18,7 +18,7 @@ grep -q "$sum" traces/sample/README.md || { echo "FAIL: README.md has another su
 grep -q "sha256 $sum" "$work/info"
 grep -q "^rows      10000 " "$work/info"
 for name in mooncake_tiny.jsonl burstgpt_synth.csv.gz claude_code_tiny.jsonl spans_tiny.jsonl servegen_tiny.csv \
-    lengths_tiny.csv; do "$KVSIM" trace validate "traces/sample/$name" >/dev/null; done
+    lengths_tiny.csv hits_tiny.csv; do "$KVSIM" trace validate "traces/sample/$name" >/dev/null; done
 "$KVSIM" trace validate traces/sample/blocks_tiny.jsonl --set block_tokens=16 >/dev/null
 "$KVSIM" trace validate traces/sample/ragpulse_tiny.jsonl --set lengths=traces/sample/ragpulse_tiny_lengths.csv >/dev/null
 echo "samples as described"
