@@ -72,7 +72,7 @@ class Bed:
 
     def command(self, side, words):
         """Inside a namespace, and a little ahead of what else this machine does."""
-        return ["ip", "netns", "exec", "%s-%s" % (self.name, side), "nice", "-n", "-5"] + words
+        return ["ip", "netns", "exec", "%s-%s" % (self.name, side), "nice", "-n", "-10"] + words
 
     def script(self, name, *words, inside=None, **env):
         words = [os.path.join(TESTBED, name)] + [str(w) for w in words]

@@ -12,6 +12,7 @@ import os
 import subprocess
 
 BLOCK_TOKENS = 16
+TOKEN_BYTES = 4096      # of the model below: a token's KV of one layer
 OWN_TOKENS = 2          # of a prompt that are not stored: a step needs something to compute
 SEEDS_END_S = 36000.0   # when the measured clients begin, long after the last chunk was written
 TIERS_MAX = 6
@@ -22,7 +23,7 @@ class Failed(Exception):
 
 
 def shape(layers):
-    """A model of which a token's KV of one layer has 4096 bytes."""
+    """2 x 8 heads x 128 x 2 bytes a token and layer."""
     return {"name": "bed", "attention": "gqa", "layers": layers, "hidden": 1024, "heads": 8, "kv_heads": 8,
             "head_dim": 128, "intermediate": 4096, "vocabulary": 32000, "max_position_tokens": 16777216,
             "tied_embeddings": True, "dtype_bytes": 2, "kv_dtype_bytes": 2, "source": "made for tests/validate"}
@@ -44,7 +45,7 @@ def tiers_of(case, store):
         held += sum(c["objects"] for c in case["clients"] if c.get("ceil", 0) == bound)
         tier = {"name": "s3_%d" % number, "kind": "object", "scope": "cluster", "write": "through", "evict": "lru",
                 "capacity": "%dB" % (held * case["layers"] * case["slice"]), "layout": "layer_major",
-                "chunk_tokens": case["slice"] // 4096, "store": store}
+                "chunk_tokens": case["slice"] // TOKEN_BYTES, "store": store}
         if bound:
             tier["link"] = ["bound_%d" % number]
             links["bound_%d" % number] = {"kind": "fair", "bandwidth": "%rMbps" % bound, "scope": "node"}
@@ -54,7 +55,7 @@ def tiers_of(case, store):
 
 def scenario(case, store, payload_frac):
     clients = case["clients"]
-    tokens = case["slice"] // 4096
+    tokens = case["slice"] // TOKEN_BYTES
     most = max(c["objects"] for c in clients) * tokens + OWN_TOKENS
     tiers, links = tiers_of(case, store)
     fetch = {"mode": case["mode"]}
@@ -80,7 +81,7 @@ def scenario(case, store, payload_frac):
 
 def rows(case):
     """The writers, those of the loosest tier first; then the measured clients, each on the next instance."""
-    tokens, ordered = case["slice"] // 4096, []
+    tokens, ordered = case["slice"] // TOKEN_BYTES, []
     for bound in reversed(bounds(case["clients"])):
         ordered += [i for i, c in enumerate(case["clients"]) if c.get("ceil", 0) == bound]
     base, first_id = {}, 1
@@ -100,22 +101,28 @@ def rows(case):
     return made, started
 
 
-def run(kvsim, case, store, payload_frac, folder):
-    """TTFT of each client, s."""
+def tables(kvsim, layers, plan, trace_lines, folder, *names):
+    """Runs a scenario; its tables as lists of rows."""
     os.makedirs(folder, exist_ok=True)
-    made, started = rows(case)
     with open(os.path.join(folder, "shape.yaml"), "w") as f:
-        json.dump(shape(case["layers"]), f)
+        json.dump(shape(layers), f)
     with open(os.path.join(folder, "scenario.yaml"), "w") as f:
-        json.dump(scenario(case, store, payload_frac), f, indent=1)
-    with open(os.path.join(folder, "trace.jsonl"), "w") as f:
-        f.writelines(json.dumps(r) + "\n" for r in made)
+        json.dump(plan, f, indent=1)
+    with open(os.path.join(folder, plan["workload"]["trace"]), "w") as f:
+        f.writelines(line + "\n" for line in trace_lines)
     results = os.path.join(folder, "results.h5")
     call(kvsim, "run", os.path.join(folder, "scenario.yaml"), "-o", results, "--force")
-    requests = list(csv.DictReader(call(kvsim, "export", results, "csv", "requests").splitlines()))
+    return [list(csv.DictReader(call(kvsim, "export", results, "csv", name).splitlines())) for name in names]
+
+
+def run(kvsim, case, store, payload_frac, folder):
+    """TTFT of each client, s."""
+    made, started = rows(case)
+    requests, = tables(kvsim, case["layers"], scenario(case, store, payload_frac), [json.dumps(r) for r in made], folder,
+                       "requests")
     measured = requests[len(requests) - len(started):]
     for i, r in zip(started, measured):
-        stored = case["clients"][i]["objects"] * case["slice"] // 4096
+        stored = case["clients"][i]["objects"] * case["slice"] // TOKEN_BYTES
         if int(r["compute_toks"]) != OWN_TOKENS or int(r["input_toks"]) != stored + OWN_TOKENS:
             raise Failed("client %d of %s computes %s tokens in the simulation: its KV was not there" %
                          (i, case["name"], r["compute_toks"]))
@@ -123,6 +130,31 @@ def run(kvsim, case, store, payload_frac, folder):
     for i, r in zip(started, measured):
         ttft_s[i] = float(r["ttft_s"])
     return ttft_s
+
+
+def first_bytes(kvsim, size_bytes, connections, count, rate, store, payload_frac, folder):
+    """Waits for the first byte, s, when `connections` clients each ask for an object as soon as they have the last."""
+    tokens = size_bytes // TOKEN_BYTES
+    plan = {
+        "kvsim": 1, "name": "bed", "model": {"use": "shape.yaml"},
+        "cluster": {"nodes": {"count": connections, "gpus": 1}, "instances": {"count": connections, "tp": 1}},
+        "compute": {"kind": "affine", "prefill_base": "1ns"},
+        "engine": {"max_num_seqs": 1, "max_num_batched_tokens": tokens + OWN_TOKENS, "chunked_prefill": False,
+                   "block_tokens": BLOCK_TOKENS},
+        "tiers": [{"name": "hbm", "kind": "hbm", "num_gpu_blocks": tokens // BLOCK_TOKENS + 1},
+                  {"name": "s3", "kind": "object", "capacity": "unlimited", "write": "none", "chunk_tokens": tokens,
+                   "store": store}],
+        "network": {"links": {"fabric": {"kind": "fair", "bandwidth": "%rMbps" % rate}}},
+        "transfer": {"efficiency": payload_frac}, "fetch": {"mode": "bulk"}, "route": {"policy": "least_loaded"},
+        "workload": {"trace": "trace.csv", "format": "hits", "resident_in": "s3",
+                     "replay": {"mode": "closed", "clients": connections}},
+        "output": {"flows": "all"},
+    }
+    lines = ["arrival_s,context_tokens,cached_tokens,output_tokens"]
+    lines += ["0,%d,%d,1" % (tokens + OWN_TOKENS, tokens)] * count
+    flows, = tables(kvsim, 1, plan, lines, folder, "flows")
+    # The first of each client all come at one instant: the first of them sees nobody else.
+    return [float(f["first_byte_s"]) - float(f["begin_s"]) for f in flows[connections:]]
 
 
 def call(*words):
