@@ -37,7 +37,12 @@ void kv_timer_disarm(struct kv_engine *e, uint32_t timer);   /* nothing when not
 /* KV_TICK_NEVER when not armed. */
 kv_tick kv_timer_due_tk(const struct kv_engine *e, uint32_t timer);
 
-kv_tick kv_engine_now(const struct kv_engine *e);
+/* The clock is what an engine begins with; everybody reads it all the time, so it is no call. */
+struct kv_clock { kv_tick now; };
+static inline kv_tick kv_engine_now(const struct kv_engine *e)
+{
+    return ((const struct kv_clock *)(const void *)e)->now;
+}
 /* Class being fired; KV_CLASS_COUNT outside a fire. */
 enum kv_class kv_engine_class(const struct kv_engine *e);
 /* The last tick whose instance boundaries all precede the present moment in the total order: `now` once the
@@ -45,6 +50,8 @@ enum kv_class kv_engine_class(const struct kv_engine *e);
 kv_tick kv_engine_seen_tk(const struct kv_engine *e);
 /* Tick of the next due timer, KV_TICK_NEVER when none is armed. */
 kv_tick kv_engine_next_tk(const struct kv_engine *e);
+/* No timer is armed, but perhaps of class sample. */
+bool kv_engine_idle(const struct kv_engine *e);
 /* Fires the next timer. False when none is armed, or when a tick passed its limit of rounds or fires: then *err is
  * filled (KV_ESTUCK, naming tick, class and timer of the loop); err->code stays KV_OK when there was simply nothing. */
 bool kv_engine_step(struct kv_engine *e, struct kv_err *err);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Accesses to pools, from their coming to their end (T15): a turn, a delay, a flow. */
+/* Accesses to pools, from their coming to their end (T15, T37, T38): a turn, a delay, a flow. */
+#include "sim/serve/grant.h"
 #include "sim/serve/instance.h"
 #include "sim/serve/load.h"
 #include "sim/serve/tier.h"
@@ -11,18 +12,23 @@ static uint32_t fetch_of(const struct kv_tiers *t, const struct kv_access_job *a
     return a->write ? KV_NONE : kv_load_at(t, a->owner)->part[a->part].fetch;
 }
 
+/* Of a part: its own, and what the grant of its fetch leaves of it. */
+static kv_rate limit_of(const struct kv_tiers *t, const struct kv_access_job *a)
+{
+    kv_rate limit = kv_grant_limit(t, fetch_of(t, a), a->plan.limit);
+    return limit >= KV_RATE_UNLIMITED ? KV_RATE_UNLIMITED : limit / t->serve->config->tp;
+}
+
 static void start_flow(struct kv_tiers *t, uint32_t access)
 {
     struct kv_access_job *a = kv_access_at(t, access);
-    int32_t parts = t->serve->config->tp;
     if (a->permitted == 0) {
         a->state = KV_ACCESS_CLOSED;
         return;
     }
-    kv_rate limit = a->plan.limit >= KV_RATE_UNLIMITED ? KV_RATE_UNLIMITED : a->plan.limit / parts;
     kv_fetch_flows(t, fetch_of(t, a));
     a->state = KV_ACCESS_FLOWING;
-    a->flow = kv_flow_start(t->net, a->way.path, limit, a->bytes, a->permitted, access);
+    a->flow = kv_flow_start(t->net, a->way.path, limit_of(t, a), a->bytes, a->permitted, access);
     if (a->mark < a->permitted) kv_flow_mark(t->net, a->flow, a->mark);
 }
 
@@ -31,11 +37,9 @@ static void arm_delays(struct kv_tiers *t)
     if (t->delays.count > 0) kv_timer_arm(t->serve->engine, t->delay_timer, t->delays.at[0].key);
 }
 
-/* Its turn has come. */
 static void go(struct kv_tiers *t, uint32_t access)
 {
     struct kv_access_job *a = kv_access_at(t, access);
-    kv_fetch_planned(t, fetch_of(t, a), a->number, a->plan.limit);
     kv_tick delay_tk = a->plan.delay_tk + a->way.latency_tk;
     if (delay_tk == 0) {
         start_flow(t, access);
@@ -60,6 +64,80 @@ void kv_access_delays_end(void *owner, uint32_t kind)
     arm_delays(t);
 }
 
+/* ---- turns ---------------------------------------------------------------------------------------------------- */
+
+/* What the store says to an access of `bytes` a part, and the links that its messages cross (T38). */
+static struct kv_access_plan ask_for_plan(const struct kv_tiers *t, const struct kv_tier *tier,
+                                          const struct kv_way *way, const struct kv_access *ask, int64_t bytes)
+{
+    struct kv_access_plan plan = tier->config->store->plan(tier->store, ask);
+    if (plan.requests < 1) plan.requests = 1;
+    double message_bytes = (double)(bytes * t->serve->config->tp) / (double)plan.requests;
+    for (uint64_t links = way->messages; links; links &= links - 1) {
+        const struct kv_link_config *link = &t->serve->config->network.links[__builtin_ctzll(links)];
+        kv_rate most = link->ops->message_rate(link->params, message_bytes);
+        if (most < plan.limit) plan.limit = most;
+    }
+    return plan;
+}
+
+static void take_turn(struct kv_tiers *t, uint32_t access)
+{
+    struct kv_access_job *a = kv_access_at(t, access);
+    const struct kv_tier *tier = &t->tier[a->pool->tier];
+    a->has_turn = true;
+    a->pool->under_way++;
+    a->plan = ask_for_plan(t, tier, &a->way, &(struct kv_access){
+        .write = a->write, .delivery = (enum kv_delivery)a->delivery, .chunks = a->chunks, .number = a->number,
+        .under_way = a->pool->under_way}, a->bytes);
+    *(a->write ? &tier->counters->write_requests : &tier->counters->read_requests) += a->plan.requests;
+    kv_fetch_planned(t, fetch_of(t, a), a->number, a->plan.limit);
+    go(t, access);
+}
+
+static void arm_retries(struct kv_tiers *t)
+{
+    if (t->retries.count > 0) kv_timer_arm(t->serve->engine, t->retry_timer, t->retries.at[0].key);
+}
+
+/* It comes, or comes again (T37a): a turn, a place in the line, or a refusal. */
+static void come(struct kv_tiers *t, uint32_t access)
+{
+    struct kv_access_job *a = kv_access_at(t, access);
+    struct kv_tier_pool *pool = a->pool;
+    const struct kv_tier *tier = &t->tier[pool->tier];
+    if (tier->turns == 0 || pool->under_way < tier->turns) {
+        take_turn(t, access);
+    } else if (tier->line < 0 || pool->in_line < tier->line) {
+        a->state = KV_ACCESS_QUEUED;
+        tier->counters->waited_accesses++;
+        pool->in_line++;
+        kv_vec_push(&pool->queue, access);
+    } else {
+        a->state = KV_ACCESS_REFUSED;
+        tier->counters->refused_accesses++;
+        kv_fetch_refused(t, fetch_of(t, a));
+        kv_tick pause_tk = tier->config->store->retry_tk(tier->store, a->number, ++a->attempt);
+        kv_assert(pause_tk > 0);
+        kv_pqueue_push(&t->retries, (struct kv_pentry){kv_engine_now(t->serve->engine) + pause_tk, (int64_t)a->serial,
+                                                       access});
+        arm_retries(t);
+    }
+}
+
+void kv_access_retries_come(void *owner, uint32_t kind)
+{
+    struct kv_tiers *t = owner;
+    kv_tick now = kv_engine_now(t->serve->engine);
+    (void)kind;
+    while (t->retries.count > 0 && t->retries.at[0].key <= now) {
+        uint32_t access = kv_pqueue_pop(&t->retries).value;
+        if (kv_access_at(t, access)->state == KV_ACCESS_DEAD) kv_pool_give(&t->accesses, access);
+        else come(t, access);
+    }
+    arm_retries(t);
+}
+
 /* The next in line of a pool have their turn. */
 static void give_turns(struct kv_tiers *t, struct kv_tier_pool *pool)
 {
@@ -70,9 +148,8 @@ static void give_turns(struct kv_tiers *t, struct kv_tier_pool *pool)
             kv_pool_give(&t->accesses, access);
             continue;
         }
-        a->has_turn = true;
-        pool->under_way++;
-        go(t, access);
+        pool->in_line--;
+        take_turn(t, access);
     }
     if (pool->queue_front < pool->queue.count) return;
     pool->queue.count = pool->queue_front = 0;
@@ -83,7 +160,7 @@ static void give_turn_back(struct kv_tiers *t, struct kv_access_job *a)
     if (!a->has_turn) return;
     a->has_turn = false;
     a->pool->under_way--;
-    give_turns(t, a->pool);
+    if (t->tier[a->pool->tier].turns > 0) give_turns(t, a->pool);
 }
 
 static uint32_t begin(struct kv_tiers *t, const struct kv_access_job *job)
@@ -94,20 +171,8 @@ static uint32_t begin(struct kv_tiers *t, const struct kv_access_job *job)
     a->serial = t->serial++;
     a->flow = KV_NONE;
     if (a->mark == 0) a->mark = a->permitted;
-    int64_t turns = a->pool ? t->tier[a->pool->tier].turns : 0;
-    if (turns == 0) {
-        go(t, access);
-        return access;
-    }
-    if (a->pool->under_way < turns) {
-        a->has_turn = true;
-        a->pool->under_way++;
-        go(t, access);
-    } else {
-        a->state = KV_ACCESS_QUEUED;
-        t->tier[a->pool->tier].counters->waited_accesses++;
-        kv_vec_push(&a->pool->queue, access);
-    }
+    if (a->pool) come(t, access);
+    else go(t, access);
     return access;
 }
 
@@ -124,12 +189,11 @@ uint32_t kv_access_begin(struct kv_tiers *t, const struct kv_access_request *r)
 {
     const struct kv_tier *tier = &t->tier[r->pool->tier];
     uint64_t number = r->pool->accesses++;
-    struct kv_access ask = {.write = r->write, .delivery = r->delivery, .chunks = r->chunks, .number = number};
     int64_t bytes = r->chunks * (r->write ? tier->write_bytes : tier->read_bytes);
     tier->counters->accesses++;
     return begin(t, &(struct kv_access_job){
-        .pool = r->pool, .way = way_of(t, r, number), .number = number, .plan = tier->config->store->plan(tier->store, &ask),
-        .bytes = bytes, .permitted = r->permitted > 0 ? r->permitted : bytes,
+        .pool = r->pool, .way = way_of(t, r, number), .number = number, .delivery = (uint8_t)r->delivery,
+        .chunks = r->chunks, .bytes = bytes, .permitted = r->permitted > 0 ? r->permitted : bytes,
         .mark = r->mark, .owner = r->owner, .part = r->part, .write = r->write,
     });
 }
@@ -202,10 +266,37 @@ int64_t kv_access_drop(struct kv_tiers *t, uint32_t access)
         moved = a->bytes;
     }
     if (was == KV_ACCESS_FLOWING || was == KV_ACCESS_ENDED) kv_flow_drop(t->net, a->flow);
+    if (was == KV_ACCESS_QUEUED) a->pool->in_line--;
     give_turn_back(t, a);
     /* One that waits is given back where it comes up. */
-    if (was != KV_ACCESS_QUEUED && was != KV_ACCESS_DELAYED) kv_pool_give(&t->accesses, access);
+    if (was != KV_ACCESS_QUEUED && was != KV_ACCESS_REFUSED && was != KV_ACCESS_DELAYED) kv_pool_give(&t->accesses, access);
     return moved;
+}
+
+void kv_access_limit(struct kv_tiers *t, uint32_t access)
+{
+    const struct kv_access_job *a = kv_access_at(t, access);
+    if (a->state == KV_ACCESS_FLOWING) kv_flow_limit(t->net, a->flow, limit_of(t, a));
+}
+
+/* ---- without beginning one ------------------------------------------------------------------------------------- */
+
+/* Plan of the access that comes next at a pool, to read `chunks` chunks or, chunkwise, one of them. */
+static struct kv_access_plan plan_next(const struct kv_tiers *t, const struct kv_tier_pool *pool,
+                                       const struct kv_way *way, enum kv_delivery delivery, int64_t chunks,
+                                       int64_t under_way)
+{
+    const struct kv_tier *tier = &t->tier[pool->tier];
+    if (delivery == KV_DELIVERY_CHUNKWISE) chunks = 1;
+    struct kv_access ask = {.delivery = delivery, .chunks = chunks, .number = pool->accesses, .under_way = under_way};
+    return ask_for_plan(t, tier, way, &ask, chunks * tier->read_bytes);
+}
+
+kv_rate kv_access_stream_limit(struct kv_tiers *t, const struct kv_tier_pool *pool, int32_t instance,
+                               enum kv_delivery delivery, int64_t chunks)
+{
+    struct kv_way way = kv_way_read(&t->topology, pool->tier, instance, 0);
+    return plan_next(t, pool, &way, delivery, chunks, 1).limit;
 }
 
 kv_tick kv_access_estimate_tk(struct kv_tiers *t, const struct kv_tier_pool *pool, int32_t instance,
@@ -213,9 +304,7 @@ kv_tick kv_access_estimate_tk(struct kv_tiers *t, const struct kv_tier_pool *poo
 {
     const struct kv_tier *tier = &t->tier[pool->tier];
     struct kv_way way = kv_way_read(&t->topology, pool->tier, instance, 0);
-    struct kv_access ask = {.delivery = delivery, .chunks = delivery == KV_DELIVERY_CHUNKWISE ? 1 : chunks,
-                            .number = pool->accesses};
-    struct kv_access_plan plan = tier->config->store->plan(tier->store, &ask);
+    struct kv_access_plan plan = plan_next(t, pool, &way, delivery, chunks, pool->under_way + 1);
     kv_rate limit = plan.limit >= KV_RATE_UNLIMITED ? KV_RATE_UNLIMITED : plan.limit / t->serve->config->tp;
     if (way.slowest < limit) limit = way.slowest;
     if (limit >= KV_RATE_UNLIMITED) return plan.delay_tk + way.latency_tk + 1;

@@ -3,23 +3,29 @@
 
 #include <math.h>
 
+#include "sim/serve/grant.h"
 #include "sim/serve/load_parts.h"
 
 static struct kv_fetch *fetch_at(const struct kv_tiers *t, uint32_t fetch)
 {
-    return kv_pool_at(&t->fetches.pool, fetch);
+    return kv_fetch_at(&t->fetches, fetch);
 }
 
 void kv_fetches_open(struct kv_tiers *t)
 {
-    t->fetches = (struct kv_fetches){.on = t->serve->sink->fetch != NULL, .present = KV_ILIST_EMPTY};
+    t->fetches = (struct kv_fetches){.on = t->serve->sink->fetch || t->serve->config->transfer.policy,
+                                     .present = KV_ILIST_EMPTY};
     kv_pool_open(&t->fetches.pool, sizeof(struct kv_fetch));
+    kv_grants_open(t);
 }
 
 void kv_fetches_close(struct kv_tiers *t)
 {
     kv_pool_close(&t->fetches.pool);
     kv_vec_close(&t->fetches.link);
+    kv_vec_close(&t->fetches.who);
+    kv_vec_close(&t->fetches.flow);
+    kv_vec_close(&t->fetches.grant_Bps);
 }
 
 void kv_fetch_begin(struct kv_tiers *t, uint32_t load, int32_t part)
@@ -41,11 +47,12 @@ void kv_fetch_begin(struct kv_tiers *t, uint32_t load, int32_t part)
     };
     kv_ilinks_cover(&t->fetches.link, fetch);
     kv_ilist_push_tail(&t->fetches.present, &t->fetches.link, fetch);
+    if (kv_grant_manages(t, p->tier)) kv_grant_ask(t, fetch);
 }
 
-/* Delivered by `at_tk`, not before now, all tensor-parallel parts. */
-static int64_t delivered_bytes(const struct kv_tiers *t, const struct kv_load_part *p, kv_tick at_tk)
+int64_t kv_fetch_delivered_bytes(const struct kv_tiers *t, const struct kv_fetch *f, kv_tick at_tk)
 {
+    const struct kv_load_part *p = &kv_load_at(t, f->load)->part[f->part];
     int64_t bytes = 0;
     if (p->access != KV_NONE) bytes = kv_access_moved_bytes(t, p->access, at_tk);
     if (p->get) bytes = p->arrived_chunks * t->tier[p->tier].read_bytes;
@@ -56,11 +63,10 @@ static int64_t delivered_bytes(const struct kv_tiers *t, const struct kv_load_pa
 
 static void tell(struct kv_tiers *t, struct kv_fetch *f, bool cut, kv_tick end_tk)
 {
-    const struct kv_load *l = kv_load_at(t, f->load);
     const struct kv_sink *sink = t->serve->sink;
     f->record.cut = cut;
     f->record.end_tk = end_tk;
-    f->record.delivered_bytes = cut ? delivered_bytes(t, &l->part[f->part], end_tk) : f->record.bytes;
+    f->record.delivered_bytes = cut ? kv_fetch_delivered_bytes(t, f, end_tk) : f->record.bytes;
     if (sink->fetch && t->serve->err->code == KV_OK) sink->fetch(sink->state, &f->record, t->serve->err);
 }
 
@@ -69,6 +75,7 @@ void kv_fetch_end(struct kv_tiers *t, struct kv_load_part *p, bool cut)
     if (p->fetch == KV_NONE) return;
     tell(t, fetch_at(t, p->fetch), cut, kv_engine_now(t->serve->engine));
     kv_ilist_unlink(&t->fetches.present, &t->fetches.link, p->fetch);
+    if (fetch_at(t, p->fetch)->managed) kv_grant_end(t, p->fetch);
     kv_pool_give(&t->fetches.pool, p->fetch);
     p->fetch = KV_NONE;
 }

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "sim/serve/grant.h"
 #include "sim/serve/write.h"
 
 /* Layers that may come before a step asks for more (T19). */
@@ -13,12 +14,14 @@ static int32_t layers_ahead(const struct kv_tiers *t)
     return ahead > 0 && ahead < t->layers ? (int32_t)ahead : t->layers;
 }
 
-/* Whether each layer is told of: where steps are walked layer by layer (kv_layered_start). */
+/* Whether each layer is told of: where steps are walked layer by layer (kv_layered_start), or grants may change. */
 static bool tells_layers(const struct kv_tiers *t, const struct kv_load *l)
 {
     const struct kv_handover_config *handover = &t->serve->config->handover;
     bool pushed = handover->prefill_instances > 0 && handover->push == KV_PUSH_LAYERWISE;
-    return l->mode == KV_DELIVERY_LAYERWISE && (kv_fetch_of(t)->lookahead_layers > 0 || pushed);
+    bool regranted = false;                /* a flow whose limit changes cannot be asked afterwards */
+    for (int32_t part = 0; part < l->part_count; part++) regranted |= kv_grant_manages(t, l->part[part].tier);
+    return l->mode == KV_DELIVERY_LAYERWISE && (kv_fetch_of(t)->lookahead_layers > 0 || pushed || regranted);
 }
 
 static void *slab_take(struct kv_tiers *t, size_t bytes)

@@ -101,10 +101,22 @@ void kv_load_complete(struct kv_tiers *t, uint32_t load)
     kv_instance_memory_freed(n);
 }
 
+/* Cancels those accesses of a part that wait for a turn, or those that do not; returns what they moved. Who waits leaves
+ * the line first, so that nobody about to be cancelled gets a turn (T15). */
+static int64_t drop_gets(struct kv_tiers *t, struct kv_load_part *p, bool that_wait)
+{
+    int64_t moved = 0;
+    for (int32_t i = 0; i < kv_load_width(t); i++) {
+        if (p->get[i].access == KV_NONE || kv_access_waits(t, p->get[i].access) != that_wait) continue;
+        moved += kv_access_drop(t, p->get[i].access);
+        p->get[i].access = KV_NONE;
+    }
+    return moved;
+}
+
 /* Cancels what is under way and says how many chunks of each part are whole. Bytes are wasted but for those. */
 static void cancel_accesses(struct kv_tiers *t, struct kv_load *l, bool keep, int64_t *whole_chunks)
 {
-    int32_t width = kv_load_width(t);
     for (int32_t part = 0; part < l->part_count; part++) {
         struct kv_load_part *p = &l->part[part];
         whole_chunks[part] = keep && p->over ? p->chunks : 0;
@@ -115,8 +127,7 @@ static void cancel_accesses(struct kv_tiers *t, struct kv_load *l, bool keep, in
             moved = kv_access_drop(t, p->access);
             if (keep && !kv_load_layerwise(l, p)) whole = moved / t->tier[p->tier].read_bytes;
         }
-        for (int32_t i = 0; p->get && i < width; i++)
-            if (p->get[i].access != KV_NONE) moved += kv_access_drop(t, p->get[i].access);
+        if (p->get) moved = drop_gets(t, p, true) + drop_gets(t, p, false);
         p->access = KV_NONE;
         whole_chunks[part] = whole;
         kv_load_count(t, l, p->tier, moved);

@@ -69,6 +69,7 @@ static bool open_tier(struct kv_tiers *t, int32_t tier, struct kv_err *err)
     };
     if (!k->config->store->open(k->store, k->config->store_params, &env, err)) return false;
     k->turns = k->config->store->concurrency_limit(k->store);
+    k->line = k->config->store->queue_limit ? k->config->store->queue_limit(k->store) : -1;
     k->pools = kv_domain_count(config, k->config->scope);
     k->pool = kv_mem_take((size_t)k->pools * sizeof *k->pool);
     for (int32_t domain = 0; domain < k->pools; domain++) open_pool(t, tier, domain);
@@ -92,10 +93,12 @@ struct kv_tiers *kv_tiers_open(struct kv_serve *serve, struct kv_err *err)
     const struct kv_sim_config *config = serve->config;
     struct kv_tiers *t = kv_mem_take(sizeof *t);
     t->serve = serve;
+    t->transfer = &config->transfer;
     t->count = config->tier_count > 0 ? config->tier_count : 1;
-    /* The order of these timers is that of docs/tiers.md T15: ends of flows before ends of delays. */
+    /* The order of these timers is that of docs/tiers.md T15: ends of flows, ends of delays, who comes again. */
     t->net = kv_net_open(serve->engine, kv_access_flow_done, t);
     t->delay_timer = kv_timer_new(serve->engine, KV_CLASS_COMPLETION, kv_access_delays_end, t, 0);
+    t->retry_timer = kv_timer_new(serve->engine, KV_CLASS_COMPLETION, kv_access_retries_come, t, 0);
     t->visible_timer = kv_timer_new(serve->engine, KV_CLASS_VISIBLE, acks_come, t, 0);
     t->timeout_timer = kv_timer_new(serve->engine, KV_CLASS_POLICY, timeouts_end, t, 0);
     kv_pool_open(&t->accesses, sizeof(struct kv_access_job));
@@ -141,6 +144,7 @@ void kv_tiers_close(struct kv_tiers *t)
     kv_mem_give(t->scratch, (size_t)t->layers * 2 * sizeof *t->scratch);
     kv_mem_give(t->layer_bytes, (size_t)(t->layers + 1) * sizeof *t->layer_bytes);
     kv_pqueue_close(&t->delays);
+    kv_pqueue_close(&t->retries);
     kv_pqueue_close(&t->timeouts);
     kv_pqueue_close(&t->acks);
     kv_pool_close(&t->accesses);

@@ -19,7 +19,8 @@ struct kv_tier_pool {
     int32_t instance;                      /* the first that shares it */
     struct kv_blocks chunks;
     void *admit;                           /* state of the admission policy */
-    int64_t under_way;                     /* accesses that have their turn */
+    int64_t under_way;                     /* accesses that have their turn, without a limit too (T37) */
+    int64_t in_line;                       /* that wait for it; `queue` holds cancelled ones besides */
     KV_VEC(uint32_t) queue;                /* accesses waiting for it, in order of coming; from queue_front on */
     size_t queue_front;
     uint64_t accesses;                     /* that ever came */
@@ -30,6 +31,7 @@ struct kv_tier {
     const struct kv_tier_config *config;
     void *store;                           /* opened state of the store model */
     int64_t turns;                         /* accesses of a pool at a time; 0: any number */
+    int64_t line;                          /* that may wait for a turn, others are refused; < 0: any number */
     int32_t blocks;                        /* of a chunk */
     int64_t read_bytes, write_bytes;       /* of a chunk, one tensor-parallel part */
     struct kv_tier_pool *pool;             /* [domain] */
@@ -38,27 +40,31 @@ struct kv_tier {
     struct kv_tier_counters *counters;
 };
 
-/* CLOSED: its delay is over, but nothing is permitted yet. */
+/* REFUSED: it comes again. CLOSED: its delay is over, but nothing is permitted yet. */
 enum kv_access_state {
-    KV_ACCESS_QUEUED, KV_ACCESS_DELAYED, KV_ACCESS_CLOSED, KV_ACCESS_FLOWING, KV_ACCESS_ENDED, KV_ACCESS_DEAD
+    KV_ACCESS_QUEUED, KV_ACCESS_REFUSED, KV_ACCESS_DELAYED, KV_ACCESS_CLOSED, KV_ACCESS_FLOWING, KV_ACCESS_ENDED,
+    KV_ACCESS_DEAD
 };
 
 /* One access on its way. */
 struct kv_access_job {
     struct kv_tier_pool *pool;             /* NULL: a hand-over, between two instances */
     struct kv_way way;
-    struct kv_access_plan plan;
+    struct kv_access_plan plan;            /* from its turn on; `limit`: that of the links' messages too (T38) */
     uint64_t serial;                       /* order of coming, over all pools */
     uint64_t number;                       /* the same at its pool */
     int64_t bytes, permitted, mark;        /* of a part: all; may be delivered; owner is told next */
     uint32_t owner, flow;                  /* load or write; flow once there is one */
     int32_t part;                          /* of the load */
-    uint8_t state;
+    int32_t attempt;                       /* how often it was refused */
+    int64_t chunks;
+    uint8_t delivery, state;               /* enum kv_delivery, kv_access_state */
     bool write, has_turn;
 };
 
 struct kv_tiers {
     struct kv_serve *serve;
+    const struct kv_transfer_config *transfer;
     struct kv_net *net;
     struct kv_topology topology;
     struct kv_tier tier[KV_TIERS_MAX];
@@ -69,6 +75,8 @@ struct kv_tiers {
     struct kv_pqueue delays;               /* (due, serial) -> access */
     uint64_t serial;
     uint32_t delay_timer;
+    struct kv_pqueue retries;              /* of refused ones: (due, serial) -> access */
+    uint32_t retry_timer;
     struct kv_pool loads;                  /* struct kv_load */
     struct kv_fetches fetches;
     struct kv_pqueue timeouts;             /* (due, serial) -> load */
@@ -111,6 +119,12 @@ uint32_t kv_access_begin_handover(struct kv_tiers *t, int32_t from, int32_t to, 
                                   int32_t part);
 void kv_access_permit(struct kv_tiers *t, uint32_t access, int64_t permitted);
 void kv_access_mark(struct kv_tiers *t, uint32_t access, int64_t mark);
+/* It stands in line for its turn, or was refused one. */
+static inline bool kv_access_waits(const struct kv_tiers *t, uint32_t access)
+{
+    uint8_t state = kv_access_at(t, access)->state;
+    return state == KV_ACCESS_QUEUED || state == KV_ACCESS_REFUSED;
+}
 /* Whole bytes of a part that it has delivered by `at_tk`, not before now, if nothing happens until then. */
 int64_t kv_access_moved_bytes(const struct kv_tiers *t, uint32_t access, kv_tick at_tk);
 /* Ends it where it stands and forgets it; returns the bytes of a part that were delivered. Also forgets an ended one.
@@ -120,8 +134,15 @@ int64_t kv_access_drop(struct kv_tiers *t, uint32_t access);
 kv_tick kv_access_estimate_tk(struct kv_tiers *t, const struct kv_tier_pool *pool, int32_t instance,
                               enum kv_delivery delivery, int64_t chunks);
 
-/* What the network and the timer of delays call. */
+/* The limit of what it is a part of has changed (T39): its flow takes it on. */
+void kv_access_limit(struct kv_tiers *t, uint32_t access);
+/* Own limit of one access, all parts, of those that would read `chunks` chunks next: with nobody else there (T39). */
+kv_rate kv_access_stream_limit(struct kv_tiers *t, const struct kv_tier_pool *pool, int32_t instance,
+                               enum kv_delivery delivery, int64_t chunks);
+
+/* What the network and the timers of delays and of refused accesses call. */
 void kv_access_flow_done(void *tiers, uint32_t flow, uint64_t tag, int64_t bytes_done);
 void kv_access_delays_end(void *tiers, uint32_t kind);
+void kv_access_retries_come(void *tiers, uint32_t kind);
 
 #endif

@@ -12,9 +12,10 @@ struct kv_way {
     uint32_t path;
     kv_tick latency_tk;            /* sum over its links, one way */
     kv_rate slowest;               /* of a part that is alone on it; KV_RATE_UNLIMITED */
+    uint64_t messages;             /* bit i: it crosses network.links[i], which limits by the size of messages */
 };
 
-struct kv_named_link { const char *name; kv_rate capacity; };
+struct kv_named_link { const char *name; kv_rate capacity, first; };   /* first: with one flow on it */
 struct kv_link_pair { uint32_t in, out; };   /* towards the GPUs, and away; KV_NONE: unlimited */
 
 struct kv_topology {

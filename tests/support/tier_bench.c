@@ -24,11 +24,19 @@ static const struct kv_bench_compute *compute_of(const void *state)
     return *(const struct kv_bench_compute *const *)state;
 }
 
+static kv_cost layer_cost(const struct kv_bench_compute *c, const struct kv_batch *batch, int32_t layer)
+{
+    if (batch->chunk_count == 0) return c->decode[layer];
+    for (int i = 0; i < 8 && c->at[i].layer > 0; i++)
+        if (c->at[i].ctx_tokens == batch->chunks[0].ctx_tokens) return c->at[i].layer;
+    return c->chunk[layer];
+}
+
 static struct kv_run compute_price(const void *state, const struct kv_batch *batch)
 {
     const struct kv_bench_compute *c = compute_of(state);
     kv_cost price = c->before + c->after;
-    for (int32_t l = 0; l < c->layers; l++) price += batch->chunk_count > 0 ? c->chunk[l] : c->decode[l];
+    for (int32_t l = 0; l < c->layers; l++) price += layer_cost(c, batch, l);
     return (struct kv_run){.first = price, .steps = batch->chunk_count > 0 ? 1 : 1 << 30};
 }
 
@@ -36,7 +44,7 @@ static void compute_layers(const void *state, const struct kv_batch *batch, kv_c
                            kv_cost *after)
 {
     const struct kv_bench_compute *c = compute_of(state);
-    for (int32_t l = 0; l < c->layers; l++) layer[l] = batch->chunk_count > 0 ? c->chunk[l] : c->decode[l];
+    for (int32_t l = 0; l < c->layers; l++) layer[l] = layer_cost(c, batch, l);
     *before = c->before;
     *after = c->after;
 }
@@ -60,7 +68,8 @@ static const struct kv_bench_store *store_of(const void *state)
 static struct kv_access_plan store_plan(const void *state, const struct kv_access *access)
 {
     const struct kv_bench_store *s = store_of(state);
-    return (struct kv_access_plan){.delay_tk = s->delay_tk, .limit = s->limit, .ack_tk = access->write ? s->ack_tk : 0};
+    return (struct kv_access_plan){.delay_tk = s->delay_tk + s->crowd_tk * access->under_way, .limit = s->limit,
+                                   .ack_tk = access->write ? s->ack_tk : 0, .requests = s->requests * access->chunks};
 }
 
 static kv_rate store_device(const void *state)
@@ -73,10 +82,56 @@ static int64_t store_turns(const void *state)
     return store_of(state)->turns;
 }
 
+static int64_t store_line(const void *state)
+{
+    return store_of(state)->refuses ? store_of(state)->line : -1;
+}
+
+static kv_tick store_retry(const void *state, uint64_t number, int32_t attempt)
+{
+    (void)number;
+    return store_of(state)->retry_tk + (attempt - 1) * store_of(state)->retry_more_tk;
+}
+
 static const struct kv_store_ops store_ops = {
     .state_bytes = sizeof(void *), .open = store_open, .plan = store_plan, .device_rate = store_device,
-    .concurrency_limit = store_turns,
+    .concurrency_limit = store_turns, .queue_limit = store_line, .retry_tk = store_retry,
 };
+
+static const struct kv_store_ops network_ops = {
+    .state_bytes = sizeof(void *), .open = store_open, .plan = store_plan, .device_rate = store_device,
+    .concurrency_limit = store_turns, .queue_limit = store_line, .retry_tk = store_retry, .network = true,
+};
+
+void kv_tier_bench_transfer(struct kv_tier_bench *b, const char *policy, kv_rate cap)
+{
+    const struct kv_transfer_ops *ops = kv_test_plugin("transfer", policy);
+    b->config.tier[1].store = &network_ops;
+    b->config.transfer = (struct kv_transfer_config){.policy = ops, .params = kv_test_params(&b->arena, &ops->info),
+                                                     .cap = cap};
+}
+
+static struct kv_link_spec link_spec(const void *params)
+{
+    return ((const struct kv_bench_link *)params)->spec;
+}
+
+static kv_rate link_message_rate(const void *params, double message_bytes)
+{
+    kv_tick message_tk = ((const struct kv_bench_link *)params)->message_tk;
+    return message_tk > 0 ? (kv_rate)(message_bytes * 0x1p32) / message_tk : KV_RATE_UNLIMITED;
+}
+
+static const struct kv_link_ops link_ops = {.spec = link_spec, .message_rate = link_message_rate};
+
+void kv_tier_bench_link(struct kv_tier_bench *b, const struct kv_bench_link *link)
+{
+    int32_t i = b->config.network.link_count++;
+    b->link[i] = (struct kv_link_config){.name = "link", .ops = &link_ops, .params = link, .scope = KV_SCOPE_CLUSTER,
+                                         .duplex = true};
+    b->config.network.links = b->link;
+    b->config.tier[1].link[i] = i;
+}
 
 static struct kv_fetch_choice fetch_choose(const void *params, const struct kv_fetch_view *view)
 {

@@ -252,7 +252,8 @@ static void crowd(struct kv_tier_bench *b, bool roomy, struct kv_request *reques
     b->config.network.pcie_Bps = (double)dice(1000000, 90000000) * 1000;
     b->config.network.gpus_per_node = (int32_t)dice(1, 4) * b->config.tp;
     b->config.hbm_blocks = roomy ? 2000 : dice(20, 60);
-    b->config.fetch.mode = dice(KV_DELIVERY_BULK, KV_DELIVERY_LAYERWISE);
+    b->config.fetch.mode = dice(KV_DELIVERY_BULK, KV_DELIVERY_AUTO);
+    b->config.fetch.auto_bytes = dice(1, 30) * 1000;
     b->config.fetch.lookahead_layers = dice(0, 2);
     b->config.fetch.release_after_layers = dice(0, 3);
     b->config.fetch.concurrency = (int32_t)dice(1, 3);
@@ -260,8 +261,10 @@ static void crowd(struct kv_tier_bench *b, bool roomy, struct kv_request *reques
     kv_tier_bench_add_tier(b);
     kv_tier_bench_add_tier(b);
     for (int32_t tier = 1; tier < 4; tier++) {
-        b->store[tier] = (struct kv_bench_store){dice(0, 1) * dice(0, 9000), dice(0, 9000), dice(1, 1 << 30) * 99,
-                                                 dice(1, 1 << 30) * 77, dice(0, 2)};
+        b->store[tier] = (struct kv_bench_store){
+            .delay_tk = dice(0, 1) * dice(0, 9000), .ack_tk = dice(0, 9000), .limit = dice(1, 1 << 30) * 99,
+            .device = dice(1, 1 << 30) * 77, .turns = dice(0, 2), .crowd_tk = dice(0, 1) * dice(0, 900),
+            .refuses = dice(0, 1), .line = dice(0, 2), .retry_tk = dice(1, 9000), .retry_more_tk = dice(0, 900)};
         b->config.tier[tier].capacity_chunks = dice(10, 80);
         b->config.tier[tier].write = write[tier - 1];
         b->config.tier[tier].fill = tier == 3 && dice(0, 1) ? 1u << 1 : 0;
