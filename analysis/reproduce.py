@@ -187,7 +187,7 @@ def parameters(yaml):
 
 
 def differences(cases):
-    """parameter -> {value: [cases]} of those that are not the same in all."""
+    """parameter -> {value: [cases]} of those that are not the same in all; "-" is the value where there is none."""
     settings = {name: parameters(results.text("meta/resolved_yaml")) for name, results in cases.items()}
     found = {}
     for key in sorted(set().union(*settings.values())):
@@ -200,12 +200,42 @@ def differences(cases):
 
 
 def judge_difference(values, key, allowed):
-    """(tuned, why): a parameter may differ in the cases that varies.csv says; the others must agree."""
-    rules = [row for row in allowed if fnmatch.fnmatchcase(key, row["parameter"])]
-    free = {name for names in values.values() for name in names
-            if any(fnmatch.fnmatchcase(name, glob) for row in rules for glob in row["cases"].split())}
+    """(tuned, why): a parameter may differ in the cases that varies.csv says; the others must agree. The reasons are
+    those for the cases that do not have the commonest value."""
+    common = max(values, key=lambda value: len(values[value]))
+    free, why = set(), []
+    for row in allowed:
+        if not fnmatch.fnmatchcase(key, row["parameter"]):
+            continue
+        covered = {name for names in values.values() for name in names
+                   if any(fnmatch.fnmatchcase(name, glob) for glob in row["cases"].split())}
+        if covered - set(values[common]):
+            why.append(row["why"])
+        free |= covered
     bound_values = {value for value, names in values.items() if set(names) - free}
-    return len(bound_values) > 1, "; ".join(dict.fromkeys(row["why"] for row in rules)) or "not in varies.csv"
+    return len(bound_values) > 1, "; ".join(dict.fromkeys(why)) or "not in varies.csv"
+
+
+def told(values):
+    """The values, six at most."""
+    return " | ".join(list(values)[:6] + ["... (%d values)" % len(values)] * (len(values) > 6))
+
+
+def print_differences(found, allowed):
+    """Names the parameters; true if one is tuned. Whole sections that some cases do not have are one line."""
+    print("Parameters that differ between the cases:")
+    any_tuned, sections = False, {}
+    for key, values in found.items():
+        tuned, why = judge_difference(values, key, allowed)
+        any_tuned |= tuned
+        if not tuned and len(values) == 2 and "-" in values and "." in key:
+            sections.setdefault((".".join(key.split(".")[:2]), tuple(values["-"]), why), []).append(key)
+        else:
+            print("  %s%s: %s\n      %s" % ("TUNED " if tuned else "", key, told(values), why))
+    for (section, missing, why), keys in sections.items():
+        who = missing[0] if len(missing) == 1 else "%d cases" % len(missing)
+        print("  %s.*: %d not there in %s\n      %s" % (section, len(keys), who, why))
+    return any_tuned
 
 
 # ---- the verdict ----
@@ -261,18 +291,6 @@ def print_table(table):
     for row in table:
         print("  ".join(cell.ljust(width) if i in (0, len(row) - 1) else cell.rjust(width)
                         for i, (cell, width) in enumerate(zip(row, widths))).rstrip())
-
-
-def print_differences(found, allowed):
-    """Names the parameters; true if one is tuned."""
-    print("Parameters that differ between the cases:")
-    any_tuned = False
-    for key, values in found.items():
-        tuned, why = judge_difference(values, key, allowed)
-        any_tuned |= tuned
-        shown = list(values)[:6] + ["... (%d values)" % len(values)] * (len(values) > 6)
-        print("  %s%s: %s\n      %s" % ("TUNED " if tuned else "", key, " | ".join(shown), why))
-    return any_tuned
 
 
 def reproduce(folder, out_root):

@@ -5,7 +5,7 @@
     a.requests.ttft[3]               of request 3;  [0:4]: of requests 0 to 3
     a.tiers.read_bytes["object"]     of the row with that label (tiers, links)
     a.summary["ttft.p99"]            a scalar of /summary; also quality
-    sum mean min max all abs         of a column; ascending(x, y, ..): each larger than the one before
+    sum mean min max all             over all values of their arguments; abs(x);  ascending(x, y, ..)
     + - * / ** < <= > >= == !=       element by element
 
 There is nothing else: no names but cases, no calls but those. A comparison is 1 or 0.
@@ -93,12 +93,17 @@ def _values(x):
     return x.values if isinstance(x, Column) else x
 
 
+def _over(reduce):
+    """A reduction over all values of all its arguments."""
+    return lambda *parts: reduce(np.concatenate([np.ravel(part) for part in parts]))
+
+
 def _ascending(*values):
     return all(a < b for a, b in zip(values, values[1:]))
 
 
-FUNCTIONS = {"sum": np.sum, "mean": np.mean, "min": np.min, "max": np.max, "all": np.all, "abs": np.abs,
-             "ascending": _ascending}
+FUNCTIONS = {"sum": _over(np.sum), "mean": _over(np.mean), "min": _over(np.min), "max": _over(np.max),
+             "all": _over(np.all), "abs": np.abs, "ascending": _ascending}
 
 
 class Expression:
@@ -132,7 +137,7 @@ class Expression:
         if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in OPERATORS:
             left, right = (_values(self._of(part, cases)) for part in (node.left, node.comparators[0]))
             return OPERATORS[type(node.ops[0])](left, right)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS and node.args:
             return FUNCTIONS[node.func.id](*(_values(self._of(part, cases)) for part in node.args))
         if isinstance(node, ast.Subscript):
             return self._select(node, cases)
