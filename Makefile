@@ -139,8 +139,8 @@ check-now: tests
 	    $(if $(filter san,$(FLAVOUR)),$(filter-out tests/house/%,$(TEST_SH)),$(TEST_SH))
 
 .PHONY: tidy bench install clean help
-tidy: $(call obj,$(CLI_SRC) $(LIB_SRC) $(CALIB_SRC) $(CALIB_LIB_SRC) $(TEST_LIB_SRC)) \
-      $(addsuffix .o,$(TEST_BIN) $(BENCH_BIN)) ## check the rules of the house
+TIDY_SRC := $(CLI_SRC) $(LIB_SRC) $(CALIB_SRC) $(CALIB_LIB_SRC) $(TEST_LIB_SRC)
+tidy: $(call obj,$(TIDY_SRC)) $(addsuffix .o,$(TEST_BIN) $(BENCH_BIN)) ## check the rules of the house
 	@CALIB_LEFT_OUT='$(CALIB_LEFT_OUT)' tests/tidy/tidy.sh $(B)
 bench: kvsim $(BENCH_BIN)   ## CPU time, memory and instruction counts of configs/bench, and of flows
 	@tests/bench/bench.sh
@@ -148,12 +148,21 @@ bench: kvsim $(BENCH_BIN)   ## CPU time, memory and instruction counts of config
 .PHONY: fidelity
 fidelity: kvsim             ## compare with real vLLM runs (needs ../shared); fails while a figure is past its bar
 	@tests/fidelity/fidelity.sh || [ $$? = 77 ]
+.PHONY: validate-storage
+validate-storage:           ## compare with real fetches from a real S3 server over a capped link (needs root; minutes)
+	@.ci/deps.sh storage
+	$(again) kvsim calib
+	@tests/validate/validate.sh
+.PHONY: reproduce
+reproduce: kvsim            ## run published systems and compare with what was published; SYSTEM=NAME: one of them
+	@KVSIM=./kvsim $(or $(PYTHON),/usr/bin/python3) analysis/reproduce.py \
+	    $(or $(addprefix configs/systems/,$(SYSTEM)),$(patsubst %/,%,$(wildcard configs/systems/*/)))
 install: kvsim calib        ## install under PREFIX (/usr/local)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 kvsim $(patsubst %,kvsim-calib-%,$(CALIB)) $(DESTDIR)$(PREFIX)/bin
 	./kvsim man > $(DESTDIR)$(PREFIX)/share/man/man1/kvsim.1
 	for f in models/data/*.yaml models/gpus/*.yaml models/stores/*.yaml $(wildcard models/stores/*/*) \
-	    models/links/*.yaml models/profiles/*/* configs/*.yaml traces/sample/* analysis/*.py; do \
+	    models/links/*.yaml models/profiles/*/* configs/*.yaml configs/systems/*/* traces/sample/* analysis/*.py; do \
 	    install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/kvsim/$$f || exit 1; done
 clean:                      ## remove what make built
 	rm -rf build kvsim kvsim-calib-* results.h5 results.svg

@@ -1,14 +1,17 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs the Debian packages that are missing: for building (.ci/deps.sh build) or also for testing
-# (.ci/deps.sh check). As root, or through sudo; elsewhere it prints the command and stops.
+# Installs the Debian packages that are missing: for building (.ci/deps.sh build), also for testing (.ci/deps.sh check),
+# or also for a real object store and network of one's own (.ci/deps.sh storage; 270 MB, and no daemon is started). As
+# root, or through sudo; elsewhere it prints the command and stops.
 set -eu
 build="gcc libc6-dev make pkg-config libgsl-dev libyaml-dev zlib1g-dev libisal-dev libhdf5-dev libssl-dev"
 check="libcmocka-dev libcurl4-openssl-dev libucx-dev iproute2 hdf5-tools python3 python3-h5py python3-pandas python3-xarray python3-h5netcdf python3-netcdf4"
+storage="ceph-mon ceph-osd radosgw iproute2 curl"
 case ${1:-} in
 build) wanted=$build ;;
 check) wanted="$build $check" ;;
-*) echo "usage: .ci/deps.sh build|check" >&2; exit 2 ;;
+storage) wanted="$build $check $storage" ;;
+*) echo "usage: .ci/deps.sh build|check|storage" >&2; exit 2 ;;
 esac
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then

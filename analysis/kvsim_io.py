@@ -6,6 +6,8 @@
     requests = kvsim_io.load("results.h5")         # pandas.DataFrame, one row a request, times in seconds
     bins = kvsim_io.timeseries("results.h5")       # pandas.DataFrame, one row a bin of time
     tiers = kvsim_io.tiers("results.h5")           # pandas.DataFrame, one row a tier; links() likewise
+    flows = kvsim_io.flows("results.h5")           # pandas.DataFrame, one row a fetch (output.flows: all)
+    layers = kvsim_io.layers("results.h5")         # pandas.DataFrame by (request, layer) (output.layers: {sample: N})
     facts = kvsim_io.summary("results.h5")         # dict, the names of `kvsim run --json`
 
 As a program: `kvsim_io.py FILE` prints the summary, `kvsim_io.py --digest FILE` checks /meta@content_sha256.
@@ -15,12 +17,16 @@ import sys
 
 import h5py
 import numpy as np
-import pandas as pd
+
+try:
+    import pandas as pd
+except ImportError:   # values() needs it not
+    pd = None
 
 TEXT_ATTRIBUTES_OF_HDF5 = {"CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST"}
 
 
-def _values(dataset):
+def values(dataset):
     """Numbers as they are meant: CF scale factor applied, fill values as NaN, texts as str."""
     if h5py.check_string_dtype(dataset.dtype):
         return dataset.asstr()[...]
@@ -37,13 +43,20 @@ def _frame(group, scale):
     for name, dataset in group.items():
         if dataset.shape[:1] != (rows,) or (h5py.h5ds.is_scale(dataset.id) and name != scale):
             continue
-        values = _values(dataset)
-        if values.ndim == 1:
-            columns[name] = values
+        column = values(dataset)
+        if column.ndim == 1:
+            columns[name] = column
         else:
-            labels = _values(group[dataset.dims[1].keys()[0]])
-            columns.update({"%s.%s" % (name, label): values[:, i] for i, label in enumerate(labels)})
+            labels = values(group[dataset.dims[1].keys()[0]])
+            columns.update({"%s.%s" % (name, label): column[:, i] for i, label in enumerate(labels)})
     return pd.DataFrame(columns).set_index(scale)
+
+
+def _named(frame, group, columns):
+    for name in columns:
+        meaning = dict(zip(group[name].attrs["flag_values"], group[name].attrs["flag_meanings"].split()))
+        frame[name] = pd.Categorical(frame[name].map(meaning))
+    return frame
 
 
 def load(path):
@@ -51,10 +64,7 @@ def load(path):
     prompt_tokens_by_source.hbm, bytes_by_tier.hbm, .."""
     with h5py.File(path, "r") as file:
         group = file["requests"]
-        frame = _frame(group, "request")
-        for name in ("status", "slo_class", "slo_ok", "limiting_stage"):
-            meaning = dict(zip(group[name].attrs["flag_values"], group[name].attrs["flag_meanings"].split()))
-            frame[name] = pd.Categorical(frame[name].map(meaning))
+        frame = _named(_frame(group, "request"), group, ("status", "slo_class", "slo_ok", "limiting_stage"))
     frame["ttft"] = frame.first_token - frame.arrival
     frame["e2e"] = frame.finish - frame.arrival
     gaps = (frame.generated_tokens - 1).where(frame.generated_tokens > 1)
@@ -80,10 +90,29 @@ def links(path):
         return _frame(file["links"], "link") if "links" in file else pd.DataFrame()
 
 
+def flows(path):
+    """One row a fetch, in the order of ends; tier, mode and cut are names; no rows where none were recorded."""
+    with h5py.File(path, "r") as file:
+        if "flows" not in file:
+            return pd.DataFrame()
+        return _named(_frame(file["flows"], "fetch"), file["flows"], ("tier", "mode", "cut"))
+
+
+def layers(path):
+    """Times of each layer of the sampled requests, by (request, layer); no rows where none were recorded."""
+    with h5py.File(path, "r") as file:
+        if "layers" not in file:
+            return pd.DataFrame()
+        group = file["layers"]
+        index = pd.MultiIndex.from_product([group["request"][...], group["layer"][...]], names=("request", "layer"))
+        return pd.DataFrame({name: _values(group[name]).ravel() for name in
+                             ("fetch_end", "compute_start", "compute_end", "fetch_stall")}, index=index)
+
+
 def quality(path):
     """The verdict: texts and numbers of /quality by name."""
     with h5py.File(path, "r") as file:
-        return {name: _values(dataset)[()] for name, dataset in file["quality"].items()}
+        return {name: values(dataset)[()] for name, dataset in file["quality"].items()}
 
 
 def summary(path):

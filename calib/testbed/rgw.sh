@@ -105,6 +105,10 @@ osd_crush_chooseleaf_type = 0
 # Ceph's default leaves Nagle's algorithm on: every small answer then waits 40 ms for a delayed acknowledgement.
 rgw_frontends = beast endpoint=$address:$port tcp_nodelay=1
 rgw_thread_pool_size = 64
+# Read ahead 2 MiB of an object in pieces of 512 KiB. Ceph's 16 MiB in pieces of 4 MiB keep two processors busy with what
+# is not needed yet: of eight flows that start at once, seven then have their first byte after 0.17 s.
+rgw_get_obj_window_size = 2097152
+rgw_get_obj_max_req_size = 524288
 rgw_data = $folder/gateway
 rgw_enable_usage_log = false
 rgw_enable_gc_threads = false

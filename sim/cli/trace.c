@@ -48,6 +48,7 @@ static const char *find_format(struct kv_arena *arena, const char *path, struct 
             if (strstr(in.line, "Request tokens") || strstr(in.line, "Log Type")) format = "burstgpt";
             else if (strstr(in.line, "ContextTokens")) format = "azure";
             else if (strstr(in.line, "num_prefill_tokens")) format = "lengths";
+            else if (strstr(in.line, "cached_tokens")) format = "hits";
             else if (strstr(in.line, "window_start_s")) format = "servegen";
             else if (in.line[0] == '{') format = json_format(&in);
             else kv_input_fail(&in, err, "no known format begins with '%s'; say --format NAME: %s",
@@ -215,6 +216,7 @@ static void write_blocks(struct kv_writer *w, const struct kv_row *row)
     if (row->elapsed_ns >= 0) kv_writer_text(w, ",\"elapsed_s\":%s", short_seconds(row->elapsed_ns).text);
     if (row->priority) kv_writer_text(w, ",\"priority\":%d", row->priority);
     if (row->slo_class[0]) write_json_text(w, "slo_class", row->slo_class);
+    if (row->resident_tokens) kv_writer_text(w, ",\"resident_tokens\":%lld", (long long)row->resident_tokens);
     if (row->failed) kv_writer_text(w, ",\"failed\":true");
     kv_writer_text(w, "}\n");
 }

@@ -73,8 +73,11 @@ struct kv_slo_class { const char *name; double ttft_s, tpot_s, e2e_s; /* <= 0: n
 #define KV_SLO_CLASSES_MAX 64
 
 enum kv_requests_mode { KV_REQUESTS_ALL, KV_REQUESTS_NONE };
+enum kv_flows_mode { KV_FLOWS_NONE, KV_FLOWS_ALL };
 struct kv_output_config {
     int64_t requests;          /* enum kv_requests_mode */
+    int64_t flows;             /* enum kv_flows_mode */
+    int64_t layers_sample;     /* requests whose layers are written down */
     double timeseries_s;       /* > 0: fixed step; 0: auto (at most 4,096 bins); < 0: none */
 };
 

@@ -57,6 +57,7 @@ struct kv_layers_record {
     int32_t layers;
     const kv_tick *fetch_end_tk;    /* last byte of the layer, over all loads it waited for */
     const kv_tick *compute_start_tk, *compute_end_tk;
+    kv_tick ready_tk;               /* when the first layer could have begun, had all been there */
 };
 
 /* Where records go, in the order of their ends (not of their requests). `fetch` and `layers` may be NULL: not told. */

@@ -7,12 +7,13 @@
 
 enum key {
     TIMESTAMP, ARRIVAL_S, INPUT_LENGTH, INPUT_TOKS, INPUT_BYTES, OUTPUT_LENGTH, OUTPUT_TOKS, OUTPUT_BYTES, HASH_IDS,
-    BLOCK_IDS, OUTPUT_HASH_IDS, SESSION_ID, TURN, BRANCH, THINK_S, ELAPSED_S, PRIORITY, SLO_CLASS, FAILED, KEYS
+    BLOCK_IDS, OUTPUT_HASH_IDS, SESSION_ID, TURN, BRANCH, THINK_S, ELAPSED_S, PRIORITY, SLO_CLASS, FAILED, RESIDENT,
+    KEYS
 };
 static const char *const key_name[KEYS + 1] = {
     "timestamp", "arrival_s", "input_length", "input_toks", "input_bytes", "output_length", "output_toks",
     "output_bytes", "hash_ids", "block_ids", "output_hash_ids", "session_id", "turn", "branch", "think_s", "elapsed_s",
-    "priority", "slo_class", "failed", NULL,
+    "priority", "slo_class", "failed", "resident_tokens", NULL,
 };
 #define BIT(key) (UINT32_C(1) << (key))
 #define ANY_TIME (BIT(TIMESTAMP) | BIT(ARRIVAL_S))
@@ -78,6 +79,7 @@ static bool read_value(void *state, struct kv_json_row *json, int32_t key)
     case PRIORITY: return read_priority(r);
     case SLO_CLASS: return kv_json_row_name(json, row->slo_class);
     case FAILED: return kv_json_bool(&json->json, &row->failed);
+    case RESIDENT: return kv_json_row_whole(json, name, KV_FIELD_TOKENS_MAX, &row->resident_tokens);
     case KEYS: break;
     }
     return false;
@@ -135,6 +137,9 @@ static bool check_row(struct reading *r)
         || !check_one_of(r, ANY_OUTPUT, "output_length, output_toks, output_bytes")) {
         return false;
     }
+    if (row->resident_tokens > row->input_tokens)
+        return kv_input_fail(r->in, r->err, "resident_tokens is %lld, of a prompt of %lld",
+                             (long long)row->resident_tokens, (long long)row->input_tokens);
     row->has_ids = (r->seen & ANY_IDS) != 0;
     row->failed |= row->output_tokens == 0;
     if (!row->has_ids) {
@@ -151,7 +156,7 @@ bool kv_block_row_read(struct kv_block_row *row, const struct kv_block_rule *rul
 {
     row->turn = row->think_ns = row->elapsed_ns = -1;
     row->priority = 0;
-    row->branch = 0;
+    row->branch = row->resident_tokens = 0;
     row->failed = false;
     row->session[0] = row->slo_class[0] = '\0';
     row->ids.count = 0;

@@ -6,7 +6,7 @@
  *   output_length | output_toks | output_bytes   response
  *   hash_ids | block_ids                         ids of the prompt's blocks, each standing for its whole prefix
  *   output_hash_ids                              ids of the blocks that the response completes
- *   session_id, turn, branch, think_s, elapsed_s, priority, slo_class, failed
+ *   session_id, turn, branch, think_s, elapsed_s, priority, slo_class, failed, resident_tokens
  *
  * Other keys are passed over. Shared by the readers of traces/reader. */
 #ifndef KV_LIB_BLOCK_ROW_H
@@ -30,6 +30,7 @@ struct kv_block_row {
     int64_t input_tokens, output_tokens;
     int64_t turn, think_ns, elapsed_ns;   /* -1: not given */
     int64_t branch;               /* 0: not given */
+    int64_t resident_tokens;      /* of the prompt, at most all; 0: not given */
     int32_t priority;
     bool failed;                  /* as given, or a response of 0 tokens */
     char session[KV_JSON_TEXT_MAX + 1], slo_class[KV_JSON_TEXT_MAX + 1];

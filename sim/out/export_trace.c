@@ -93,6 +93,10 @@ static bool make_line(struct exporter *e, const struct kv_request *r, kv_tick ar
         add_text(e, kv_format_json(&scratch, e->scenario->slo[r->slo_class].name));
         kv_arena_close(&scratch);
     }
+    if (r->resident_tokens) {
+        snprintf(text, sizeof text, ", \"resident_tokens\": %d", r->resident_tokens);
+        add_text(e, text);
+    }
     add_text(e, r->failed ? ", \"failed\": true}\n" : "}\n");
     return true;
 }

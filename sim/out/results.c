@@ -44,6 +44,12 @@ struct kv_results *kv_results_open_with(const char *path, bool force, const stru
     });
     if (h5) kv_h5_group(h5, "/meta");
     if (h5 && all) r->requests = kv_requests_open(h5, info->source_names, info->source_count, slo_flags(r));
+    if (h5 && s->output.flows == KV_FLOWS_ALL) {
+        r->flows = kv_flows_open(h5, info->source_names, info->source_count - 1);
+    }
+    if (h5 && s->output.layers_sample > 0) {
+        r->layers = kv_layers_open(s->output.layers_sample, s->model.layers, s->sim.seed);
+    }
     return r;
 }
 
@@ -61,15 +67,34 @@ static bool record(void *state, const struct kv_record *record, struct kv_err *e
     return kv_h5_ok(r->h5, err);
 }
 
+static bool fetch(void *state, const struct kv_fetch_record *record, struct kv_err *err)
+{
+    struct kv_results *r = state;
+    r->fetch_tk += record->end_tk - record->begin_tk;
+    if (!r->flows) return true;
+    kv_flows_add(r->flows, record);
+    return kv_h5_ok(r->h5, err);
+}
+
+static bool layers(void *state, const struct kv_layers_record *record, struct kv_err *err)
+{
+    struct kv_results *r = state;
+    (void)err;
+    kv_layers_add(r->layers, record);
+    return true;
+}
+
 struct kv_sink kv_results_sink(struct kv_results *r)
 {
-    return (struct kv_sink){.state = r, .record = record};
+    return (struct kv_sink){.state = r, .record = record, .fetch = fetch, .layers = r->layers ? layers : NULL};
 }
 
 void kv_results_close(struct kv_results *r)
 {
     if (!r) return;
     kv_requests_close(r->requests);
+    kv_flows_close(r->flows);
+    kv_layers_close(r->layers);
     kv_h5_close(r->h5);
     kv_summary_close(&r->summary);
     kv_vec_close(&r->warning);
@@ -134,12 +159,20 @@ static void write_meta(struct kv_results *r)
 
 /* ---- summary, quality, plots ---- */
 
+/* NaN only where both are. */
+static double sum_known(double a, double b)
+{
+    return isnan(a) ? b : isnan(b) ? a : a + b;
+}
+
 /* Of the run, as the counters are; hit ratios of measured requests, as prompt_tokens_by_source is. */
 static void add_tier_facts(struct kv_results *r)
 {
     struct kv_summary *s = &r->summary;
     const struct kv_counters *c = &r->end.counters;
     kv_tick saved_tk = 0;
+    int64_t refused = 0;
+    double usd = (double)NAN;
     for (int32_t t = 0; t < r->tiers.rows; t++) {
         const struct kv_fact *ratio = kv_totals_cell(&r->tiers, t, "hit_ratio_token");
         const struct kv_fact *cond = kv_totals_cell(&r->tiers, t, "hit_ratio_token_cond");
@@ -148,6 +181,9 @@ static void add_tier_facts(struct kv_results *r)
         kv_summary_put_real(s, kv_arena_text(&r->arena, "hit_ratio_token_cond.%s", r->tiers.row[t]), "1",
                             "prompt tokens found there over those not found in the tiers above", cond->real);
         saved_tk += c->tier[t].saved_tk;
+        refused += c->tier[t].refused_accesses;
+        usd = sum_known(usd, kv_totals_cell(&r->tiers, t, "requests_cost")->real);
+        usd = sum_known(usd, kv_totals_cell(&r->tiers, t, "storage_cost")->real);
     }
     kv_summary_put_int(s, "fetches", "1", "loads begun in the run", c->fetches);
     kv_summary_put_int(s, "delayed_hits", "1", "requests that waited for the load of another one", c->delayed_hits);
@@ -159,6 +195,11 @@ static void add_tier_facts(struct kv_results *r)
                         kv_tick_to_s(saved_tk) * r->info.scenario->sim.tp);
     kv_summary_put_real(s, "stall_time", "s", "fetch stall and induced stall of all requests of the run",
                         kv_tick_to_s(c->fetch_stall_tk + c->induced_stall_tk));
+    kv_summary_put_real(s, "fetch_time", "s", "time that fetches were under way, sum", kv_tick_to_s(r->fetch_tk));
+    kv_summary_put_real(s, "overlap_efficiency", "1", "1 - fetch stall of all requests / fetch_time",
+                        r->fetch_tk > 0 ? 1 - (double)c->fetch_stall_tk / (double)r->fetch_tk : (double)NAN);
+    kv_summary_put_int(s, "refused_accesses", "1", "answers 503 of stores", refused);
+    kv_summary_put_real(s, "store_cost", "USD", "requests and storage of all stores that charge anything", usd);
 }
 
 static void add_facts(struct kv_results *r)
@@ -366,6 +407,8 @@ bool kv_results_end(struct kv_results *r, const struct kv_run_end *end, struct k
     collect_warnings(r);
     if (!r->h5) return true;
     if (r->requests) r->rows = kv_requests_end(r->requests);
+    if (r->flows) kv_flows_end(r->flows);
+    if (r->layers) kv_layers_write(r->layers, r->h5);
     kv_bins_write(r->h5, &r->end.bins);
     kv_totals_write(r->h5, &r->tiers, &r->arena);
     kv_totals_write(r->h5, &r->links, &r->arena);

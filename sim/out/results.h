@@ -3,7 +3,9 @@
 #ifndef KV_OUT_RESULTS_H
 #define KV_OUT_RESULTS_H
 
+#include "sim/out/flows.h"
 #include "sim/out/h5.h"
+#include "sim/out/layers.h"
 #include "sim/out/look.h"
 #include "sim/out/out.h"
 #include "sim/out/requests.h"
@@ -30,6 +32,9 @@ struct kv_results {
     struct kv_run_info info;
     struct kv_h5 *h5;                /* NULL: summary only */
     struct kv_requests *requests;    /* NULL: output.requests none, or no file */
+    struct kv_flows *flows;          /* NULL: output.flows none, or no file */
+    struct kv_layers *layers;        /* NULL: no sample, or no file */
+    kv_tick fetch_tk;                /* time of all fetches of the run, sum */
     struct kv_summary summary;
     struct kv_plant plant;
     struct kv_bins_view view;

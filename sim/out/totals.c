@@ -53,7 +53,13 @@ struct tier {
       "chunks evicted, of the first tier cached KV blocks") \
     X(INT, dropped_chunks, t->c->dropped_chunks, "1", "chunks not written for want of room") \
     X(INT, refused_chunks, t->c->refused_chunks, "1", "chunks that the admission policy did not let in") \
-    X(REAL, saved, kv_tick_to_s(t->c->saved_tk), "s", "time of computing saved by what was found here, estimated")
+    X(REAL, saved, kv_tick_to_s(t->c->saved_tk), "s", "time of computing saved by what was found here, estimated") \
+    X(INT, resident_chunks, t->c->resident_chunks, "1", "chunks that requests brought with them") \
+    X(INT, refused_accesses, t->c->refused_accesses, "1", "answers 503 of the store; an access may get several") \
+    X(INT, read_requests, t->c->read_requests, "1", "requests that reads were made of") \
+    X(INT, write_requests, t->c->write_requests, "1", "requests that writes were made of") \
+    X(REAL, requests_cost, requests_usd(t), "USD", "price of these requests; none if the store charges nothing") \
+    X(REAL, storage_cost, storage_usd(t), "USD", "price of what was held, over the time of the run")
 
 /* Value of link k with view v. */
 #define LINK_COLUMNS(X) \
@@ -109,6 +115,31 @@ static double written_bytes_per_token(const struct kv_scenario *s)
 {
     int64_t copy = kv_bytes_per_token_per_layer_per_gpu(&s->model, 1), tp = s->sim.tp;
     return (double)((copy + tp - 1) / tp * tp) * s->model.layers;
+}
+
+/* What the store charges, if it does. */
+static const struct kv_store_price *price_of(const struct tier *t)
+{
+    const struct kv_sim_tier_state *end = &t->r->end.tier[t->index];
+    return t->index && end->priced ? &end->price : NULL;
+}
+
+static double requests_usd(const struct tier *t)
+{
+    const struct kv_store_price *price = price_of(t);
+    if (!price) return (double)NAN;
+    return (double)t->c->read_requests * price->read_request + (double)t->c->write_requests * price->write_request;
+}
+
+/* Chunks held on average, as one stored copy each; a month is a twelfth of 365.25 days. */
+static double storage_usd(const struct tier *t)
+{
+    const struct kv_store_price *price = price_of(t);
+    const struct kv_scenario *s = t->r->info.scenario;
+    if (!price) return (double)NAN;
+    double copy = (double)kv_bytes_per_token_per_layer_per_gpu(&s->model, 1) * s->model.layers;
+    double GiB = t->view->used_mean * (double)chunk_tokens(t) * copy / 0x1p30;
+    return GiB * price->GiB_month * kv_tick_to_s(t->r->end.end_tk) / (365.25 / 12 * 86400);
 }
 
 static const char *copied(struct kv_arena *arena, const char *name)

@@ -351,6 +351,15 @@ void kv_load_lower_tier(struct kv_load *l, struct kv_yaml *node, int32_t index)
     kv_load_end(l, node, &kv_section_lower_tier, kv_arena_text(l->arena, "%s (%s)", w.path, w.tier->name));
 }
 
+/* What rows say is resident when they arrive; the section is read, and its names checked, after the tiers. */
+static bool is_resident_in(const struct kv_load *l, const char *name)
+{
+    struct kv_yaml *workload = kv_yaml_get(l->s->tree, "workload");
+    if (!workload || workload->kind != KV_YAML_MAP) return false;
+    const struct kv_yaml *named = kv_yaml_get(workload, "resident_in");
+    return named && named->kind == KV_YAML_SCALAR && strcmp(named->text, name) == 0;
+}
+
 void kv_load_check_tiers(struct kv_load *l, struct kv_yaml *first)
 {
     const struct kv_sim_config *c = &l->s->sim;
@@ -361,7 +370,7 @@ void kv_load_check_tiers(struct kv_load *l, struct kv_yaml *first)
     if (l->diag->errors) return;
     for (int32_t t = 1; t < c->tier_count; t++, node = node->next) {
         const struct kv_tier_config *tier = &c->tier[t];
-        bool written = tier->write != KV_WRITE_NONE;
+        bool written = tier->write != KV_WRITE_NONE || is_resident_in(l, tier->name);
         for (int32_t below = t + 1; below < c->tier_count; below++) written = written || c->tier[below].fill >> t & 1;
         if (!written)
             kv_load_warning(l, kv_yaml_get(node, "write"), "tiers[%d] (%s) stays empty: write is none, and no tier "

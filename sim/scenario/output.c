@@ -58,11 +58,14 @@ void kv_load_slo(struct kv_load *l)
 
 /* ---- output ---- */
 
-struct output_keys { int64_t requests; };
+struct output_keys { int64_t requests, flows; };
 static const char *const requests[] = {"all", "none", NULL};
+static const char *const flows[] = {"none", "all", NULL};
 static const struct kv_param output_params[] = {
     { "requests", KV_DIM_CHOICE, offsetof(struct output_keys, requests), "all", 0, 0, requests,
       "one row a request; none: the summary comes from histograms", NULL },
+    { "flows", KV_DIM_CHOICE, offsetof(struct output_keys, flows), "none", 0, 0, flows,
+      "all: one row a fetch, which `kvsim explain` needs to say what a request waited for", NULL },
     KV_PARAM_END
 };
 static const char *const series[] = {"auto", "none", NULL};
@@ -78,7 +81,7 @@ const struct kv_section kv_section_output = { "output", "what is written down", 
 struct layer_keys { int64_t sample; };
 static const struct kv_param layer_params[] = {
     { "sample", KV_DIM_COUNT, offsetof(struct layer_keys, sample), "0", 0, 1e9, NULL,
-      "requests whose layers are recorded (no effect yet)", NULL },
+      "requests, drawn at random, whose layers are recorded where they had to wait for any", NULL },
     KV_PARAM_END
 };
 const struct kv_section kv_section_layers = { "output.layers", "times layer by layer", layer_params, NULL };
@@ -92,15 +95,14 @@ void kv_load_output(struct kv_load *l)
     double step_s = 0;
     int32_t word = kv_load_word(l, map, &kv_section_output, "timeseries", &step_s);
     l->s->output.requests = k.requests;
+    l->s->output.flows = k.flows;
     l->s->output.timeseries_s = word == 0 ? 0 : word == 1 ? -1 : step_s;
     l->s->sim.timeseries_s = l->s->output.timeseries_s;
 
     struct kv_yaml *layers = kv_load_map(l, map, "layers");
     struct layer_keys layer = {0};
     kv_bind(l->arena, layers, "output.layers", layer_params, &layer, l->diag);
-    if (layer.sample > 0)
-        kv_load_warning(l, kv_yaml_get(layers, "sample"),
-                        "output.layers.sample has no effect yet: results have no times of single layers");
+    l->s->output.layers_sample = layer.sample;
     kv_load_end(l, layers, &kv_section_layers, "output.layers");
     kv_load_end(l, map, &kv_section_output, "output");
 }

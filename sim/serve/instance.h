@@ -76,6 +76,7 @@ struct kv_layered {
     /* Where they are told of (T41): of each member that fetches, when each layer was there; then each layer's start and
      * end, of the whole step. */
     KV_VEC(kv_tick) told_tk;
+    kv_tick ready_tk;                      /* of the same: when the first layer could have begun */
     /* Walking from layer to layer, where something hangs on a layer's start or end. */
     bool walks, at_end;            /* waiting for the end of layer `next`, else for its start */
     int32_t next;

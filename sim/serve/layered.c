@@ -93,6 +93,7 @@ static void note_layers(struct kv_instance *n)
     struct kv_layered *y = &n->layered;
     size_t count = (size_t)layers(n), arrivals = y->told_tk.count;
     kv_cost at = n->run_start + y->before;
+    y->ready_tk = n->origin_tk + kv_cost_ceil_tk(at);
     for (size_t l = 0; l < 2 * count && arrivals > 0; l++) kv_vec_push(&y->told_tk, 0);
     for (size_t l = 0; l < count && arrivals > 0; l++) {
         for (size_t i = l; i < arrivals; i += count)
@@ -111,7 +112,7 @@ static void tell_layers(struct kv_instance *n)
     for (size_t i = 0; i < y->fetchers.count; i++) {
         if (i > 0 && y->fetchers.at[i].seq == y->fetchers.at[i - 1].seq) continue;
         struct kv_layers_record record = {kv_seq_at(serve, y->fetchers.at[i].seq)->request, layers(n), arrival, start,
-                                          start + layers(n)};
+                                          start + layers(n), y->ready_tk};
         if (serve->err->code == KV_OK) serve->sink->layers(serve->sink->state, &record, serve->err);
         arrival += layers(n);
     }

@@ -431,6 +431,8 @@ void kv_sim_tier(const struct kv_sim *sim, int32_t tier, struct kv_sim_tier_stat
     if (!sim->serve.tiers || tier < 1 || tier >= sim->serve.tiers->count) return;
     const struct kv_tier *k = &sim->serve.tiers->tier[tier];
     state->pools = k->pools;
+    state->priced = k->config->store->price != NULL;
+    if (state->priced) state->price = k->config->store->price(k->store);
     for (int32_t i = 0; i < k->pools; i++) {
         state->used_chunks += k->pool[i].chunks.active + k->pool[i].chunks.inactive;
         state->pinned_chunks += k->pool[i].chunks.active;

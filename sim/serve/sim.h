@@ -42,8 +42,9 @@ struct kv_sim_state {
     int64_t waiting, running, fetching;    /* fetching: holders, ready or not (docs/tiers.md, T7) */
     int64_t active_blocks, inactive_blocks, free_blocks;   /* over all instances */
 };
-/* Tiers below HBM, over all pools of a tier: chunks held, and of them those that cannot be evicted now. */
-struct kv_sim_tier_state { int64_t used_chunks, pinned_chunks, pools; };
+/* Tiers below HBM, over all pools of a tier: chunks held, and of them those that cannot be evicted now; what the store
+ * charges. */
+struct kv_sim_tier_state { int64_t used_chunks, pinned_chunks, pools; bool priced; struct kv_store_price price; };
 void kv_sim_tier(const struct kv_sim *sim, int32_t tier, struct kv_sim_tier_state *state);
 
 /* Links: one a direction, those with a finite rate. Names live as long as the simulator: "pcie.3.in", "nic.0.out",

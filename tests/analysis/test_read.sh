@@ -1,15 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Results files are read by what users have: h5py, xarray with both of its engines, h5dump.
-set -u
-cd "$(dirname "$0")/../.."
-export LC_ALL=C
-KVSIM=$(realpath "${KVSIM:-./kvsim}")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+. "$(dirname "$0")/../support/shell.sh"
 python=/usr/bin/python3
-failed=0
-fail() { echo "FAIL: $*"; failed=1; }
 
 # One run with failed rows and a warm-up, and one that a time limit stops with requests under way.
 "$KVSIM" run configs/quickstart.yaml -o "$work/whole.h5" --quiet || fail "run"
@@ -35,7 +28,7 @@ for word in SHUFFLE DEFLATE '16384'; do grep -q "$word" "$work/dump" || fail "no
 
 skipped=
 for module in h5py pandas; do
-    $python -c "import $module" 2>/dev/null || { echo "SKIP: $python has no $module (package python3-$module)"; exit 77; }
+    $python -c "import $module" 2>/dev/null || skip "$python has no $module (package python3-$module)"
 done
 for file in $files; do $python tests/analysis/check_results.py "$work/$file.h5" || fail "check_results $file"; done
 for engine in h5netcdf netCDF4; do
@@ -48,5 +41,5 @@ for engine in h5netcdf netCDF4; do
     done
 done
 [ $failed = 0 ] || exit 1
-[ -z "$skipped" ] || { echo "SKIP: $python has no xarray with$skipped (packages python3-xarray,${skipped,,})"; exit 77; }
+[ -z "$skipped" ] || skip "$python has no xarray with$skipped (packages python3-xarray,${skipped,,})"
 echo "h5py, xarray with h5netcdf and netcdf4, h5dump"

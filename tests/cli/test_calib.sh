@@ -1,13 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # kvsim calib: import of small tables made here, wrong ones, and a run with the profile that comes out.
-set -u
-cd "$(dirname "$0")/../.."
-KVSIM=$(realpath "${KVSIM:-./kvsim}")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
-complain() { echo "FAIL: $*"; failed=1; }
+. "$(dirname "$0")/../support/shell.sh"
 
 # Tables of a GPU whose times are known: dense 100 us a layer and 1 us a token, head 200 us and 10 us a sequence,
 # attention 10 us and 0.01 us a KV token and sequence (decode), 0.1 us a new token (prefill); both added up.
@@ -31,16 +25,16 @@ make_tables() {
 
 make_tables "$work/t"
 "$KVSIM" calib import vllm-layers "$work/t/tp1" -o "$work/p" --source here --licence none >"$work/out" 2>&1 ||
-    { cat "$work/out"; complain "import"; }
-"$KVSIM" calib info "$work/p" >"$work/info" || complain "info"
-cmp "$work/out" "$work/info" || complain "import and info tell different things"
+    { cat "$work/out"; fail "import"; }
+"$KVSIM" calib info "$work/p" >"$work/info" || fail "info"
+cmp "$work/out" "$work/info" || fail "import and info tell different things"
 # What is straight is met by few knots, but for the ns of rounding; lengths by their shares.
 awk '/^(dense|head|prefill|decode|mixed|shares) / && $3 > 0.5 { print; bad = 1 } /^dense/ && $2 > 4 { print; bad = 1 }
-     END { exit bad }' "$work/out" || complain "a straight line was not met"
-grep -qx '8,200,500,[0-9]*' "$work/p/shares.csv" || complain "shares: $(cat "$work/p/shares.csv")"
+     END { exit bad }' "$work/out" || fail "a straight line was not met"
+grep -qx '8,200,500,[0-9]*' "$work/p/shares.csv" || fail "shares: $(cat "$work/p/shares.csv")"
 gzip "$work"/t/tp1/*.csv
-"$KVSIM" calib import vllm-layers "$work/t/tp1" -o "$work/z" --source here --licence none >/dev/null || complain "gzip"
-diff -r "$work/p" "$work/z" || complain "compressed tables give another profile"
+"$KVSIM" calib import vllm-layers "$work/t/tp1" -o "$work/z" --source here --licence none >/dev/null || fail "gzip"
+diff -r "$work/p" "$work/z" || fail "compressed tables give another profile"
 
 # A run with it: 32 layers of 100 + n us and so on; one request alone, 64 + 2 tokens.
 cat >"$work/run.yaml" <<EOF
@@ -51,20 +45,20 @@ compute: {kind: table, profile: $work/p}
 workload: {trace: $work/one.jsonl, format: {kind: blocks, block_tokens: 16}}
 EOF
 echo '{"arrival_s": 0, "input_toks": 64, "output_toks": 2}' >"$work/one.jsonl"
-"$KVSIM" run "$work/run.yaml" -o "$work/r.h5" >/dev/null 2>"$work/err" || { cat "$work/err"; complain "run"; }
+"$KVSIM" run "$work/run.yaml" -o "$work/r.h5" >/dev/null 2>"$work/err" || { cat "$work/err"; fail "run"; }
 "$KVSIM" export "$work/r.h5" csv requests >"$work/r.csv"
 awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
          { want = (32 * (100 + 64 + 10 + 6.4) + 5 + 210) * 1e-6; got = $at["ttft_s"]
            if (got / want > 1.001 || got / want < 0.999) { print "ttft " got ", expected " want; exit 1 } }' "$work/r.csv" ||
-    complain "a prefill is not priced by its tables"
+    fail "a prefill is not priced by its tables"
 
 # What is wrong is told with its place, and nothing is written.
 wrong() {   # NAME CODE TEXT COMMAND...
     local name=$1 code=$2 text=$3
     shift 3
     "$KVSIM" "$@" >"$work/out" 2>"$work/err"
-    [ $? = "$code" ] || complain "$name: exit code, expected $code"
-    grep -qF -e "$text" "$work/err" || complain "$name: $(cat "$work/err")"
+    [ $? = "$code" ] || fail "$name: exit code, expected $code"
+    grep -qF -e "$text" "$work/err" || fail "$name: $(cat "$work/err")"
 }
 make_tables "$work/w"
 wrong form 2 "'vidur'" calib import vidur "$work/w/tp1" -o "$work/q"
@@ -79,6 +73,6 @@ sed -i '1s/time_us/time_ms/' "$work/w/tp1/dense.csv"
 wrong unit 3 "dense.csv:1: no column 'time_us'" calib import vllm-layers "$work/w/tp1" -o "$work/q"
 rm "$work/w/tp1/dense.csv"
 wrong missing 7 "dense.csv" calib import vllm-layers "$work/w/tp1" -o "$work/q"
-[ ! -e "$work/q" ] || complain "a profile was written of wrong tables"
+[ ! -e "$work/q" ] || fail "a profile was written of wrong tables"
 wrong unknown 5 "no such profile" calib info nothing_of_that_name
 exit $failed

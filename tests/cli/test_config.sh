@@ -1,62 +1,58 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # config init, check, show and schema on good scenarios (wrong ones: test_wrong_scenarios.sh).
-set -u
-kvsim=$(realpath "${KVSIM:-./kvsim}")
+. "$(dirname "$0")/../support/shell.sh"
 root=$PWD
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
 check() { # check WHAT COMMAND...
     local what=$1
     shift
-    "$@" || { echo "FAIL $what"; failed=1; }
+    "$@" || fail "$what"
 }
 
 # The starter is a good scenario, and is not overwritten by accident.
-"$kvsim" config init >"$work/stdout.yaml" && "$kvsim" config init "$work/mine.yaml" 2>"$work/err"
+"$KVSIM" config init >"$work/stdout.yaml" && "$KVSIM" config init "$work/mine.yaml" 2>"$work/err"
 check "init writes the same to stdout and to a file" cmp "$work/stdout.yaml" "$work/mine.yaml"
-check "init: the starter is a good scenario" "$kvsim" config check "$work/mine.yaml" >"$work/out"
+check "init: the starter is a good scenario" "$KVSIM" config check "$work/mine.yaml" >"$work/out"
 check "check says ok" [ "$(cat "$work/out")" = "$work/mine.yaml: ok" ]
 echo kept >"$work/mine.yaml"
-"$kvsim" config init "$work/mine.yaml" 2>"$work/err"
+"$KVSIM" config init "$work/mine.yaml" 2>"$work/err"
 check "init refuses to overwrite: exit code 7" [ $? = 7 ]
 check "init refuses to overwrite: the file is kept" [ "$(cat "$work/mine.yaml")" = kept ]
-check "init --force overwrites" "$kvsim" config init --force "$work/mine.yaml" 2>"$work/err"
+check "init --force overwrites" "$KVSIM" config init --force "$work/mine.yaml" 2>"$work/err"
 
 # What show prints is a scenario that shows as itself.
 for scenario in configs/*.yaml; do
-    "$kvsim" config show "$scenario" >"$work/one.yaml" 2>"$work/err" &&
-        "$kvsim" config show "$work/one.yaml" >"$work/two.yaml" 2>>"$work/err"
+    "$KVSIM" config show "$scenario" >"$work/one.yaml" 2>"$work/err" &&
+        "$KVSIM" config show "$work/one.yaml" >"$work/two.yaml" 2>>"$work/err"
     check "show $scenario: fixpoint" cmp "$work/one.yaml" "$work/two.yaml"
-    "$kvsim" config show --origin "$scenario" >"$work/origin.yaml" 2>>"$work/err"
-    "$kvsim" config show "$work/origin.yaml" >"$work/two.yaml" 2>>"$work/err"
+    "$KVSIM" config show --origin "$scenario" >"$work/origin.yaml" 2>>"$work/err"
+    "$KVSIM" config show "$work/origin.yaml" >"$work/two.yaml" 2>>"$work/err"
     check "show --origin $scenario: comments only" cmp "$work/one.yaml" "$work/two.yaml"
     check "show --origin $scenario: names the file" grep -q "# $scenario:" "$work/origin.yaml"
 done
-"$kvsim" config show --origin --set engine.max_num_seqs=7 configs/quickstart.yaml >"$work/set.yaml"
+"$KVSIM" config show --origin --set engine.max_num_seqs=7 configs/quickstart.yaml >"$work/set.yaml"
 check "show: --set has its origin" grep -q 'max_num_seqs: 7 .*# --set engine.max_num_seqs=7' "$work/set.yaml"
-"$kvsim" config show --set nonsense configs/quickstart.yaml >"$work/out" 2>"$work/err"
+"$KVSIM" config show --set nonsense configs/quickstart.yaml >"$work/out" 2>"$work/err"
 check "a --set without value is a usage error" [ $? = 2 ]
 
 # The smallest scenario stays small.
 check "smallest.yaml has at most 6 lines" [ "$(wc -l <configs/smallest.yaml)" -le 6 ]
 
 # Data files and trace are found from another folder, and through a link to the program.
-ln -s "$kvsim" "$work/linked"
-check "from another folder" env -C / "$kvsim" config check "$root/configs/quickstart.yaml" >/dev/null
+ln -s "$KVSIM" "$work/linked"
+check "from another folder" env -C / "$KVSIM" config check "$root/configs/quickstart.yaml" >/dev/null
 check "through a link" env -C "$work" "$work/linked" config check "$root/configs/quickstart.yaml" >/dev/null
 # Installed: PREFIX/bin/kvsim and PREFIX/share/kvsim.
 mkdir -p "$work/prefix/bin" "$work/prefix/share/kvsim"
-cp "$kvsim" "$work/prefix/bin/kvsim"
+cp "$KVSIM" "$work/prefix/bin/kvsim"
 cp -r models "$work/prefix/share/kvsim/models"
 check "installed" env -C / "$work/prefix/bin/kvsim" config check "$root/configs/quickstart.yaml" >/dev/null
-KVSIM_DATA=/nonexistent "$kvsim" config check configs/quickstart.yaml >"$work/out" 2>"$work/err"
+KVSIM_DATA=/nonexistent "$KVSIM" config check configs/quickstart.yaml >"$work/out" 2>"$work/err"
 check "KVSIM_DATA decides" [ $? = 3 ]
 check "KVSIM_DATA decides: message" grep -q 'set KVSIM_DATA' "$work/err"
 
 # The schema is JSON, knows the keys of the complete scenario, and its patterns take what the scenarios say.
-"$kvsim" config schema >"$work/schema.json"
+"$KVSIM" config schema >"$work/schema.json"
 check "schema" "${PYTHON:-python3}" - "$work/schema.json" <<'PY'
 import json, re, sys
 schema = json.load(open(sys.argv[1]))

@@ -3,21 +3,14 @@
 # Semantics 31. The same binary, scenario and trace file give the same file bytes. Other optimisation levels and
 # other compressions of the input give the same content digest. A run that is exported as a trace and replayed gives
 # the same requests.
-set -u
-cd "$(dirname "$0")/../.."
-KVSIM=$(realpath "${KVSIM:-./kvsim}")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
-export LC_ALL=C
+. "$(dirname "$0")/../support/shell.sh"
 
-fail() { echo "FAIL: $*"; failed=1; }
 same() { cmp "$1" "$2" || fail "$3"; }
 digest() { h5dump -a /meta/content_sha256 "$1" | grep -o '[0-9a-f]\{64\}' || echo "no digest in $1"; }
 run() { local program=$1 out=$2; shift 2; "$program" run "$@" -o "$out" --quiet || fail "$program run $*"; }
 check_digest() { [ "$(digest "$1")" = "$(digest "$2")" ] || fail "$3: $(digest "$1") and $(digest "$2")"; }
 
-scenarios=(tests/cli/small.yaml configs/quickstart.yaml)
+scenarios=(tests/cli/small.yaml configs/quickstart.yaml configs/systems/objectcache/testbed.yaml)
 for scenario in "${scenarios[@]}"; do
     name=$(basename "$scenario" .yaml)
     run "$KVSIM" "$work/$name.1.h5" "$scenario"

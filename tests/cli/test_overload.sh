@@ -2,13 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Links asked for more than they carry, links that carry nothing, stores that do not answer: every run ends, and says
 # why it was slow or could not go on (tests/cli/overload.yaml).
-set -u
-cd "$(dirname "$0")/../.."
-export LC_ALL=C
-kvsim=$(realpath "${KVSIM:-./kvsim}")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0 runs=0
+. "$(dirname "$0")/../support/shell.sh"
+runs=0
 fail() { echo "FAIL: $name: $*"; failed=1; }
 
 awk 'BEGIN {
@@ -27,12 +22,12 @@ run() {
     shift 2
     for setting; do sets+=(--set "$setting"); done
     runs=$((runs + 1))
-    "$kvsim" run tests/cli/overload.yaml --set "workload.trace=$work/overload.jsonl" "${sets[@]}" --progress none \
+    "$KVSIM" run tests/cli/overload.yaml --set "workload.trace=$work/overload.jsonl" "${sets[@]}" --progress none \
         -o "$work/r.h5" --force >"$work/table" 2>"$work/err"
     local got=$?
     [ $got = "$code" ] || { fail "exit code $got, not $code"; cat "$work/err"; }
     tr -s ' \n' ' ' <"$work/table" >"$work/out"     # the table wraps its lines
-    "$kvsim" export "$work/r.h5" csv requests >"$work/r.csv" || fail "no results"
+    "$KVSIM" export "$work/r.h5" csv requests >"$work/r.csv" || fail "no results"
     [ "$(wc -l <"$work/r.csv")" = 601 ] || fail "$(wc -l <"$work/r.csv") rows"
 }
 says() { grep -q -E -- "$1" "$work/out" || { fail "the table does not say '$1'"; cat "$work/table"; }; }

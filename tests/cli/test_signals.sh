@@ -2,15 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Signals of a running simulation. The trace is a FIFO that is fed for as long as the run lasts, so nothing here
 # depends on how fast the machine is.
-set -u
-cd "$(dirname "$0")/../.."
-KVSIM=$(realpath "${KVSIM:-./kvsim}")
-work=$(mktemp -d)
+. "$(dirname "$0")/../support/shell.sh"
 feeder= pid=
 trap '[ -z "$feeder" ] || kill $feeder 2>/dev/null; [ -z "$pid" ] || kill -9 $pid 2>/dev/null; rm -rf "$work"' EXIT
-failed=0
-export LC_ALL=C
-fail() { echo "FAIL: $*"; failed=1; }
 
 # Starts kvsim ($pid) on an endless trace; stderr in $work/err.
 start() {

@@ -3,17 +3,13 @@
 # Every transcripts/NAME.cmd is a bash script whose stdout, stderr and exit code must be NAME.out, NAME.err and
 # NAME.code exactly. It runs from the repository root with `kvsim` being $KVSIM and $T an empty folder.
 #   tests/cli/test_transcripts.sh [--update] [NAME...]    --update writes what is seen now; look at the diff
-set -u
-cd "$(dirname "$0")/../.."
-KVSIM=${KVSIM:-./kvsim}
-export KVSIM=$(realpath "$KVSIM")
+. "$(dirname "$0")/../support/shell.sh"
+export KVSIM
 kvsim() { "$KVSIM" "$@"; }
 export -f kvsim
 unset NO_COLOR
-export LC_ALL=C
 update=
 [ "${1:-}" = --update ] && { update=1; shift; }
-work=$(mktemp -d)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 
 # What differs from run to run or from machine to machine: the folder, and the line about the host.
@@ -24,7 +20,6 @@ settle() {
 
 names=("$@")
 [ $# -gt 0 ] || names=($(cd tests/cli/transcripts && ls *.cmd | sed 's/\.cmd$//'))
-failed=0
 for name in "${names[@]}"; do
     base=tests/cli/transcripts/$name
     export T=$work/$name
@@ -37,10 +32,9 @@ for name in "${names[@]}"; do
         if [ "$update" ]; then
             cp "$work/$part" "$base.$part"
         elif ! diff -u "$base.$part" "$work/$part"; then
-            echo "FAIL: $base.cmd: $part differs"
-            failed=$((failed + 1))
+            fail "$base.cmd: $part differs"
         fi
     done
 done
 [ $failed = 0 ] && echo "${#names[@]} transcripts as expected"
-exit $((failed > 0))
+exit $failed

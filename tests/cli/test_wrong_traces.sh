@@ -4,19 +4,10 @@
 # with exit code 4, from `trace info`, from `trace validate` and, within a scenario, from `run`, which must leave no
 # results file. NN_name.args holds the flags that the file needs, one a line; without --format there, `run` is not tried.
 #   tests/cli/test_wrong_traces.sh [--update]      --update writes the .err files from what is seen; look at the diff
-set -u
-cd "$(dirname "$0")/../.."
-kvsim=$(realpath "${KVSIM:-./kvsim}")
+. "$(dirname "$0")/../support/shell.sh"
 dir=tests/cli/wrong-traces
 update=${1:-}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0 count=0
-
-complain() {
-    echo "FAIL $1: $2"
-    failed=$((failed + 1))
-}
+count=0
 
 # A scenario that replays FILE ($1) with the flags of its .args ($2...): "--format F" and "--set K=V" become
 # workload.format.
@@ -39,24 +30,24 @@ check() {
     shift 3
     printf 'kvsim: %s:%s\n' "$file" "$message" >"$work/expected"
     if [ "$name" != 37_block_size ]; then   # a good trace, but not for this engine
-        "$kvsim" trace info "$file" "$@" >"$work/out" 2>"$work/err" </dev/null
+        "$KVSIM" trace info "$file" "$@" >"$work/out" 2>"$work/err" </dev/null
         code=$?
-        [ $code = 4 ] || complain "$name" "trace info: exit code $code, expected 4"
-        [ -s "$work/out" ] && complain "$name" "trace info: wrote to stdout"
-        diff -u --label expected --label got "$work/expected" "$work/err" || complain "$name" "trace info: messages differ"
+        [ $code = 4 ] || fail "$name: trace info: exit code $code, expected 4"
+        [ -s "$work/out" ] && fail "$name: trace info: wrote to stdout"
+        diff -u --label expected --label got "$work/expected" "$work/err" || fail "$name: trace info: messages differ"
     fi
-    "$kvsim" trace validate "$file" "$@" --block-tokens 16 >"$work/out" 2>"$work/err" </dev/null
+    "$KVSIM" trace validate "$file" "$@" --block-tokens 16 >"$work/out" 2>"$work/err" </dev/null
     code=$?
-    [ $code = 4 ] || complain "$name" "trace validate: exit code $code, expected 4"
+    [ $code = 4 ] || fail "$name: trace validate: exit code $code, expected 4"
     grep -qxF -- "$file:$line: error: $text" "$work/err" || grep -qxF -f "$work/expected" "$work/err" \
-        || complain "$name" "trace validate: no '$file:$line: error: $text' in: $(head -3 "$work/err")"
+        || fail "$name: trace validate: no '$file:$line: error: $text' in: $(head -3 "$work/err")"
     if scenario "$file" "$@" >"$work/scenario.yaml"; then
-        "$kvsim" run "$work/scenario.yaml" -o "$work/out.h5" >"$work/out" 2>"$work/err" </dev/null
+        "$KVSIM" run "$work/scenario.yaml" -o "$work/out.h5" >"$work/out" 2>"$work/err" </dev/null
         code=$?
-        [ $code = 4 ] || complain "$name" "run: exit code $code, expected 4"
-        grep -qxF -f "$work/expected" "$work/err" || complain "$name" "run: no '$(cat "$work/expected")' in: $(head -3 "$work/err")"
+        [ $code = 4 ] || fail "$name: run: exit code $code, expected 4"
+        grep -qxF -f "$work/expected" "$work/err" || fail "$name: run: no '$(cat "$work/expected")' in: $(head -3 "$work/err")"
         for left in "$work"/out.h5*; do
-            [ -e "$left" ] && complain "$name" "run: left $(basename "$left") behind" && rm -f "$left"
+            [ -e "$left" ] && fail "$name: run: left $(basename "$left") behind" && rm -f "$left"
         done
     fi
     count=$((count + 1))
@@ -67,7 +58,7 @@ for file in "$dir"/[0-9]*.csv "$dir"/[0-9]*.jsonl "$dir"/[0-9]*.gz; do
     name=${name%.*}
     flags=($(cat "$dir/$name.args"))
     if [ "$update" = --update ]; then
-        "$kvsim" trace validate "$file" "${flags[@]}" --block-tokens 16 2>&1 >/dev/null | sed "s|^kvsim: ||; s|^$file:||; s/^\([0-9]*\): error: /\1: /" \
+        "$KVSIM" trace validate "$file" "${flags[@]}" --block-tokens 16 2>&1 >/dev/null | sed "s|^kvsim: ||; s|^$file:||; s/^\([0-9]*\): error: /\1: /" \
             | head -1 >"$dir/$name.err"
     fi
     check "$name" "$file" "$(cat "$dir/$name.err")" "${flags[@]}"
@@ -84,10 +75,10 @@ for i in $(seq 1500); do cat "$work/member.gz"; done >"$members"
 check empty_members "$members" "1: gzip members without content go on and on" --format burstgpt
 unsorted=$work/unsorted.csv
 { echo "$header"; for i in $(seq 60 -1 1); do echo "$i,ChatGPT,1,1,2,API log"; done; } >"$unsorted"
-"$kvsim" trace validate "$unsorted" >/dev/null 2>"$work/err"
-[ $? = 4 ] || complain many_problems "exit code"
-[ "$(grep -c 'is earlier than' "$work/err")" = 20 ] || complain many_problems "not 20 problems shown"
-grep -q "59 problems in" "$work/err" || complain many_problems "not 59 problems counted"
+"$KVSIM" trace validate "$unsorted" >/dev/null 2>"$work/err"
+[ $? = 4 ] || fail "many_problems: exit code"
+[ "$(grep -c 'is earlier than' "$work/err")" = 20 ] || fail "many_problems: not 20 problems shown"
+grep -q "59 problems in" "$work/err" || fail "many_problems: not 59 problems counted"
 
 # Files that cannot be read at all are exit code 7; unknown formats and parameters are usage, 2.
 expect_code() {
@@ -95,13 +86,13 @@ expect_code() {
     shift 3
     "$@" >"$work/out" 2>"$work/err" </dev/null
     local code=$?
-    [ $code = "$expected" ] || complain "$name" "exit code $code, expected $expected"
-    grep -qF -- "$text" "$work/err" || complain "$name" "no '$text' in: $(head -2 "$work/err")"
+    [ $code = "$expected" ] || fail "$name: exit code $code, expected $expected"
+    grep -qF -- "$text" "$work/err" || fail "$name: no '$text' in: $(head -2 "$work/err")"
 }
-expect_code no_file 7 "cannot be opened: No such file" "$kvsim" trace info "$work/none.csv"
-expect_code directory 7 "cannot be read: Is a directory" "$kvsim" trace info "$work"
-expect_code format 2 "did you mean 'burstgpt'" "$kvsim" trace info "$unsorted" --format burstgtp
-expect_code parameter 2 "unknown key 'block_token'" "$kvsim" trace info "$unsorted" --format blocks --set block_token=16
-expect_code required 2 "block_tokens" "$kvsim" trace info "$unsorted" --format blocks
+expect_code no_file 7 "cannot be opened: No such file" "$KVSIM" trace info "$work/none.csv"
+expect_code directory 7 "cannot be read: Is a directory" "$KVSIM" trace info "$work"
+expect_code format 2 "did you mean 'burstgpt'" "$KVSIM" trace info "$unsorted" --format burstgtp
+expect_code parameter 2 "unknown key 'block_token'" "$KVSIM" trace info "$unsorted" --format blocks --set block_token=16
+expect_code required 2 "block_tokens" "$KVSIM" trace info "$unsorted" --format blocks
 [ $failed = 0 ] && echo "$count wrong traces told as expected"
-exit $((failed > 0))
+exit $failed

@@ -4,19 +4,14 @@
 # groundtruth/README.md says (arrival anchor), beside LLMServingSim's errors on the same runs. Exit code 0 only when
 # every figure is within its bar: 3 %, 5 % for the median TTFT. No parameter of the configurations comes from a run.
 #   tests/fidelity/fidelity.sh       KVSIM, KVSIM_SHARED, PYTHON from the environment
-set -u
-cd "$(dirname "$0")/../.."
-export LC_ALL=C
-KVSIM=${KVSIM:-./kvsim} PYTHON=${PYTHON:-python3}
-truth=${KVSIM_SHARED:-../shared}/groundtruth
-[ -d "$truth" ] || { echo "SKIP: $truth is absent"; exit 77; }
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
+. "$(dirname "$0")/../support/shell.sh"
+PYTHON=${PYTHON:-python3}
+truth=$shared/groundtruth
+needs "$truth"
 for config in configs/fidelity/*.yaml; do
     case $(basename "$config" .yaml) in
         rtx-pro-6000_llama-3.1-8b) run=RTXPRO6000/Llama-3.1-8B trace=sharegpt-llama-3.1-8b-300 ;;
-        *) echo "FAIL: $config: this script does not know its run"; failed=1; continue ;;
+        *) fail "$config: this script does not know its run"; continue ;;
     esac
     "$KVSIM" run "$config" --set workload.trace="$truth/e2e/workloads/$trace.jsonl.gz" -o "$work/r.h5" --force \
         >/dev/null 2>"$work/err" && "$KVSIM" export "$work/r.h5" csv requests >"$work/r.csv" 2>>"$work/err" ||

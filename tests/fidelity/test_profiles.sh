@@ -2,14 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # The profiles that ship are what `calib import` makes of the published tables, byte for byte, and meet points held out
 # of the fit, whichever those are.
-set -u
-cd "$(dirname "$0")/../.."
-KVSIM=$(realpath "${KVSIM:-./kvsim}")
-tables=${KVSIM_SHARED:-../shared}/groundtruth/profiles/vllm-0.19
-[ -d "$tables" ] || { echo "SKIP: $tables is absent"; exit 77; }
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
+. "$(dirname "$0")/../support/shell.sh"
+tables=$shared/groundtruth/profiles/vllm-0.19
+needs "$tables"
 for profile in models/profiles/*_tp1; do
     name=$(basename "$profile")
     case $name in
@@ -17,12 +12,12 @@ for profile in models/profiles/*_tp1; do
         rtx-pro-6000_qwen3-32b_tp1) from=RTXPRO6000/Qwen3-32B ;;
         rtx-pro-6000_qwen3-30b-a3b_tp1) from=RTXPRO6000/Qwen3-30B-A3B-Instruct-2507 ;;
         rtx-4090_llama-3.1-8b_tp1) from=RTX4090/Llama-3.1-8B ;;
-        *) echo "FAIL: $name: this test does not know its tables"; failed=1; continue ;;
+        *) fail "$name: this test does not know its tables"; continue ;;
     esac
     for seed in 1 2 3; do
         "$KVSIM" calib import vllm-layers "$tables/$from/bf16/tp1" -o "$work/$name" --seed $seed \
             --source "casys-kaist/LLMServingSim, profiler 1.0.0" --commit 5daddb2 --licence MIT >"$work/out" || failed=1
-        [ $seed != 1 ] || diff -r "$work/$name" "$profile" || { echo "FAIL: $name is not what import makes"; failed=1; }
+        [ $seed != 1 ] || diff -r "$work/$name" "$profile" || fail "$name is not what import makes"
         # Hold-out errors in percent: guards against a worse fit, somewhat above the worst of the three seeds; claims are
         # in docs/calibration.md. The tables of the RTX 4090 are sparser.
         awk -v name="$name seed $seed" -v sparse=$([[ $name == rtx-4090* ]] && echo 1 || echo 0) 'BEGIN {

@@ -2,13 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Adding a plug-in is one new file. In a copy of the tree: the policy that README prints, a compute model and a reader,
 # each with a parameter; all three must turn up in `list`, in error messages, in their contract tests and in runs.
-set -u
-cd "$(dirname "$0")/../.."
+. "$(dirname "$0")/../support/shell.sh"
 . tests/house/copy_tree.sh
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
-fail() { echo "FAIL: $*"; failed=1; }
 
 copy_tree "$work/copy"
 cd "$work/copy"

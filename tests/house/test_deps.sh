@@ -1,12 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # .ci/deps.sh against stand-ins for the package tools: what it installs, and what it says where it cannot.
-set -u
-cd "$(dirname "$0")/../.."
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
-fail() { echo "FAIL: $*"; failed=1; }
+. "$(dirname "$0")/../support/shell.sh"
 
 tool() { mkdir -p "$work/$1"; printf '#!/bin/bash\n%s\n' "$3" >"$work/$1/$2"; chmod +x "$work/$1/$2"; }
 for t in bash grep env cat; do mkdir -p "$work/base"; ln -s "$(command -v $t)" "$work/base/$t"; done
@@ -47,6 +42,8 @@ deps "debian user sudo" build
     fail "through sudo: $code '$calls'"
 deps "debian root" check
 [[ $calls == *libhdf5-dev*libcmocka-dev*python3-h5py* ]] || fail "for tests: '$calls'"
+deps "debian root" storage
+[[ $calls == *libcmocka-dev*ceph-mon*radosgw*iproute2* ]] || fail "for a real object store: '$calls'"
 
 deps found check
 [ $code = 0 ] || fail "not Debian, all found: $code '$out'"

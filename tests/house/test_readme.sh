@@ -2,13 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Every kvsim command line and the Python example of README do what they say: run in a copy of the tree, in order.
 # (Its policy is built by test_add_plugin.sh.)
-set -u
-cd "$(dirname "$0")/../.."
+. "$(dirname "$0")/../support/shell.sh"
 . tests/house/copy_tree.sh
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
-fail() { echo "FAIL: $*"; failed=1; }
 python=${PYTHON:-python3}
 
 copy_tree "$work/copy"

@@ -1,11 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # tests/run.sh itself: what it counts, when it fails, what it says about skips.
-set -u
-cd "$(dirname "$0")/../.."
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
+. "$(dirname "$0")/../support/shell.sh"
 
 script() { printf '#!/bin/bash\n%s\n' "$2" >"$work/$1"; chmod +x "$work/$1"; }
 script test_pass.sh 'exit 0'
@@ -37,7 +33,7 @@ expect() {
     local name=$1 code=$2 last=$3 line=$4 out
     shift 4
     out=$(env -u ALLOWED_SKIPS -u TEST_TIMEOUT_S JOBS=2 "${setting[@]}" tests/run.sh "${@/#/$work/}" 2>&1)
-    [ $? = "$code" ] || { echo "FAIL: $name: exit code is not $code"; failed=1; }
+    [ $? = "$code" ] || fail "$name: exit code is not $code"
     [[ $(echo "$out" | tail -1) == "$last in "* ]] || { echo "FAIL: $name: last line: $(echo "$out" | tail -1)"; failed=1; }
     echo "$out" | grep -qF -- "$line" || { echo "FAIL: $name: no line '$line' in:"; echo "$out"; failed=1; }
 }

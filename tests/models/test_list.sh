@@ -1,16 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # `kvsim list` shows every plug-in and data file that exists, as valid JSON, and refuses what does not exist.
-set -u
-kvsim=${KVSIM:-./kvsim}
-failures=0
-fail() { echo "FAIL: $*"; failures=$((failures + 1)); }
+. "$(dirname "$0")/../support/shell.sh"
 
 # KIND FILES...: the names listed are those of the files, in order.
 same_names() {
     local kind=$1 listed files
     shift
-    listed=$("$kvsim" list "$kind" --json | python3 -c 'import json,sys; print(*[r["name"] for r in json.load(sys.stdin)])')
+    listed=$("$KVSIM" list "$kind" --json | python3 -c 'import json,sys; print(*[r["name"] for r in json.load(sys.stdin)])')
     files=$(for f in "$@"; do basename "${f%.*}"; done | LC_ALL=C sort | tr '\n' ' ')
     [ "$listed " = "$files" ] || fail "list $kind: '$listed', files: '$files'"
 }
@@ -31,8 +28,8 @@ files=$(for f in models/stores/*.yaml models/links/*.yaml; do basename "${f%.*}"
 same_names readers traces/reader/*.c
 
 for kind in models gpus policies compute evict admit fetch sched route transfer stores profiles links readers params metrics; do
-    "$kvsim" list $kind > /dev/null || fail "list $kind: exit $?"
-    "$kvsim" list $kind --json | python3 -c '
+    "$KVSIM" list $kind > /dev/null || fail "list $kind: exit $?"
+    "$KVSIM" list $kind --json | python3 -c '
 import json, sys
 rows = json.load(sys.stdin)
 assert rows and all(isinstance(v, (str, int, float, bool, list)) for r in rows for v in r.values())' ||
@@ -40,16 +37,16 @@ assert rows and all(isinstance(v, (str, int, float, bool, list)) for r in rows f
 done
 
 # Every parameter of a plug-in says what it is for; every default of roofline says where it comes from.
-"$kvsim" list params --json | python3 -c '
+"$KVSIM" list params --json | python3 -c '
 import json, sys
 for row in json.load(sys.stdin):
     assert row["help"], row' || fail "a parameter without help"
-"$kvsim" list params roofline | grep -c "from: groundtruth/ops/" | grep -qx 10 || fail "roofline: sources missing"
+"$KVSIM" list params roofline | grep -c "from: groundtruth/ops/" | grep -qx 10 || fail "roofline: sources missing"
 
 # Bytes, as in docs/models.md; a block is 16 tokens of one GPU.
 check_kv() {
     local found
-    found=$("$kvsim" list models "$1" --kv --tp "$2" --json | python3 -c '
+    found=$("$KVSIM" list models "$1" --kv --tp "$2" --json | python3 -c '
 import json, sys
 (r,) = json.load(sys.stdin)
 print(r["layer_bytes"], r["token_bytes"], r["block_bytes"])')
@@ -64,7 +61,7 @@ check_kv deepseek-v3 8 "1152 70272 1124352"
 refuses() {
     local text=$1 out code
     shift
-    out=$("$kvsim" list "$@" 2>&1 >/dev/null)
+    out=$("$KVSIM" list "$@" 2>&1 >/dev/null)
     code=$?
     [ $code = 2 ] || fail "list $*: exit $code, expected 2"
     case $out in *"$text"*) ;; *) fail "list $*: '$out' lacks '$text'" ;; esac
@@ -75,4 +72,4 @@ refuses "did you mean 'engine'" params engin
 refuses "llama-3.1-8b" models no-such-model
 refuses "--kv" gpus --tp 2
 refuses "1..1024" models --kv --tp 0
-exit $((failures > 0))
+exit $failed

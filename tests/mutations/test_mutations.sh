@@ -6,13 +6,10 @@
 # A fault: the first line of its file names the source, the second says what is wrong, the rest is the sed script. A
 # script that changes nothing is an error: the engine has moved on, and the fault must be planted anew.
 # KVSIM=path of the program: its folder holds the objects of the build under test.
-set -u
-cd "$(dirname "$0")/../.."
 build=$(dirname "${KVSIM:-build/release/kvsim}")
+. "$(dirname "$0")/../support/shell.sh"
 tests=(test_boundary test_oracle test_oracle_tiers)
 [ -f "$build/libkvsim.a" ] || { echo "$build/libkvsim.a is missing: run 'make check'"; exit 1; }
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 
 pkgs="gsl yaml-0.1 zlib hdf5 libcrypto"
 ! pkg-config --exists libisal || pkgs="$pkgs libisal"

@@ -12,4 +12,7 @@
             fail_msg("%s = %.17g, expected %.17g", #found, kv_found, kv_expected); \
     } while (0)
 
+/* The same, with slack as a share of what is expected. */
+#define assert_close(found, expected, share) assert_near(found, expected, (share) * fabs((double)(expected)))
+
 #endif

@@ -10,9 +10,9 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "tests/support/arena.h"
 #include "tests/support/read_trace.h"
 
-static struct kv_arena arena;
 static const char sample[] = "traces/sample/claude_code_tiny.jsonl";
 
 #define ROWS_MAX 64
@@ -148,13 +148,6 @@ static void real_sessions_begin_by_a_poisson_process(void **unused)
     }
     print_message("  %lld gaps: sqrt(n) D = %.3f\n", (long long)n, worst * sqrt((double)n));
     assert_true(worst * sqrt((double)n) < 1.95);
-}
-
-static int close_arena(void **unused)
-{
-    (void)unused;
-    kv_arena_close(&arena);
-    return 0;
 }
 
 int main(void)

@@ -1,15 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # traces/fetch.sh against a folder of files in place of the network.
-set -u
-cd "$(dirname "$0")/../.."
+. "$(dirname "$0")/../support/shell.sh"
 bash -n traces/fetch.sh || exit 1
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 export KVSIM_TRACE_DIR=$work/data KVSIM_TRACE_MIRROR=file://$work/mirror
 mkdir "$work/mirror"
-failed=0
-fail() { echo "FAIL: $*"; failed=1; }
 
 traces/fetch.sh >"$work/list" || fail "no list"
 [ "$(grep -c -E '^  (burstgpt|mooncake|azure) ' "$work/list")" -ge 8 ] || fail "the list is short"
@@ -30,7 +25,7 @@ traces/fetch.sh no_such_trace >"$work/out" 2>&1 && fail "an unknown name was acc
 grep -q "nothing is called 'no_such_trace'" "$work/out" || fail "an unknown name is not told"
 
 # The real file, also from half of it, and again when it is there.
-real=${KVSIM_SHARED:-../shared}/traces/mooncake/conversation_trace.jsonl.gz
+real=$shared/traces/mooncake/conversation_trace.jsonl.gz
 if [ -e "$real" ]; then
     gzip -dc "$real" >"$work/mirror/conversation_trace.jsonl"
     rm -rf "$work/data"

@@ -15,13 +15,12 @@
 #include <unistd.h>
 
 #include "sim/lib/rows.h"
+#include "tests/support/arena.h"
 #include "tests/support/read_trace.h"
 
 #define KS_999 1.95    /* sqrt(n) D is larger with chance 0.001 */
 #define Z_999 3.29
 #define WINDOW_NS INT64_C(600000000000)
-
-static struct kv_arena arena;
 
 static int compare(const void *a, const void *b)
 {
@@ -292,13 +291,6 @@ static void real_lengths_arrive_by_a_poisson_process(void **unused)
 {
     (void)unused;
     check_poisson(kv_test_shared(&arena, "traces/lengths/arxiv_summarization_llama2_lengths.csv.gz"), 28257, 12.5);
-}
-
-static int close_arena(void **unused)
-{
-    (void)unused;
-    kv_arena_close(&arena);
-    return 0;
 }
 
 int main(void)

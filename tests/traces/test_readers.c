@@ -11,9 +11,8 @@
 #include <unistd.h>
 
 #include "sim/plug.h"
+#include "tests/support/arena.h"
 #include "tests/support/read_trace.h"
-
-static struct kv_arena arena;
 
 static struct kv_test_sums read_file(const char *reader, const char *path, const char *set)
 {
@@ -58,7 +57,7 @@ static void every_file_reader_keeps_the_contract_on_bad_files(void **unused)
         ops->close(state);
         kv_mem_give(state, ops->state_bytes);
     }
-    assert_in_range(readers, 9, 1000);
+    assert_in_range(readers, 10, 1000);
 }
 
 static void skipping_bad_rows_counts_them(void **unused)
@@ -255,6 +254,38 @@ static void prompts_of_components_share_whole_blocks_of_equal_beginnings(void **
     kv_mem_give(state, ops->state_bytes);
 }
 
+struct hits_seen { int64_t rows, cached[9], blocks[9]; uint64_t last_id; bool fresh; };
+static void see_hits(void *state, const struct kv_row *row)
+{
+    struct hits_seen *s = state;
+    s->cached[s->rows] = row->resident_tokens;
+    s->blocks[s->rows++] = row->ids_count;
+    assert_int_equal(row->known_tokens, row->ids_count * row->ids_tokens);
+    assert_in_range(row->known_tokens, row->input_tokens - row->ids_tokens + 1, row->input_tokens);
+    assert_string_equal(row->slo_class, row->resident_tokens * 8 > row->input_tokens * 4 ? "warm" : "");
+    for (int64_t i = 0; i < row->ids_count; i++) {      /* ids of one row never come again */
+        s->fresh &= row->ids[i] > s->last_id;
+        s->last_id = row->ids[i];
+    }
+}
+
+static void cached_tokens_are_resident_and_nobody_elses(void **unused)
+{
+    (void)unused;
+    for (int64_t block = 16; block <= 48; block += 32) {
+        struct hits_seen seen = {.fresh = true};
+        const char *set = kv_arena_text(&arena, "block_tokens=%lld", (long long)block);
+        kv_test_read(&arena, "hits", "traces/sample/hits_tiny.csv", set, 1, see_hits, &seen);
+        assert_int_equal(seen.rows, 9);
+        assert_true(seen.fresh);
+        for (int64_t i = 0; i < 9; i++) {
+            int64_t context = INT64_C(1024) << (i / 3 * 2);
+            assert_int_equal(seen.cached[i], context / 8 * (1 + i % 3 * 3));
+            assert_int_equal(seen.blocks[i], context / block);
+        }
+    }
+}
+
 static void dates_become_ns_since_1970(void **unused)
 {
     (void)unused;
@@ -282,13 +313,6 @@ static void dates_become_ns_since_1970(void **unused)
     }
 }
 
-static int close_arena(void **unused)
-{
-    (void)unused;
-    kv_arena_close(&arena);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -296,6 +320,7 @@ int main(void)
         cmocka_unit_test(skipping_bad_rows_counts_them),
         cmocka_unit_test(spans_come_in_order_with_their_pauses),
         cmocka_unit_test(prompts_of_components_share_whole_blocks_of_equal_beginnings),
+        cmocka_unit_test(cached_tokens_are_resident_and_nobody_elses),
         cmocka_unit_test(dates_become_ns_since_1970),
         cmocka_unit_test(burstgpt_files_agree_with_their_readme),
         cmocka_unit_test(mooncake_file_agrees_with_its_readme),

@@ -2,16 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # `kvsim trace info` against ../shared: every row of traces/reference_values.csv exactly, the hit ratios of spec ux.md
 # 4.3 to 4 decimals, the counts of traces/README.md, the infinite-cache hits of groundtruth/e2e.
-set -u
-cd "$(dirname "$0")/../.."
-kvsim=$(realpath "${KVSIM:-./kvsim}")
-shared=${KVSIM_SHARED:-../shared}
+. "$(dirname "$0")/../support/shell.sh"
 values=$shared/traces/reference_values.csv
-[ -e "$values" ] || { echo "SKIP: $values is absent"; exit 77; }
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
-fail() { echo "FAIL: $*"; failed=1; }
+needs "$values"
 
 # Options that a file needs, and its table by touch order.
 options() {
@@ -25,7 +18,7 @@ checked=0
 for file in $(tail -n +2 "$values" | cut -d, -f1 | sort -u); do
     capacities=$(awk -F, -v f="$file" '$1 == f && $3 != "" { print $3 }' "$values" | sort -nu | paste -sd,)
     for touch in root_first leaf_first; do
-        "$kvsim" trace info "$shared/traces/$file" $(options "$file") --lru "$capacities" --touch $touch >"$work/$touch" || exit 1
+        "$KVSIM" trace info "$shared/traces/$file" $(options "$file") --lru "$capacities" --touch $touch >"$work/$touch" || exit 1
     done
     while IFS=, read -r _ metric capacity value; do
         case $metric in
@@ -44,7 +37,7 @@ done
 
 # ux.md 4.3: by block, by token, mean per request.
 conversation=$shared/traces/mooncake/conversation_trace.jsonl.gz
-"$kvsim" trace info "$conversation" --lru 1000,10000,30000,50000,100000 >"$work/ratios"
+"$KVSIM" trace info "$conversation" --lru 1000,10000,30000,50000,100000 >"$work/ratios"
 while read -r line; do
     grep -q -E "^ *${line%% *} .* ${line#* }\$" "$work/ratios" || fail "hit ratios '$line' not found"
 done <<'END'
@@ -59,7 +52,7 @@ END
 # Counts of traces/README.md. The format of each is told from its first line.
 says() { # FILE PATTERN..
     local file=$1; shift
-    "$kvsim" trace info "$shared/traces/$file" >"$work/info" || fail "$file: exit code"
+    "$KVSIM" trace info "$shared/traces/$file" >"$work/info" || fail "$file: exit code"
     for pattern in "$@"; do grep -q -E "$pattern" "$work/info" || fail "$file: no '$pattern'"; counts=$((counts + 1)); done
 }
 counts=0
@@ -78,11 +71,11 @@ says agentic/origin_format_trace_0515.json '^input .* sum 811254$' '^output .* s
 # groundtruth/README.md: hit tokens of all prompt tokens.
 for run in "sharegpt-llama-3.1-8b-300 19520 257239" "sharegpt-qwen3-300 20448 258691"; do
     set -- $run
-    "$kvsim" trace info "$shared/groundtruth/e2e/workloads/$1.jsonl.gz" --set block_tokens=16 --set partial=floor >"$work/info"
+    "$KVSIM" trace info "$shared/groundtruth/e2e/workloads/$1.jsonl.gz" --set block_tokens=16 --set partial=floor >"$work/info"
     found=$(awk '$1 == "infinite" { hits = $3 } $1 == "input" { sum = $NF } END { print hits, sum }' "$work/info")
     [ "$found" = "$2 $3" ] || fail "$1: found '$found', expected '$2 $3'"
     # A serving run with memory to spare admits the same hits.
-    "$kvsim" run configs/smallest.yaml --set "workload={trace: $shared/groundtruth/e2e/workloads/$1.jsonl.gz, \
+    "$KVSIM" run configs/smallest.yaml --set "workload={trace: $shared/groundtruth/e2e/workloads/$1.jsonl.gz, \
         format: {kind: blocks, block_tokens: 16, partial: floor}, prefix: trace}" \
         --set 'tiers=[{name: hbm, kind: hbm, num_gpu_blocks: 1000000}]' --json --progress none >"$work/json" 2>/dev/null
     served=$(grep -o '"prompt_tokens[a-z_.]*": [0-9]*' "$work/json" | tr -d '",' | tr '\n' ' ')
@@ -92,11 +85,11 @@ done
 
 # The same trace, plain: the same words but for its name.
 gzip -dc "$conversation" >"$work/conversation.jsonl"
-diff <("$kvsim" trace info "$conversation" | tail -n +2) <("$kvsim" trace info "$work/conversation.jsonl" | tail -n +2) \
+diff <("$KVSIM" trace info "$conversation" | tail -n +2) <("$KVSIM" trace info "$work/conversation.jsonl" | tail -n +2) \
     || fail "plain and gzip differ"
 # The three other LRU sizes of cache_truth_conversation.csv, from another program.
 grep '^conversation,lru,' "$shared/traces/cache_truth_conversation.csv" | while IFS=, read -r _ _ size _ _ _ hits _; do
-    found=$("$kvsim" trace info "$conversation" --lru "$size" | awk -v c="$size" '$1 == c { print $2 }')
+    found=$("$KVSIM" trace info "$conversation" --lru "$size" | awk -v c="$size" '$1 == c { print $2 }')
     [ "$found" = "$hits" ] || echo "FAIL: cache_truth: $size: found $found, expected $hits"
 done >"$work/truth"
 [ -s "$work/truth" ] && { cat "$work/truth"; failed=1; }

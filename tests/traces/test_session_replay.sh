@@ -3,15 +3,7 @@
 # Sessions as a user replays them, on the samples: a turn comes when the one before has ended and the recorded pause is
 # over, sub-agents when their parent's turn has ended, the parent's next turn when they have ended too; a client that
 # takes sessions stays with one to its end. docs/engine.md, rules 24a, 25, 25a.
-set -u
-cd "$(dirname "$0")/../.."
-export LC_ALL=C
-KVSIM=$(realpath "${KVSIM:-./kvsim}")
-shared=${KVSIM_SHARED:-../shared}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
-fail() { echo "FAIL: $*"; failed=1; }
+. "$(dirname "$0")/../support/shell.sh"
 
 # run NAME FORMAT TRACE REPLAY FLAGS..: NAME.csv has session, arrival and end of each row of the trace, in its order.
 run() {

@@ -10,9 +10,8 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include "tests/support/arena.h"
 #include "tests/support/read_trace.h"
-
-static struct kv_arena arena;
 
 struct lengths { double mean; int64_t p50, p99, max; };
 static const struct trace {
@@ -101,13 +100,6 @@ static void files_say_what_they_hold(void **unused)
                      NULL, NULL);
     assert_int_equal(s.parts, 51937);
     assert_int_equal(s.last_ns - s.first_ns, INT64_C(431998000000000));
-}
-
-static int close_arena(void **unused)
-{
-    (void)unused;
-    kv_arena_close(&arena);
-    return 0;
 }
 
 int main(void)

@@ -16,8 +16,7 @@
 #include "sim/lib/hash.h"
 #include "sim/lib/tally.h"
 #include "sim/plug.h"
-
-static struct kv_arena arena;
+#include "tests/support/arena.h"
 
 static const struct kv_reader_ops *synth(void)
 {
@@ -378,13 +377,6 @@ static void gaps_are_gamma_by_period(void **unused)
     expect_near("shape in a quiet night hour (stat 12)", start_gap_shape("6h"), 0.41, 0.06);
     expect_near("shape in the morning (stat 12)", start_gap_shape("10h"), 0.80, 0.06);
     expect_near("shape on a busy day (stat 12)", start_gap_shape("14h"), 1.15, 0.25);
-}
-
-static int close_arena(void **unused)
-{
-    (void)unused;
-    kv_arena_close(&arena);
-    return 0;
 }
 
 int main(void)

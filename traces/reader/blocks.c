@@ -72,7 +72,7 @@ static bool read_row(struct blocks *b, struct kv_err *err)
         .priority = p->priority, .failed = p->failed, .model = "", .session = p->session, .turn = p->turn,
         .branch = p->branch, .slo_class = p->slo_class, .ids = p->has_ids ? p->ids.at : NULL,
         .ids_count = (int64_t)p->ids.count, .ids_tokens = b->rule.block_tokens, .known_tokens = p->known_tokens,
-        .ids_local = b->ids_local,
+        .ids_local = b->ids_local, .resident_tokens = p->resident_tokens,
     };
     return kv_order_check(&b->rows.order, &b->rows.in, p->time_ns, err);
 }

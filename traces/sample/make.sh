@@ -129,3 +129,11 @@ awk 'BEGIN {
         printf "%d,%d,%d,%.6f\n", prompt, response, prompt + response, prompt / response
     }
 }' >"$out/lengths_tiny.csv"
+
+# A request every ten seconds, over three contexts and three shares of them that are cached.
+awk 'BEGIN {
+    print "arrival_s,context_tokens,cached_tokens,output_tokens,slo_class"
+    for (context = 1024; context <= 16384; context *= 4)
+        for (eighths = 1; eighths <= 7; eighths += 3)
+            printf "%d,%d,%d,4,%s\n", 10 * n++, context, context * eighths / 8, (eighths > 4 ? "warm" : "")
+}' >"$out/hits_tiny.csv"

@@ -7,8 +7,8 @@
 #include <cmocka.h>
 
 #include "tests/models/plugin_params.h"
+#include "tests/support/arena.h"
 
-static struct kv_arena arena;
 static const struct kv_compute_env nothing;
 
 /* Opens affine with the six coefficients in ns, in the order of its parameter table. */
@@ -111,13 +111,6 @@ static void the_least_cost_is_one_unit_and_runs_stay_exact(void **unused)
     assert_int_equal((int64_t)run.first, 1);
     batch.ctx_sum = 2;
     assert_true(price(only_kv, &batch).first == run.first + run.slope);
-}
-
-static int close_arena(void **unused)
-{
-    (void)unused;
-    kv_arena_close(&arena);
-    return 0;
 }
 
 int main(void)

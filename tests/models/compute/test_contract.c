@@ -10,8 +10,7 @@
 
 #include "tests/models/plugin_params.h"
 #include "tests/models/shape_file.h"
-
-static struct kv_arena arena;
+#include "tests/support/arena.h"
 
 static const struct { const char *model, *gpu; int32_t tp; } setups[] = {
     {"llama-3.1-8b", "h100-sxm", 1}, {"llama-2-7b", "a100-sxm", 1}, {"llama-3.1-70b", "h200-sxm", 4},
@@ -214,13 +213,6 @@ static void pricing_has_no_memory(void **unused)
 {
     (void)unused;
     for_all(check_purity);
-}
-
-static int close_arena(void **unused)
-{
-    (void)unused;
-    kv_arena_close(&arena);
-    return 0;
 }
 
 int main(void)

@@ -1,16 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The defaults of roofline are what models/fit_efficiency.py finds in the measured tables, within rounding (2 %).
-set -eu
-shared=${KVSIM_SHARED:-../shared}
-if [ ! -r "$shared/groundtruth/ops/systems.csv" ]; then
-    echo "SKIP: $shared/groundtruth/ops is absent"
-    exit 77
-fi
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+. "$(dirname "$0")/../../support/shell.sh"
+set -e
+needs "$shared/groundtruth/ops"
 models/fit_efficiency.py "$shared/groundtruth" --json > "$work/fit.json"
-"${KVSIM:-./kvsim}" list compute roofline --json > "$work/list.json"
+"$KVSIM" list compute roofline --json > "$work/list.json"
 python3 - "$work/fit.json" "$work/list.json" <<'PYTHON'
 import json
 import sys

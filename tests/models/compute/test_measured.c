@@ -17,8 +17,7 @@
 #include "sim/lib/kvsize.h"
 #include "tests/models/plugin_params.h"
 #include "tests/models/shape_file.h"
-
-static struct kv_arena arena;
+#include "tests/support/arena.h"
 
 /* Calls fn(state, fields) for every data row of a gzipped CSV without quotes. */
 static void each_row(const char *path, void (*fn)(void *state, char *const *field), void *state)
@@ -165,13 +164,6 @@ static void steps_are_near_those_measured_in_vllm(void **unused)
     print_message("median |error| %.1f %%, largest %.1f %% of %zu steps\n", 100 * errors[count / 2],
                   100 * errors[count - 1], count);
     assert_true(errors[count / 2] < 0.08);
-}
-
-static int close_arena(void **unused)
-{
-    (void)unused;
-    kv_arena_close(&arena);
-    return 0;
 }
 
 int main(void)

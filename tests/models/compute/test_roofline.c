@@ -11,8 +11,9 @@
 #include "sim/lib/kvsize.h"
 #include "tests/models/plugin_params.h"
 #include "tests/models/shape_file.h"
+#include "tests/support/arena.h"
+#include "tests/support/near.h"
 
-static struct kv_arena arena;
 static const struct kv_gpu_spec plain_gpu = {
     .name = "plain", .memory_Bps = 1e12, .flops_bf16 = 1e15, .flops_fp8 = 2e15, .link_Bps = 1e11 };
 static const struct kv_model_shape small = {
@@ -53,11 +54,6 @@ static double price_s(const void *state, const struct kv_batch *batch)
     return seconds(roofline()->price(state, batch).first);
 }
 
-static void assert_near(double found, double expected, double tolerance)
-{
-    if (fabs(found - expected) > tolerance * fabs(expected)) fail_msg("%.9g, expected %.9g", found, expected);
-}
-
 static double larger(double a, double b)
 {
     return a > b ? a : b;
@@ -85,9 +81,9 @@ static void a_decode_step_by_hand(void **unused)
     struct kv_batch batch = { .decode_count = 4, .ctx_sum = 1000, .ctx_max = 400 };
     /* 1,004 tokens of 2 * 2 * 16 * 2 = 128 bytes, query and result of 8 * 16 elements each, 3 layers. */
     double attention = 3 * (1004 * 128 + 4 * 2 * 8 * 16 * 2) / 1e12;
-    assert_near(price_s(state, &batch), steady_s(4, 4) + attention, 1e-6);
+    assert_close(price_s(state, &batch), steady_s(4, 4) + attention, 1e-6);
     struct kv_run run = roofline()->price(state, &batch);
-    assert_near(seconds(run.slope), 3 * 4 * 128 / 1e12, 1e-6);
+    assert_close(seconds(run.slope), 3 * 4 * 128 / 1e12, 1e-6);
 }
 
 static void a_prefill_step_by_hand(void **unused)
@@ -99,11 +95,11 @@ static void a_prefill_step_by_hand(void **unused)
     double pairs = 4000.0 * 1000 + 4000.0 * 4001 / 2;
     double compute = pairs * 4 * 8 * 16 / 1e15, memory = (5000 * 128.0 + 4000 * 2 * 8 * 16 * 2) / 1e12;
     assert_true(compute > memory);
-    assert_near(price_s(state, &batch), steady_s(4000, 1) + 3 * compute, 1e-6);
+    assert_close(price_s(state, &batch), steady_s(4000, 1) + 3 * compute, 1e-6);
     chunk.last = false;   /* nothing is sampled, so nothing is projected */
-    assert_near(price_s(state, &batch), steady_s(4000, 0) + 3 * compute, 1e-6);
+    assert_close(price_s(state, &batch), steady_s(4000, 0) + 3 * compute, 1e-6);
     chunk = (struct kv_chunk){ 2, 30000, false };   /* few queries: reading KV takes longer */
-    assert_near(price_s(state, &batch), steady_s(2, 0) + 3 * (30002 * 128.0 + 2 * 2 * 8 * 16 * 2) / 1e12, 1e-6);
+    assert_close(price_s(state, &batch), steady_s(2, 0) + 3 * (30002 * 128.0 + 2 * 2 * 8 * 16 * 2) / 1e12, 1e-6);
 }
 
 static void launches_are_counted(void **unused)
@@ -114,10 +110,10 @@ static void launches_are_counted(void **unused)
     double without = price_s(open_model(&small, &plain_gpu, 1, 0), &batch);
     /* A layer: QKV, rotary, attention, output, 2 norms, gate and up, activation, down; a step: embedding,
      * final norm, final projection. */
-    assert_near(with - without, (3 * 9 + 3) * 1e-3, 1e-9);
+    assert_close(with - without, (3 * 9 + 3) * 1e-3, 1e-9);
     double on_two = price_s(open_model(&small, &plain_gpu, 2, 1e-3), &batch)
                     - price_s(open_model(&small, &plain_gpu, 2, 0), &batch);
-    assert_near(on_two, (3 * 9 + 3 + 2 * 3 + 1 + 1) * 1e-3, 1e-9);   /* all-reduces, gathered logits */
+    assert_close(on_two, (3 * 9 + 3 + 2 * 3 + 1 + 1) * 1e-3, 1e-9);   /* all-reduces, gathered logits */
 }
 
 /* Whatever else a decode step does, it reads the weights and the KV once. */
@@ -151,13 +147,13 @@ static void two_gpus_with_a_free_link_take_half(void **unused)
     struct kv_batch prefill = { .chunks = &chunk, .chunk_count = 1 };
     struct kv_batch decode = { .decode_count = 8, .ctx_sum = 80000, .ctx_max = 10000 };
     void *one = open_model(&model, &gpu, 1, 0), *two = open_model(&model, &gpu, 2, 0);
-    assert_near(price_s(two, &prefill), price_s(one, &prefill) / 2, 0.02);
-    assert_near(price_s(two, &decode), price_s(one, &decode) / 2, 0.01);
+    assert_close(price_s(two, &prefill), price_s(one, &prefill) / 2, 0.02);
+    assert_close(price_s(two, &decode), price_s(one, &decode) / 2, 0.01);
 
     gpu.link_Bps = 1e11;   /* ring all-reduce of 8,000 * 4,096 bf16 elements, 2 a layer and the embedding's */
     void *slow = open_model(&model, &gpu, 2, 0);
     double moved = 65 * 2 * 0.5 * 8000.0 * 4096 * 2;
-    assert_near(price_s(slow, &prefill) - price_s(two, &prefill), moved / 1e11, 1e-6);
+    assert_close(price_s(slow, &prefill) - price_s(two, &prefill), moved / 1e11, 1e-6);
 }
 
 static void replicated_kv_heads_are_read_by_every_gpu(void **unused)
@@ -188,8 +184,8 @@ static void distinct_experts_follow_the_expectation(void **unused)
         cost[i] = price_s(state, &batch) / expert;
     }
     assert_true(cost[0] > 2 && cost[0] < 2.2);                 /* exactly k for one token */
-    assert_near(cost[1] - cost[0], 2 * (1 - 2.0 / 16), 0.05);  /* the second meets them with chance k/E */
-    assert_near(cost[2] - cost[1], 2 * (1 - 2.0 / 16) * (1 - 2.0 / 16), 0.05);
+    assert_close(cost[1] - cost[0], 2 * (1 - 2.0 / 16), 0.05);  /* the second meets them with chance k/E */
+    assert_close(cost[2] - cost[1], 2 * (1 - 2.0 / 16) * (1 - 2.0 / 16), 0.05);
     assert_true(cost[3] > 16);
 }
 
@@ -201,13 +197,13 @@ static void fp8_weights_halve_the_reading_and_double_the_peak(void **unused)
     struct kv_chunk chunk = { 8192, 0, false };
     struct kv_batch prefill = { .chunks = &chunk, .chunk_count = 1 }, decode = { .decode_count = 1 };
     void *wide = open_model(&model, &plain_gpu, 1, 0), *narrow = open_model(&quantised, &plain_gpu, 1, 0);
-    assert_near(price_s(narrow, &decode) / price_s(wide, &decode), 0.535, 0.01);   /* the vocabulary stays bf16 */
+    assert_close(price_s(narrow, &decode) / price_s(wide, &decode), 0.535, 0.01);   /* the vocabulary stays bf16 */
     /* 8,192 tokens make the products compute bound; attention and element-wise traffic stay as they are. */
     double products = 2 * 8192.0 * 32 * (4096.0 * 6144 + 4096 * 4096 + 3 * 4096.0 * 14336) / 1e15;
-    assert_near(price_s(wide, &prefill) - price_s(narrow, &prefill), products / 2, 0.01);
+    assert_close(price_s(wide, &prefill) - price_s(narrow, &prefill), products / 2, 0.01);
     struct kv_gpu_spec old = plain_gpu;
     old.flops_fp8 = 0;
-    assert_near(price_s(open_model(&quantised, &old, 1, 0), &prefill), price_s(wide, &prefill), 0.001);
+    assert_close(price_s(open_model(&quantised, &old, 1, 0), &prefill), price_s(wide, &prefill), 0.001);
 }
 
 /* Latent attention does 2 * heads * (2 * latent + rope) flops for (latent + rope) * 2 bytes: 242 a byte
@@ -224,7 +220,7 @@ static void latent_attention_crosses_to_compute_bound_exactly_once(void **unused
     struct kv_run run = roofline()->price(state, &batch);
     /* n KV tokens: memory (n * 1152 + 278528) / 1e12 = compute n * 278528 / 200e12 */
     double crossing = 278528 / (278528 / 200.0 - 1152);
-    assert_near((double)run.steps, crossing, 0.01);
+    assert_close((double)run.steps, crossing, 0.01);
     struct kv_batch last = batch, next = batch;
     last.ctx_sum += 10 * (run.steps - 1);
     next.ctx_sum += 10 * run.steps;
@@ -255,13 +251,6 @@ static void impossible_splits_are_refused(void **unused)
         assert_int_equal(err.code, KV_ECONFIG);
         assert_non_null(strstr(err.text, cases[i].text));
     }
-}
-
-static int close_arena(void **unused)
-{
-    (void)unused;
-    kv_arena_close(&arena);
-    return 0;
 }
 
 int main(void)

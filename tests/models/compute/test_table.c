@@ -14,8 +14,8 @@
 #include "sim/conf/profile.h"
 #include "tests/models/plugin_params.h"
 #include "tests/models/shape_file.h"
+#include "tests/support/arena.h"
 
-static struct kv_arena arena;
 static const char *folder;
 static struct kv_model_shape model = {.name = "toy", .layers = 2, .heads = 1, .kv_heads = 1, .dtype_bytes = 2,
                                       .kv_dtype_bytes = 2};

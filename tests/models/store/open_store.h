@@ -8,8 +8,7 @@
 
 #include "sim/lib/pipe.h"
 #include "tests/models/plugin_params.h"
-
-static struct kv_arena arena;
+#include "tests/support/arena.h"
 
 /* 256 tokens of Llama-3.1-8B: 32 layers, 32 MiB; 16 blocks of 16. */
 static const struct kv_store_env chunk_256 = { .layers = 32, .chunk_tokens = 256, .block_tokens = 16,

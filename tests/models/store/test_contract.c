@@ -8,8 +8,7 @@
 #include <cmocka.h>
 
 #include "tests/models/plugin_params.h"
-
-static struct kv_arena arena;
+#include "tests/support/arena.h"
 
 static struct kv_store_env random_env(uint64_t *seed)
 {
@@ -137,13 +136,6 @@ static void a_store_has_no_memory(void **unused)
         assert_memory_equal(&a, &b, sizeof a);
         if (ops->close) ops->close(used), ops->close(fresh);
     }
-}
-
-static int close_arena(void **unused)
-{
-    (void)unused;
-    kv_arena_close(&arena);
-    return 0;
 }
 
 int main(void)

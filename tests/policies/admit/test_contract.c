@@ -7,8 +7,7 @@
 #include <cmocka.h>
 
 #include "tests/models/plugin_params.h"
-
-static struct kv_arena arena;
+#include "tests/support/arena.h"
 
 static void *open_policy(const struct kv_admit_ops *ops, const void *params)
 {
@@ -109,13 +108,6 @@ static void second_hit_at_its_edges(void **unused)
     assert_true(ops->take(state, 1));
     assert_false(ops->take(state, 2));
     ops->close(state);
-}
-
-static int close_arena(void **unused)
-{
-    (void)unused;
-    kv_arena_close(&arena);
-    return 0;
 }
 
 int main(void)

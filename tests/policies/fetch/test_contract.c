@@ -6,10 +6,9 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "sim/lib/fetch_rule.h"
+#include "sim/iface/fetch_rule.h"
 #include "tests/models/plugin_params.h"
-
-static struct kv_arena arena;
+#include "tests/support/arena.h"
 
 #define SEGMENTS 6
 /* A match and what its estimates say; counts how often they are asked. */
@@ -134,7 +133,7 @@ static void a_timeout_grows_with_the_tokens_up_to_its_most(void **unused)
     match_of(&m, 16, spread, 4);
     static const char *const names[] = {"timeout", "sglang_hicache"};
     for (int32_t i = 0; i < 2; i++) {
-        struct kv_fetch_timeout_params p = { .min_tokens = 256, .timeout = { 2, 0.1, 30 } };
+        struct kv_fetch_timeout_params p = { .threshold = { 256 }, .timeout = { 2, 0.1, 30 } };
         struct kv_fetch_choice c = choose(names[i], &p, &m);
         assert_int_equal(c.blocks, 29);
         assert_int_equal(c.timeout_tk, kv_cost_ceil_tk(kv_cost_from_s(2 + 0.1 * 256 / 1024.0)));
@@ -142,13 +141,13 @@ static void a_timeout_grows_with_the_tokens_up_to_its_most(void **unused)
         assert_int_equal(choose(names[i], &p, &m).timeout_tk, kv_cost_ceil_tk(kv_cost_from_s(2.025)));
         p.timeout.max_s = 1;
         assert_int_equal(choose(names[i], &p, &m).timeout_tk, KV_TICKS_PER_S);
-        p.min_tokens = 257;
+        p.threshold.min_tokens = 257;
         assert_int_equal(choose(names[i], &p, &m).blocks, 10);
     }
     /* The defaults of SGLang's rule: min(30 s, 2 s + 0.1 s/Ki token), from 256 tokens on. */
     struct kv_fetch_timeout_params *sglang = plugin_defaults(&arena, kv_plugin_find(KV_FAMILY_fetch,
                                                                                    "sglang_hicache")->info);
-    assert_int_equal(sglang->min_tokens, 256);
+    assert_int_equal(sglang->threshold.min_tokens, 256);
     assert_int_equal(kv_fetch_rule_timeout_tk(&sglang->timeout, 10 * 1024), 3 * KV_TICKS_PER_S);
     assert_int_equal(kv_fetch_rule_timeout_tk(&sglang->timeout, 280 * 1024), 30 * KV_TICKS_PER_S);
     assert_int_equal(kv_fetch_rule_timeout_tk(&sglang->timeout, 1 << 30), 30 * KV_TICKS_PER_S);
@@ -193,13 +192,6 @@ static void the_cost_model_is_the_least_of_all(void **unused)
         }
         assert_int_equal(choose("cost_model", NULL, &m).blocks, best_blocks);
     }
-}
-
-static int close_arena(void **unused)
-{
-    (void)unused;
-    kv_arena_close(&arena);
-    return 0;
 }
 
 int main(void)

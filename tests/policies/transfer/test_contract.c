@@ -7,10 +7,10 @@
 #include <cmocka.h>
 
 #include "tests/models/plugin_params.h"
+#include "tests/support/arena.h"
 #include "tests/support/near.h"
 
 #define FLOWS 300
-static struct kv_arena arena;
 
 static double draw_between(uint64_t *seed, double least, double most)   /* evenly over the orders of magnitude */
 {
@@ -198,7 +198,5 @@ int main(void)
         cmocka_unit_test(a_deadline_is_met_with_the_least_rate_that_does),
         cmocka_unit_test(least_stall_meets_the_conditions_of_its_optimum),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    kv_arena_close(&arena);
-    return failed;
+    return cmocka_run_group_tests(tests, NULL, close_arena);
 }

@@ -8,9 +8,8 @@
 #include <cmocka.h>
 
 #include "tests/models/plugin_params.h"
+#include "tests/support/arena.h"
 #include "tests/support/near.h"
-
-static struct kv_arena arena;
 
 enum { K4_HALF, K4_MOST, K16_HALF, K16_MOST, K32_HALF, K32_MOST, K64_HALF, K64_MOST, POINTS };
 
@@ -73,7 +72,5 @@ int main(void)
         cmocka_unit_test(rates_without_stall_are_those_of_table_a8),
         cmocka_unit_test(grants_are_those_of_table_a9),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    kv_arena_close(&arena);
-    return failed;
+    return cmocka_run_group_tests(tests, NULL, close_arena);
 }

@@ -9,8 +9,7 @@
 #include "sim/base/rng.h"
 #include "sim/conf/bind.h"
 #include "sim/conf/units.h"
-
-static struct kv_arena arena;
+#include "tests/support/arena.h"
 
 static bool parse_double(enum kv_dim dim, const char *text, double *out, const char **why)
 {
@@ -192,13 +191,6 @@ static void texts_are_quoted_where_they_must(void **state)
     assert_string_equal(kv_text_quoted(&arena, "a: b"), "\"a: b\"");
     assert_string_equal(kv_text_quoted(&arena, "- a"), "\"- a\"");
     assert_string_equal(kv_text_quoted(&arena, "a\"\\\n"), "\"a\\\"\\\\\\x0a\"");
-}
-
-static int close_arena(void **state)
-{
-    (void)state;
-    kv_arena_close(&arena);
-    return 0;
 }
 
 int main(void)

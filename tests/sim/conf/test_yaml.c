@@ -8,8 +8,8 @@
 #include <cmocka.h>
 
 #include "sim/conf/yaml.h"
+#include "tests/support/arena.h"
 
-static struct kv_arena arena;
 static struct kv_diag diag;
 
 static int close_all(void **state)

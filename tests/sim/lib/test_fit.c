@@ -8,8 +8,8 @@
 
 #include "sim/base/rng.h"
 #include "sim/lib/fit.h"
+#include "tests/support/arena.h"
 
-static struct kv_arena arena;
 static struct kv_fit_point point[4096];
 static const struct kv_fit_rule rule = {0.01, 1000, 40, 40};
 
@@ -90,13 +90,6 @@ static void a_factor_is_that_of_the_weighted_points(void **unused)
     assert_true(kv_fit_factor(pair, 0) == 0);
 }
 
-static int clean(void **unused)
-{
-    (void)unused;
-    kv_arena_close(&arena);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -106,5 +99,5 @@ int main(void)
         cmocka_unit_test(the_most_knots_are_kept_to),
         cmocka_unit_test(a_factor_is_that_of_the_weighted_points),
     };
-    return cmocka_run_group_tests_name("fit", tests, NULL, clean);
+    return cmocka_run_group_tests_name("fit", tests, NULL, close_arena);
 }

@@ -10,8 +10,9 @@
 #include <cmocka.h>
 
 #include "sim/lib/knots.h"
+#include "tests/support/arena.h"
+#include "tests/support/near.h"
 
-static struct kv_arena arena;
 static char path[256];
 static const struct kv_knots_form line_form = {{"tokens"}, {"layer_us", "once_us"}};
 static const struct kv_knots_form grid_form = {{"sequences", "kv_tokens"}, {"time_us"}};
@@ -81,25 +82,20 @@ static void a_wrong_table_is_refused_at_its_line(void **unused)
     assert_int_equal(err.code, KV_EIO);
 }
 
-static void assert_near(double a, double b)
-{
-    if (a - b > 1e-9 || b - a > 1e-9) fail_msg("%.12g, expected %.12g", a, b);
-}
-
 static void values_between_knots_are_bilinear_and_stay_outside(void **unused)
 {
     (void)unused;
     int64_t x[] = {10, 20}, y[] = {0, 100}, at[] = {1000, 2000, 5000, 10000};
     struct kv_knots grid = {2, 2, x, y, at}, line = {2, 1, x, NULL, at};
-    assert_near(kv_knots_at(&grid, 10, 0), 1000);
-    assert_near(kv_knots_at(&grid, 20, 100), 10000);
-    assert_near(kv_knots_at(&grid, 15, 0), 3000);
-    assert_near(kv_knots_at(&grid, 15, 50), 4500);
-    assert_near(kv_knots_at(&grid, 1, 50), 1500);
-    assert_near(kv_knots_at(&grid, 99, 999), 10000);
-    assert_near(kv_knots_at(&line, 12, 77), 1200);
+    assert_near(kv_knots_at(&grid, 10, 0), 1000, 1e-9);
+    assert_near(kv_knots_at(&grid, 20, 100), 10000, 1e-9);
+    assert_near(kv_knots_at(&grid, 15, 0), 3000, 1e-9);
+    assert_near(kv_knots_at(&grid, 15, 50), 4500, 1e-9);
+    assert_near(kv_knots_at(&grid, 1, 50), 1500, 1e-9);
+    assert_near(kv_knots_at(&grid, 99, 999), 10000, 1e-9);
+    assert_near(kv_knots_at(&line, 12, 77), 1200, 1e-9);
     struct kv_knots one = {1, 1, x, NULL, at};
-    assert_near(kv_knots_at(&one, 12, 0), 1000);
+    assert_near(kv_knots_at(&one, 12, 0), 1000, 1e-9);
 }
 
 static void in_logarithms_they_grow_by_factors(void **unused)

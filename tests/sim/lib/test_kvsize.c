@@ -8,8 +8,7 @@
 
 #include "sim/lib/kvsize.h"
 #include "tests/models/shape_file.h"
-
-static struct kv_arena arena;
+#include "tests/support/arena.h"
 
 /* vLLM's "KV cache size" is tokens = bytes / this. */
 static void bytes_per_token_equal_what_vllm_uses(void **unused)
@@ -93,13 +92,6 @@ static void activations_grow_with_tokens_and_sequences_and_shrink_with_tp(void *
     assert_true(kv_activation_bytes(&m, 1, 65536, 256) > kv_activation_bytes(&m, 1, 8192, 256));
     assert_true(kv_activation_bytes(&m, 1, 2048, 512) > kv_activation_bytes(&m, 1, 2048, 256));
     assert_true(kv_activation_bytes(&m, 2, 65536, 1) < kv_activation_bytes(&m, 1, 65536, 1));
-}
-
-static int close_arena(void **unused)
-{
-    (void)unused;
-    kv_arena_close(&arena);
-    return 0;
 }
 
 int main(void)

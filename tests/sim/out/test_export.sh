@@ -1,15 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # kvsim export and plot as a user meets them: tables, trace, picture, and what they refuse.
-set -u
-cd "$(dirname "$0")/../../.."
-export LC_ALL=C
-KVSIM=$(realpath "${KVSIM:-./kvsim}")
-shared=${KVSIM_SHARED:-../shared}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
-fail() { echo "FAIL: $*"; failed=1; }
+. "$(dirname "$0")/../../support/shell.sh"
 refuses() { # CODE WORDS COMMAND..
     local code=$1 words=$2; shift 2
     "$@" >"$work/out" 2>"$work/err"; local got=$?
@@ -90,7 +82,7 @@ grep -q 'File too large' "$work/err" || fail "a full disk says: $(cat "$work/err
 truth=$shared/groundtruth
 real=$truth/e2e/vllm-0.19/RTXPRO6000/Llama-3.1-8B/requests.jsonl
 [ $failed = 0 ] || exit 1
-[ -e "$real" ] || { echo "SKIP: $truth is not there: compare_requests.py was not run"; exit 77; }
+[ -e "$real" ] || skip "$truth is not there: compare_requests.py was not run"
 "$KVSIM" run configs/quickstart.yaml -o "$work/real.h5" --quiet --set cluster.nodes.gpu=rtx-pro-6000 \
     --set "workload={trace: $truth/e2e/workloads/sharegpt-llama-3.1-8b-300.jsonl.gz, prefix: trace, \
 format: {kind: blocks, block_tokens: 16, partial: floor}}" --set cluster.instances.count=1 || fail "run on the real workload"

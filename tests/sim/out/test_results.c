@@ -14,6 +14,7 @@
 #include <hdf5.h>
 
 #include "tests/sim/out/fake.h"
+#include "tests/support/near.h"
 
 /* Three segments and a part of a fourth. */
 #define REQUESTS (3 * KV_H5_CHUNK_ROWS + 1234)
@@ -38,13 +39,6 @@ static int remove_folder(void **state)
     unlink(path_b);
     return rmdir(folder);
 }
-
-/* cmocka's own compares floats. */
-#define assert_near(a, b, epsilon) \
-    do { \
-        double got = (a), wanted = (b); \
-        if (!(fabs(got - wanted) <= (epsilon))) fail_msg("%s = %.17g, wanted %.17g", #a, got, wanted); \
-    } while (0)
 
 /* ---- helpers that know HDF5 and nothing of sim/out ---- */
 

@@ -12,6 +12,7 @@
 
 #include "sim/out/read.h"
 #include "tests/sim/out/fake_tiers.h"
+#include "tests/support/near.h"
 
 #define N 200
 
@@ -30,13 +31,6 @@ static int remove_path(void **state)
     (void)state;
     return unlink(path);
 }
-
-#define assert_near(a, b) \
-    do { \
-        double got = (a), wanted = (b); \
-        bool near = fabs(got - wanted) <= 1e-9 * fabs(wanted) + 1e-12; \
-        if (!near) fail_msg("%s = %.17g, wanted %.17g", #a, got, wanted); \
-    } while (0)
 
 static double cell(const struct kv_totals *t, int32_t row, const char *column)
 {
@@ -63,14 +57,14 @@ static void hit_ratios_are_of_all_tokens_and_of_those_asked(void **state)
     struct kv_results *r = run(&t);
     for (int32_t i = 0; i < 3; i++) {
         char name[64];
-        assert_near(cell(&r->tiers, i, "hit_ratio_token"), all[i]);
-        assert_near(cell(&r->tiers, i, "hit_ratio_token_cond"), asked[i]);
+        assert_close(cell(&r->tiers, i, "hit_ratio_token"), all[i], 1e-9);
+        assert_close(cell(&r->tiers, i, "hit_ratio_token_cond"), asked[i], 1e-9);
         snprintf(name, sizeof name, "hit_ratio_token_cond.%s", tiers_sources[i]);
-        assert_near(kv_summary_fact(&r->summary, name)->real, asked[i]);
+        assert_close(kv_summary_fact(&r->summary, name)->real, asked[i], 1e-9);
     }
-    assert_near(cell(&r->tiers, 1, "asked_tokens"), 400.0 * N);
-    assert_near(cell(&r->tiers, 2, "hit_tokens"), 100.0 * N);
-    assert_near(kv_summary_fact(&r->summary, "hit_ratio_token")->real, 0.9);
+    assert_close(cell(&r->tiers, 1, "asked_tokens"), 400.0 * N, 1e-9);
+    assert_close(cell(&r->tiers, 2, "hit_tokens"), 100.0 * N, 1e-9);
+    assert_close(kv_summary_fact(&r->summary, "hit_ratio_token")->real, 0.9, 1e-9);
     kv_results_close(r);
 }
 
@@ -81,12 +75,12 @@ static void amplification_is_bytes_moved_over_bytes_of_use(void **state)
     tiers_open(&t, N);
     struct kv_results *r = run(&t);
     assert_true(isnan(cell(&r->tiers, 0, "read_amplification")));
-    assert_near(cell(&r->tiers, 1, "read_amplification"), 1);              /* chunks of a block: nothing in vain */
-    assert_near(cell(&r->tiers, 2, "read_amplification"), 256 / 100.0);    /* a chunk of 256 for 100 tokens */
-    assert_near(cell(&r->tiers, 1, "write_amplification"), 10 / 8.0);      /* ten written, eight visible */
+    assert_close(cell(&r->tiers, 1, "read_amplification"), 1, 1e-9);            /* chunks of a block: nothing in vain */
+    assert_close(cell(&r->tiers, 2, "read_amplification"), 256 / 100.0, 1e-9);    /* a chunk of 256 for 100 tokens */
+    assert_close(cell(&r->tiers, 1, "write_amplification"), 10 / 8.0, 1e-9);      /* ten written, eight visible */
     assert_true(isnan(cell(&r->tiers, 2, "write_amplification")));
-    assert_near(cell(&r->tiers, 2, "read_bytes"), 524288.0 * N);
-    assert_near(cell(&r->tiers, 1, "wasted_bytes"), 65536.0 * N);
+    assert_close(cell(&r->tiers, 2, "read_bytes"), 524288.0 * N, 1e-9);
+    assert_close(cell(&r->tiers, 1, "wasted_bytes"), 65536.0 * N, 1e-9);
     kv_results_close(r);
 }
 
@@ -96,17 +90,17 @@ static void occupancy_is_of_all_pools_and_unknown_without_a_limit(void **state)
     struct tiers t;
     tiers_open(&t, N);
     struct kv_results *r = run(&t);
-    assert_near(cell(&r->tiers, 0, "capacity_chunks"), 2000);
-    assert_near(cell(&r->tiers, 0, "occupancy_mean"), 0.9);
-    assert_near(cell(&r->tiers, 1, "capacity_chunks"), 1000);     /* two pools of 500 */
-    assert_near(cell(&r->tiers, 1, "occupancy_peak"), 0.9);
-    assert_near(cell(&r->tiers, 2, "capacity_chunks"), -1);
+    assert_close(cell(&r->tiers, 0, "capacity_chunks"), 2000, 1e-9);
+    assert_close(cell(&r->tiers, 0, "occupancy_mean"), 0.9, 1e-9);
+    assert_close(cell(&r->tiers, 1, "capacity_chunks"), 1000, 1e-9);     /* two pools of 500 */
+    assert_close(cell(&r->tiers, 1, "occupancy_peak"), 0.9, 1e-9);
+    assert_close(cell(&r->tiers, 2, "capacity_chunks"), -1, 1e-9);
     assert_true(isnan(cell(&r->tiers, 2, "occupancy_mean")));
-    assert_near(cell(&r->tiers, 2, "used_chunks_peak"), 50 + N - 1);
-    assert_near(cell(&r->tiers, 2, "used_chunks_mean"), 50 + (N - 1) / 2.0);
-    assert_near(cell(&r->tiers, 0, "evicted_chunks"), 3.0 * N);
-    assert_near(cell(&r->tiers, 1, "evicted_chunks"), 11.0 * N);
-    assert_near(cell(&r->tiers, 2, "waited_accesses"), 19.0 * N);
+    assert_close(cell(&r->tiers, 2, "used_chunks_peak"), 50 + N - 1, 1e-9);
+    assert_close(cell(&r->tiers, 2, "used_chunks_mean"), 50 + (N - 1) / 2.0, 1e-9);
+    assert_close(cell(&r->tiers, 0, "evicted_chunks"), 3.0 * N, 1e-9);
+    assert_close(cell(&r->tiers, 1, "evicted_chunks"), 11.0 * N, 1e-9);
+    assert_close(cell(&r->tiers, 2, "waited_accesses"), 19.0 * N, 1e-9);
     kv_results_close(r);
 }
 
@@ -118,10 +112,10 @@ static void links_tell_use_and_flows(void **state)
     struct kv_arena arena = {0};
     tiers_open(&t, N);
     struct kv_results *r = run(&t);
-    assert_near(cell(&r->links, LINK_NIC, "utilization_mean"), 1);
-    assert_near(cell(&r->links, LINK_NIC, "flows_mean"), 3);
-    assert_near(cell(&r->links, LINK_PCIE, "utilization_peak"), (409600 + 524288) / (8 * TIERS_NIC_BPS));
-    assert_near(cell(&r->links, LINK_FABRIC, "utilization_mean"), 0);
+    assert_close(cell(&r->links, LINK_NIC, "utilization_mean"), 1, 1e-9);
+    assert_close(cell(&r->links, LINK_NIC, "flows_mean"), 3, 1e-9);
+    assert_close(cell(&r->links, LINK_PCIE, "utilization_peak"), (409600 + 524288) / (8 * TIERS_NIC_BPS), 1e-9);
+    assert_close(cell(&r->links, LINK_FABRIC, "utilization_mean"), 0, 1e-9);
     const int32_t *order = kv_links_by_use(&r->links, 2, &count, &arena);
     assert_int_equal(count, 2);
     assert_true(order[0] == LINK_NIC && order[1] == LINK_PCIE);
@@ -139,10 +133,10 @@ static void reuse_is_told_in_gpu_seconds_and_stall_seconds(void **state)
     struct kv_arena arena = {0};
     tiers_open(&t, N);
     struct kv_results *r = run(&t);
-    assert_near(kv_summary_fact(&r->summary, "gpu_time_saved")->real, 900 * 1e-4 * 2 * N);
-    assert_near(kv_summary_fact(&r->summary, "stall_time")->real, 0.25 * N);
-    assert_near(r->summary.view[KV_METRIC_FETCH_STALL].p99, 0.2);
-    assert_near(r->summary.view[KV_METRIC_INDUCED_STALL].mean, 0.05);
+    assert_close(kv_summary_fact(&r->summary, "gpu_time_saved")->real, 900 * 1e-4 * 2 * N, 1e-9);
+    assert_close(kv_summary_fact(&r->summary, "stall_time")->real, 0.25 * N, 1e-9);
+    assert_close(r->summary.view[KV_METRIC_FETCH_STALL].p99, 0.2, 1e-9);
+    assert_close(r->summary.view[KV_METRIC_INDUCED_STALL].mean, 0.05, 1e-9);
     assert_non_null(strstr(kv_results_table(r, &arena), "hits saved 36.00 GPU-s, cost 50.00 stall-s"));
     kv_arena_close(&arena);
     kv_results_close(r);
@@ -161,8 +155,8 @@ static void the_verdict_names_what_is_at_its_limit(void **state)
     tiers_open(&t, N);
     struct kv_results *r = run(&t);
     assert_int_equal(r->view.saturation, KV_STABLE);
-    assert_near(r->view.fetching_mean, 3);
-    assert_near(r->view.waiting_mean, 1);
+    assert_close(r->view.fetching_mean, 3, 1e-9);
+    assert_close(r->view.waiting_mean, 1, 1e-9);
     assert_true(has_limit(r, "link nic.0.in carries 100.0 % of its rate"));
     assert_true(has_limit(r, "tier object lets 95.0 % of its accesses wait for their turn"));
     assert_int_equal(r->view.limit_count, 2);
@@ -177,7 +171,7 @@ static void requests_that_wait_for_their_kv_are_backlog(void **state)
     t.growing = true;
     struct kv_results *r = run(&t);
     assert_int_equal(r->view.saturation, KV_OVERLOADED);
-    assert_near(r->view.backlog_slope_per_s, 1);
+    assert_close(r->view.backlog_slope_per_s, 1, 1e-9);
     kv_results_close(r);
 }
 
@@ -235,21 +229,21 @@ static void bins_and_requests_add_up_to_the_totals(void **state)
     for (int64_t i = 0; i < N; i++) {
         double sum = source[4 * i + 3], left = prompt[i];
         for (int k = 0; k < 3; k++) {
-            assert_near(asked[3 * i + k], left);
-            assert_near(hits[3 * i + k], source[4 * i + k]);
-            assert_near(read[3 * i + k], bytes[3 * i + k]);
+            assert_close(asked[3 * i + k], left, 1e-9);
+            assert_close(hits[3 * i + k], source[4 * i + k], 1e-9);
+            assert_close(read[3 * i + k], bytes[3 * i + k], 1e-9);
             sum += source[4 * i + k];
             left -= source[4 * i + k];
             sum_read[k] += read[3 * i + k];
         }
-        assert_near(sum, prompt[i]);
-        assert_near(active[3 * i] + idle[3 * i] + room[3 * i], 2000);
-        assert_near(active[3 * i + 1] + idle[3 * i + 1] + room[3 * i + 1], 1000);
+        assert_close(sum, prompt[i], 1e-9);
+        assert_close(active[3 * i] + idle[3 * i] + room[3 * i], 2000, 1e-9);
+        assert_close(active[3 * i + 1] + idle[3 * i + 1] + room[3 * i + 1], 1000, 1e-9);
         assert_true(isnan(room[3 * i + 2]) && isnan(held[3 * i + 2]));
-        assert_near(active[3 * i + 2] + idle[3 * i + 2], (double)(50 + i));
-        assert_near(held[3 * i + 1], 0.9);
+        assert_close(active[3 * i + 2] + idle[3 * i + 2], (double)(50 + i), 1e-9);
+        assert_close(held[3 * i + 1], 0.9, 1e-9);
     }
-    for (int k = 0; k < 3; k++) assert_near(sum_read[k], all_read[k]);
+    for (int k = 0; k < 3; k++) assert_close(sum_read[k], all_read[k], 1e-9);
     kv_h5in_close(f.in);
     kv_arena_close(&f.arena);
 }
@@ -269,12 +263,12 @@ static void links_over_time_add_up_to_what_they_carried(void **state)
         double sum = 0;
         for (int64_t i = 0; i < N; i++) {
             sum += bytes[LINKS * i + k];
-            assert_near(util[LINKS * i + k] * rate[k], bytes[LINKS * i + k]);
+            assert_close(util[LINKS * i + k] * rate[k], bytes[LINKS * i + k], 1e-9);
         }
-        assert_near(sum, carried[k]);
+        assert_close(sum, carried[k], 1e-9);
     }
     assert_string_equal(kv_h5in_labels(f.in, "/timeseries/link_util", &f.arena)[LINK_NIC], "nic.0.in");
-    assert_near(*reals(&f, "/quality/net_progressive", 1), 70);
+    assert_close(*reals(&f, "/quality/net_progressive", 1), 70, 1e-9);
     kv_h5in_close(f.in);
     kv_arena_close(&f.arena);
 }
@@ -308,7 +302,7 @@ static const char *text_of(struct kv_arena *arena, const char *kind, const char 
     struct kv_err err = {0};
     FILE *out = open_memstream(&text, &bytes);
     struct kv_plot_options options = {.csv = true, .request = -1};
-    bool ok = table ? kv_results_export(path, kind, table, out, &err)
+    bool ok = table ? kv_results_export(path, kind, table, NULL, out, &err)
                     : kv_results_plot(path, kind, &options, out, &err);
     fclose(out);
     if (!ok) fail_msg("%s", err.text);

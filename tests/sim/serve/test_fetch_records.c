@@ -180,6 +180,7 @@ static void a_step_says_when_its_layers_came_and_were_computed(void **state)
         kv_tick first = LATE + 3 * CHUNK / 2, second = first + 3 * CHUNK / 2;
         assert_int_equal(l.request, 1);
         assert_int_equal(l.layers, 2);
+        assert_int_equal(l.ready_tk, first);                    /* it may join with one layer */
         assert_int_equal(l.fetch_end_tk[0], first);
         assert_int_equal(l.fetch_end_tk[1], second);
         assert_int_equal(l.compute_start_tk[0], first);
@@ -208,6 +209,7 @@ static void members_of_a_step_share_its_layers(void **state)
         struct kv_layers_record l = b.run.told.layers.at[i];
         int64_t chunks = i == 0 ? 4 : 2;
         assert_int_equal(l.request, 2 + i);
+        assert_int_equal(l.ready_tk, LATE);
         assert_int_equal(l.fetch_end_tk[0], LATE + chunks * CHUNK / 2);
         assert_int_equal(l.fetch_end_tk[1], LATE + chunks * CHUNK);
         assert_int_equal(l.compute_start_tk[0], LATE + 4 * CHUNK / 2);
