@@ -27,7 +27,7 @@ static void cross_link(struct path *path, const struct kv_network_config *n, int
 {
     if (link < 0) return;
     struct kv_link_spec spec = n->links[link].ops->spec(n->links[link].params);
-    cross(path, kv_rate_to_Bps(spec.capacity) * n->efficiency, parts);
+    cross(path, kv_rate_to_Bps(spec.curve ? spec.curve[0] : spec.capacity) * n->efficiency, parts);
     path->latency_s += kv_tick_to_s(spec.latency_tk);
 }
 
@@ -45,15 +45,34 @@ static struct path read_path(const struct kv_sim_config *c, const struct kv_tier
     return path;
 }
 
+/* The most that an access moves in messages of so many bytes (T38). */
+static kv_rate limit_by_messages(const struct kv_sim_config *c, const struct kv_tier_config *tier, double bytes)
+{
+    kv_rate most = KV_RATE_UNLIMITED;
+    for (int32_t i = -1; i < KV_TIER_LINKS_MAX; i++) {
+        int32_t link = i >= 0 ? tier->link[i] : tier->store->network ? c->network.fabric : -1;
+        if (link < 0 || !c->network.links[link].ops->message_rate) continue;
+        kv_rate rate = c->network.links[link].ops->message_rate(c->network.links[link].params, bytes);
+        if (rate < most) most = rate;
+    }
+    return most;
+}
+
 /* Reading so many chunks that nothing else holds up: until the last byte. */
 static double read_s(const struct kv_sim_config *c, const struct kv_tier_config *tier, const void *state,
                      int64_t chunks, double *Bps)
 {
     const struct kv_model_shape *m = c->compute_env.model;
-    bool chunkwise = c->fetch.mode == KV_DELIVERY_CHUNKWISE;
-    struct kv_access access = {.delivery = (enum kv_delivery)c->fetch.mode, .chunks = chunkwise ? 1 : chunks};
-    struct kv_access_plan plan = tier->store->plan(state, &access);
     double delay_s = 0, bytes = (double)(kv_bytes_per_token_per_gpu(m, c->tp) * tier->chunk_tokens) * (double)chunks;
+    enum kv_delivery delivery = (enum kv_delivery)c->fetch.mode;
+    if (delivery == KV_DELIVERY_AUTO)
+        delivery = bytes * c->tp >= (double)c->fetch.auto_bytes ? KV_DELIVERY_LAYERWISE : KV_DELIVERY_CHUNKWISE;
+    bool chunkwise = delivery == KV_DELIVERY_CHUNKWISE;
+    struct kv_access access = {.delivery = delivery, .chunks = chunkwise ? 1 : chunks, .under_way = 1};
+    struct kv_access_plan plan = tier->store->plan(state, &access);
+    double of_access = bytes * c->tp * (double)access.chunks / (double)chunks;
+    kv_rate by_messages = limit_by_messages(c, tier, of_access / (double)(plan.requests > 0 ? plan.requests : 1));
+    if (by_messages < plan.limit) plan.limit = by_messages;
     for (access.number = 0; access.number < DRAWS; access.number++)
         delay_s += kv_tick_to_s(tier->store->plan(state, &access).delay_tk) / DRAWS;
     struct path path = read_path(c, tier, tier->store->device_rate(state));

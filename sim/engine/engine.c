@@ -15,9 +15,9 @@
 struct timer { kv_fire fire; void *owner; uint32_t kind; enum kv_class class; };
 
 struct kv_engine {
+    struct kv_clock clock;         /* first: kv_engine_now */
     struct kv_heap due;
     KV_VEC(struct timer) timers;
-    kv_tick now;
     enum kv_class class;           /* being fired; KV_CLASS_COUNT outside */
     uint32_t round;                /* of the tick `now` */
     uint64_t fired, fired_before;  /* in all; before the tick `now` */
@@ -35,7 +35,7 @@ struct kv_engine *kv_engine_open(uint64_t seed)
 {
     struct kv_engine *e = kv_mem_take(sizeof *e);
     e->class = KV_CLASS_COUNT;
-    kv_assert_context(&e->now, seed);
+    kv_assert_context(&e->clock.now, seed);
     return e;
 }
 
@@ -57,8 +57,8 @@ void kv_timer_arm(struct kv_engine *e, uint32_t timer, kv_tick due_tk)
 {
     enum kv_class class = e->timers.at[timer].class;
     uint32_t round = 0;
-    kv_assert(due_tk >= e->now);
-    if (due_tk == e->now) round = e->round + (e->class != KV_CLASS_COUNT && class < e->class);
+    kv_assert(due_tk >= e->clock.now);
+    if (due_tk == e->clock.now) round = e->round + (e->class != KV_CLASS_COUNT && class < e->class);
     kv_heap_set(&e->due, (struct kv_heap_key){due_tk, order_of(round, class, timer)});
 }
 
@@ -72,11 +72,6 @@ kv_tick kv_timer_due_tk(const struct kv_engine *e, uint32_t timer)
     return kv_heap_has(&e->due, timer) ? e->due.key.at[e->due.position.at[timer]].due : KV_TICK_NEVER;
 }
 
-kv_tick kv_engine_now(const struct kv_engine *e)
-{
-    return e->now;
-}
-
 enum kv_class kv_engine_class(const struct kv_engine *e)
 {
     return e->class;
@@ -85,8 +80,8 @@ enum kv_class kv_engine_class(const struct kv_engine *e)
 kv_tick kv_engine_seen_tk(const struct kv_engine *e)
 {
     bool boundaries_passed = e->round > 0 || (e->class != KV_CLASS_COUNT && e->class > KV_CLASS_BOUNDARY);
-    if (e->class == KV_CLASS_COUNT) boundaries_passed = boundaries_passed || kv_engine_next_tk(e) > e->now;
-    return boundaries_passed ? e->now : e->now - 1;
+    if (e->class == KV_CLASS_COUNT) boundaries_passed = boundaries_passed || kv_engine_next_tk(e) > e->clock.now;
+    return boundaries_passed ? e->clock.now : e->clock.now - 1;
 }
 
 kv_tick kv_engine_next_tk(const struct kv_engine *e)
@@ -118,12 +113,12 @@ bool kv_engine_step(struct kv_engine *e, struct kv_err *err)
     struct kv_heap_key key = *top;
     uint32_t id = (uint32_t)key.order, round = (uint32_t)(key.order >> 48);
     const struct timer timer = e->timers.at[id];   /* a copy: fire may make timers */
-    kv_assert(key.due >= e->now);
-    if (key.due > e->now) e->fired_before = e->fired;
+    kv_assert(key.due >= e->clock.now);
+    if (key.due > e->clock.now) e->fired_before = e->fired;
     if (round >= ROUNDS_MAX || e->fired - e->fired_before >= FIRES_MAX)
         return livelock(&key, e->fired - e->fired_before, &timer, err);
     kv_heap_drop(&e->due, id);
-    e->now = key.due;
+    e->clock.now = key.due;
     e->round = round;
     e->class = timer.class;
     e->fired++;
@@ -152,7 +147,7 @@ void kv_log(struct kv_engine *e, const char *verb, const char *fmt, ...)
     if (!e->log) return;
     va_list args;
     va_start(args, fmt);
-    fprintf(e->log, "%" PRId64 " %d %s ", e->now, (int)e->class, verb);
+    fprintf(e->log, "%" PRId64 " %d %s ", e->clock.now, (int)e->class, verb);
     vfprintf(e->log, fmt, args);
     fputc('\n', e->log);
     va_end(args);

@@ -19,7 +19,8 @@ static void note_saved(struct kv_instance *n, const struct kv_seq *q, int64_t hi
 {
     if (hit_tokens == 0) return;
     struct kv_tier_counters *tier = n->serve->counters.tier;
-    kv_tick saved = kv_look_up_compute_tk(n, 0, q->input_tokens) - kv_look_up_compute_tk(n, hit_tokens, q->input_tokens);
+    kv_tick saved = kv_look_up_compute_tk(n, 0, q->input_tokens)
+                    - kv_look_up_compute_tk(n, hit_tokens, q->input_tokens);
     if (saved < 0) saved = 0;
     if (!by_source) {
         tier[0].saved_tk += saved;

@@ -30,6 +30,7 @@ void kv_net_close(struct kv_net *net)
     }
     for (size_t i = 0; i < net->link.count; i++) {
         kv_vec_close(&net->link.at[i].member);
+        kv_vec_close(&net->link.at[i].curve);
         kv_heap_close(&net->link.at[i].queue);
     }
     kv_pool_close(&net->class);
@@ -54,8 +55,21 @@ void kv_net_close(struct kv_net *net)
 uint32_t kv_net_add_link(struct kv_net *net, kv_rate capacity, bool in_order)
 {
     kv_assert(capacity >= 0 && capacity <= KV_RATE_UNLIMITED);
-    kv_vec_push(&net->link, ((struct kv_net_link){.capacity = capacity, .in_order = in_order}));
+    kv_vec_push(&net->link, ((struct kv_net_link){.capacity = capacity, .most = capacity, .in_order = in_order}));
     return (uint32_t)(net->link.count - 1);
+}
+
+void kv_net_link_curve(struct kv_net *net, uint32_t link, const kv_rate *curve, int32_t count)
+{
+    struct kv_net_link *l = &net->link.at[link];
+    kv_assert(count >= 1 && l->curve.count == 0 && l->flows == 0);
+    l->capacity = curve[0];
+    l->most = 0;
+    for (int32_t i = 0; i < count; i++) {
+        kv_assert(curve[i] >= 0 && curve[i] <= KV_RATE_UNLIMITED);
+        kv_vec_push(&l->curve, curve[i]);
+        if (curve[i] > l->most) l->most = curve[i];
+    }
 }
 
 uint32_t kv_net_add_path(struct kv_net *net, const struct kv_hop *hops, int32_t count)
@@ -66,7 +80,7 @@ uint32_t kv_net_add_path(struct kv_net *net, const struct kv_hop *hops, int32_t 
         kv_assert(hops[h].link < net->link.count && hops[h].parts_on_it >= 1);
         for (int32_t other = 0; other < h; other++) kv_assert(hops[other].link != hops[h].link);
         const struct kv_net_link *link = &net->link.at[hops[h].link];
-        kv_rate alone = link->capacity / hops[h].parts_on_it;
+        kv_rate alone = link->most / hops[h].parts_on_it;
         if (alone < path.most) path.most = alone;
         path.in_order = path.in_order || link->in_order;
         path.hop[h] = hops[h];
@@ -111,7 +125,11 @@ static void leave_queues(struct kv_net *net, const struct kv_net_flow *f)
 static void count_on_links(struct kv_net *net, const struct kv_net_class *c, int64_t more)
 {
     const struct kv_net_path *path = &net->path.at[c->path];
-    for (int32_t h = 0; h < path->count; h++) net->link.at[path->hop[h].link].flows += more;
+    for (int32_t h = 0; h < path->count; h++) {
+        struct kv_net_link *link = &net->link.at[path->hop[h].link];
+        link->flows += more;
+        link->parts += more * path->hop[h].parts_on_it;
+    }
 }
 
 /* Into f->class, `had` having been delivered to it before. */
@@ -256,11 +274,6 @@ uint32_t kv_flow_start(struct kv_net *net, uint32_t path, kv_rate limit, int64_t
     return flow;
 }
 
-uint64_t kv_flow_id(const struct kv_net *net, uint32_t flow)
-{
-    return net->flow.at[flow].id;
-}
-
 void kv_flow_permit(struct kv_net *net, uint32_t flow, int64_t permitted)
 {
     struct kv_net_flow *f = &net->flow.at[flow];
@@ -330,13 +343,6 @@ int64_t kv_flow_moved_bytes_by(const struct kv_net *net, uint32_t flow, kv_tick 
     return bytes < f->permitted ? bytes : f->permitted;
 }
 
-kv_tick kv_flow_reached_tk(const struct kv_net *net, uint32_t flow, int64_t bytes)
-{
-    kv_tick reached_tk;
-    kv_flow_reached_all(net, flow, &bytes, 1, &reached_tk);
-    return reached_tk;
-}
-
 void kv_flow_drop(struct kv_net *net, uint32_t flow)
 {
     struct kv_net_flow *f = &net->flow.at[flow];
@@ -348,14 +354,6 @@ void kv_flow_drop(struct kv_net *net, uint32_t flow)
     f->id = UINT64_MAX;
     f->class = net->free_flow;
     net->free_flow = flow;
-}
-
-kv_rate kv_flow_rate(const struct kv_net *net, uint32_t flow)
-{
-    const struct kv_net_flow *f = &net->flow.at[flow];
-    if (f->state != KV_FLOW_RUNNING) return 0;
-    const struct kv_net_class *c = kv_net_class_at(net, f->class);
-    return c->unlimited && c->now.rate ? KV_RATE_UNLIMITED : c->now.rate;
 }
 
 /* ---- links ---- */

@@ -22,7 +22,7 @@ struct kv_hop { uint32_t link; int32_t parts_on_it; };
 #define KV_HOPS_MAX 8
 
 /* A flow has delivered all bytes it was permitted to: `bytes_done` of a part. If that is all of it, it has left its
- * links but can still be asked (kv_flow_reached_tk) until kv_flow_drop. Flows that end at one tick are all off their
+ * links but can still be asked (kv_flow_reached_all) until kv_flow_drop. Flows that end at one tick are all off their
  * links before the first is told, and told in the order of their ids. The owner may start, permit, limit and drop flows
  * from here; of those still to be told, a dropped one is not, and one permitted more, which is under way again, is told
  * of where it had paused. A flow with a mark is told of that too (kv_flow_mark). */
@@ -35,17 +35,20 @@ void kv_net_close(struct kv_net *net);
  * flows get the link one after another in the order of their ids, a flow that is not first on each such link of its
  * path moves nothing (kind fifo); else it is shared max-min fairly. Capacity 0 is legal: nothing ever moves. */
 uint32_t kv_net_add_link(struct kv_net *net, kv_rate capacity, bool in_order);
+/* The link's capacity falls with what crosses it: at every settling it is curve[min(n, count) - 1], n = parts that
+ * cross it of the flows on it (blocked ones included, paused ones not), curve[0] with none. `count` >= 1; the net keeps
+ * a copy. Before the first path over the link. */
+void kv_net_link_curve(struct kv_net *net, uint32_t link, const kv_rate *curve, int32_t count);
 uint32_t kv_net_add_path(struct kv_net *net, const struct kv_hop *hops, int32_t count);   /* 0..KV_HOPS_MAX hops */
 
 /* Starts a flow at the tick of the clock. `bytes` >= 1 of one part; `permitted` in 1..bytes: it pauses, off its links,
  * once so many are delivered, until kv_flow_permit raises the number; raised before, even at the very tick but before
  * the net's completions, it goes on without a pause. `limit`: own rate of a part, >= 0 or KV_RATE_UNLIMITED; a flow
  * without any limit (path of no hops) has what it is permitted to one tick after it started or was permitted on from
- * a pause, and nothing before. Returns an index, used again after kv_flow_drop; `kv_flow_id` is its number in order
- * of starts, never used again. */
+ * a pause, and nothing before. Returns an index, used again after kv_flow_drop; its id, which orders flows of one tick
+ * and of a link in_order, is its number in order of starts. */
 uint32_t kv_flow_start(struct kv_net *net, uint32_t path, kv_rate limit, int64_t bytes, int64_t permitted,
                        uint64_t tag);
-uint64_t kv_flow_id(const struct kv_net *net, uint32_t flow);
 void kv_flow_permit(struct kv_net *net, uint32_t flow, int64_t permitted);   /* >= what it was */
 /* The owner is also told once, on the way, when `mark` bytes of a part are there; the flow goes on. More than are
  * delivered and at most what is permitted (then it changes nothing: the next to be told is the permitted). bytes_done
@@ -59,11 +62,10 @@ void kv_flow_limit(struct kv_net *net, uint32_t flow, kv_rate limit);
 int64_t kv_flow_moved_bytes(const struct kv_net *net, uint32_t flow);
 /* The same by a tick not before now, if nothing happens until then. */
 int64_t kv_flow_moved_bytes_by(const struct kv_net *net, uint32_t flow, kv_tick at_tk);
-/* First tick at which `bytes` (1..those delivered) of a part were there. Of a flow that never paused and whose limit
- * never changed (assert); O(log changes of rate during its life). A class remembers as far back as the oldest such flow
- * not yet dropped. */
-kv_tick kv_flow_reached_tk(const struct kv_net *net, uint32_t flow, int64_t bytes);
-/* The same of `count` numbers of bytes, ascending (layers of a fetch): one pass over the changes of rate. */
+/* First tick at which so many bytes of a part were there, of `count` numbers of bytes (1..those delivered), ascending:
+ * layers of a fetch, in one pass over the changes of rate. Of a flow that never paused and whose limit never changed
+ * (assert); one number costs O(log changes of rate during its life). A class remembers as far back as the oldest such
+ * flow not yet dropped. */
 void kv_flow_reached_all(const struct kv_net *net, uint32_t flow, const int64_t *bytes, int32_t count, kv_tick *out);
 /* Forgets a flow: one that has ended, or one under way (then it leaves its links at this tick). */
 void kv_flow_drop(struct kv_net *net, uint32_t flow);
@@ -72,8 +74,6 @@ void kv_flow_drop(struct kv_net *net, uint32_t flow);
  * more than what flows were permitted to: what is left of the tick in which one ends is carried for nobody. */
 kv_service kv_net_carried(const struct kv_net *net, uint32_t link);
 int64_t kv_net_flows_on(const struct kv_net *net, uint32_t link);
-/* Rate of a part of a flow as of the last settling. */
-kv_rate kv_flow_rate(const struct kv_net *net, uint32_t flow);
 
 /* How rates were found, for /quality. Counters only grow. */
 struct kv_net_counters {

@@ -3,6 +3,7 @@
 #include "sim/serve/net_private.h"
 
 #include "sim/base/err.h"
+#include "sim/base/prefetch.h"
 #include "sim/base/rng.h"
 
 /* ---- finding ---- */
@@ -113,10 +114,20 @@ static void sift_up(kv_service *at, uint32_t *place, size_t i, kv_service key)
     put(at, place, i, key);
 }
 
+/* The top of a heap is always in the first cache. */
+#define NEAR 64
+
 static void sift_down(kv_service *at, size_t count, uint32_t *place, size_t i, kv_service key)
 {
     for (size_t first; (first = 4 * i + 1) < count;) {
         size_t least = first;
+        if (first > NEAR && 4 * first + 16 < count) {   /* whichever child is least, its children are on the way */
+            const kv_service *grandchild = &at[4 * first + 1];
+            kv_prefetch(grandchild);
+            kv_prefetch(grandchild + 4);
+            kv_prefetch(grandchild + 8);
+            kv_prefetch(grandchild + 12);
+        }
         if (first + 3 < count) {   /* without jumps: which child is least cannot be predicted */
             size_t a = first + (at[first + 1] < at[first]), b = first + 2 + (at[first + 3] < at[first + 2]);
             least = at[b] < at[a] ? b : a;

@@ -35,11 +35,13 @@ struct kv_net_class {
 
 struct kv_net_member { kv_rate own; uint32_t class; int32_t parts; };
 struct kv_net_link {
-    kv_rate capacity;
+    kv_rate capacity;                    /* with a curve: as of the last settling that looked at it */
+    kv_rate most;                        /* of it, whatever crosses it */
     kv_service demand;                   /* sum of own limits of all parts of members */
     KV_VEC(struct kv_net_member) member; /* attached classes, by (own, class) */
     kv_u128 gone;                        /* carried for classes that have been detached */
-    int64_t flows;
+    int64_t flows, parts;                /* present, and how many of their parts cross it */
+    KV_VEC(kv_rate) curve;               /* capacity by parts; empty: always the same */
     struct kv_heap queue;                /* in_order: due = flow id, id = class */
     uint64_t visit;
     uint32_t local;                      /* its number in the component being solved */
@@ -109,6 +111,14 @@ static inline struct kv_net_class *kv_net_class_at(const struct kv_net *net, uin
 static inline kv_service kv_net_level(const struct kv_net *net, const struct kv_net_class *c)
 {
     return c->now.service + (kv_service)c->now.rate * (kv_engine_now(net->engine) - c->now.since);
+}
+/* Rate of a part of a flow as of the last settling, for tests. */
+static inline kv_rate kv_net_flow_rate(const struct kv_net *net, uint32_t flow)
+{
+    const struct kv_net_flow *f = &net->flow.at[flow];
+    if (f->state != KV_FLOW_RUNNING) return 0;
+    const struct kv_net_class *c = kv_net_class_at(net, f->class);
+    return c->unlimited && c->now.rate ? KV_RATE_UNLIMITED : c->now.rate;
 }
 /* Level at which the owner of the flow at place i of the heap is told next. */
 static inline kv_service kv_net_level_at(const struct kv_net_class *c, size_t i)

@@ -3,6 +3,7 @@
 #include "sim/serve/net_private.h"
 
 #include "sim/base/err.h"
+#include "sim/base/prefetch.h"
 
 /* ---- who takes part ---- */
 
@@ -80,11 +81,32 @@ static void give(struct kv_net *net, uint32_t class, struct kv_net_class *c, kv_
     if (!other && !c->touched) return;
     kv_tick due_tk = KV_TICK_NEVER;
     if (c->attached) {
+        for (size_t i = 0; i < c->heap.count && i < 5; i++) {   /* one of these ends next */
+            kv_prefetch(&net->flow.at[(uint32_t)c->heap.at[i]]);
+            kv_prefetch(&net->asked_link.at[(uint32_t)c->heap.at[i]]);
+        }
         kv_tick ticks = kv_rate_ticks(kv_net_level_at(c, 0) - kv_net_level(net, c), rate);
         if (ticks < KV_TICK_LIMIT - kv_engine_now(net->engine)) due_tk = kv_engine_now(net->engine) + ticks;
     }
     if (due_tk == KV_TICK_NEVER) kv_heap_drop(&net->due, class);
     else kv_heap_set(&net->due, (struct kv_heap_key){due_tk, class});
+}
+
+/* u of maxmin.h. c->own is that of the most a curve allows; it is not what the link has now. */
+static kv_rate own_on(const struct kv_net_link *link, const struct kv_net_member *m)
+{
+    if (link->capacity == link->most) return m->own;
+    kv_rate alone = link->capacity / m->parts;
+    return m->own < alone ? m->own : alone;
+}
+
+/* Whether members still come by own limit where a curve has lowered some of the limits. */
+static bool in_filling_order(const struct kv_net_link *link)
+{
+    if (link->capacity == link->most) return true;
+    for (size_t i = 1; i < link->member.count; i++)
+        if (own_on(link, &link->member.at[i]) < own_on(link, &link->member.at[i - 1])) return false;
+    return true;
 }
 
 /* One link binds: members come by own limit, so the first whose limit is above the share ends the filling. */
@@ -98,13 +120,14 @@ static void fill_link(struct kv_net *net, const struct kv_net_link *link)
     for (size_t i = 0; i < link->member.count; i++) {
         const struct kv_net_member *m = &link->member.at[i];
         struct kv_net_class *c = kv_net_class_at(net, m->class);
-        if (share < 0 && (kv_service)m->own * parts > left) share = left / parts;
+        kv_rate own = own_on(link, m);
+        if (share < 0 && (kv_service)own * parts > left) share = left / parts;
         if (share < 0) {
             int64_t mine = c->counted * m->parts;
-            left -= m->own * mine;
+            left -= own * mine;
             parts -= mine;
         }
-        give(net, m->class, c, share < 0 ? m->own : share);
+        give(net, m->class, c, share < 0 ? own : share);
     }
 }
 
@@ -164,13 +187,14 @@ static bool is_bound(const struct kv_net *net, const struct kv_net_class *c)
 static void solve_part(struct kv_net *net)
 {
     if (net->part.count == 0) return;
-    if (net->part.count > 1 && net->part_link.count > 1) {
+    const struct kv_net_link *link = net->part_link.count > 0 ? &net->link.at[net->part_link.at[0]] : NULL;
+    if (net->part.count > 1 && (net->part_link.count > 1 || (link && !in_filling_order(link)))) {
         net->counters.progressive++;
         fill_progressively(net);
         return;
     }
     net->counters.single_bottleneck++;
-    if (net->part.count > 1 && net->part_link.count == 1) fill_link(net, &net->link.at[net->part_link.at[0]]);
+    if (net->part.count > 1 && link) fill_link(net, link);
     for (size_t i = 0; i < net->part.count; i++) {
         struct kv_net_class *c = kv_net_class_at(net, net->part.at[i]);
         if (net->part.count == 1 || !is_bound(net, c)) give(net, net->part.at[i], c, alone(net, c));
@@ -178,6 +202,12 @@ static void solve_part(struct kv_net *net)
 }
 
 /* ---- the settling ---- */
+
+static void apply_curve(struct kv_net_link *link)
+{
+    size_t count = link->curve.count, n = (size_t)link->parts;
+    if (count > 0) link->capacity = link->curve.at[n == 0 ? 0 : n < count ? n - 1 : count - 1];
+}
 
 /* Settles a class that has all of its links to itself, by far the most frequent case. False when it has not. */
 static bool settle_alone(struct kv_net *net, uint32_t class, struct kv_net_class *c)
@@ -187,6 +217,7 @@ static bool settle_alone(struct kv_net *net, uint32_t class, struct kv_net_class
         if (net->link.at[path->hop[h].link].member.count > c->attached) return false;
     for (int32_t h = 0; h < path->count; h++) {
         struct kv_net_link *link = &net->link.at[path->hop[h].link];
+        apply_curve(link);
         link->bound = link->demand > link->capacity;
         net->counters.skipped_links += !link->bound;
     }
@@ -210,6 +241,7 @@ static void visit_links(struct kv_net *net, const struct kv_net_path *path)
         struct kv_net_link *link = &net->link.at[path->hop[h].link];
         if (link->visit == net->visit) continue;
         link->visit = net->visit;
+        apply_curve(link);
         bool binds = link->demand > link->capacity, connects = binds || link->bound;
         link->bound = binds;
         if (binds) kv_vec_push(&net->part_link, path->hop[h].link);

@@ -39,7 +39,7 @@ static uint32_t add_link(struct kv_topology *t, kv_rate capacity, bool in_order,
 {
     uint32_t link = kv_net_add_link(t->net, capacity, in_order);
     kv_assert(link == t->links.count);
-    kv_vec_push(&t->links, ((struct kv_named_link){name, capacity}));
+    kv_vec_push(&t->links, ((struct kv_named_link){name, capacity, capacity}));
     return link;
 }
 
@@ -59,6 +59,26 @@ static struct kv_link_pair *add_pairs(struct kv_topology *t, const char *name, i
         pairs[i].out = add_link(t, capacity, in_order, kv_arena_text(&t->arena, "%s.%d.out", name, i));
     }
     return pairs;
+}
+
+/* Gives a link its curve, lowered by the efficiency entry by entry as capacities are (T38a). */
+static void bend(struct kv_topology *t, uint32_t link, const struct kv_link_spec *spec, double efficiency)
+{
+    KV_VEC(kv_rate) curve = {0};
+    for (int32_t i = 0; i < spec->curve_count; i++)
+        kv_vec_push(&curve, (kv_rate)((double)spec->curve[i] * efficiency));
+    kv_net_link_curve(t->net, link, curve.at, spec->curve_count);
+    t->links.at[link].first = curve.at[0];
+    kv_vec_close(&curve);
+}
+
+static void bend_pairs(struct kv_topology *t, const struct kv_link_pair *pairs, int32_t count,
+                       const struct kv_link_spec *spec, double efficiency)
+{
+    for (int32_t i = 0; i < count && spec->curve; i++) {
+        bend(t, pairs[i].in, spec, efficiency);
+        if (pairs[i].out != pairs[i].in) bend(t, pairs[i].out, spec, efficiency);
+    }
 }
 
 static kv_rate rate_of(double Bps)
@@ -81,8 +101,9 @@ void kv_topology_open(struct kv_topology *t, const struct kv_sim_config *config,
         const struct kv_link_config *link = &n->links[i];
         struct kv_link_spec spec = link->ops->spec(link->params);
         kv_rate capacity = (kv_rate)((double)spec.capacity * n->efficiency);
-        t->named[i] = add_pairs(t, link->name, kv_domain_count(config, link->scope), capacity, spec.in_order,
-                                link->duplex);
+        int32_t domains = kv_domain_count(config, link->scope);
+        t->named[i] = add_pairs(t, link->name, domains, capacity, spec.in_order, link->duplex);
+        bend_pairs(t, t->named[i], domains, &spec, n->efficiency);
     }
     for (int32_t tier = 1; tier < config->tier_count; tier++) {
         int32_t pools = kv_domain_count(config, config->tier[tier].scope);
@@ -147,7 +168,7 @@ static struct kv_way finish(struct kv_topology *t, uint64_t key, const struct ro
     struct kv_way way = {kv_net_add_path(t->net, r->hop, r->count), r->latency_tk, KV_RATE_UNLIMITED,
                          r->messages};
     for (int32_t i = 0; i < r->count; i++) {
-        kv_rate alone = t->links.at[r->hop[i].link].capacity / r->hop[i].parts_on_it;
+        kv_rate alone = t->links.at[r->hop[i].link].first / r->hop[i].parts_on_it;
         if (alone < way.slowest) way.slowest = alone;
     }
     kv_map_put(&t->index, key, (uint32_t)t->ways.count);

@@ -15,7 +15,7 @@ struct kv_way {
     uint64_t messages;             /* bit i: it crosses network.links[i], which limits by the size of messages */
 };
 
-struct kv_named_link { const char *name; kv_rate capacity; };
+struct kv_named_link { const char *name; kv_rate capacity, first; };   /* first: with one flow on it */
 struct kv_link_pair { uint32_t in, out; };   /* towards the GPUs, and away; KV_NONE: unlimited */
 
 struct kv_topology {

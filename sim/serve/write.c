@@ -195,6 +195,22 @@ void kv_write_evicted_below(struct kv_tiers *t, struct kv_tier_pool *pool)
 
 /* ---- resident tokens (T36) ------------------------------------------------------------------------------------ */
 
+/* Of chunks that were there, were driven out for earlier ones and put in again, what was evicted says so twice: the
+ * first counts. Nothing of a request that finds none of its chunks there can be told twice. */
+static void forget_repeats(struct kv_tier_pool *pool)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < pool->evicted.count; i++) {
+        struct kv_evicted e = pool->evicted.at[i];
+        bool known = false;
+        for (size_t k = 0; k < kept && e.own == 0 && !known; k++)
+            known = pool->evicted.at[k].own == 0 && pool->evicted.at[k].place.group == e.place.group
+                    && pool->evicted.at[k].place.member == e.place.member;
+        if (!known) pool->evicted.at[kept++] = e;
+    }
+    pool->evicted.count = kept;
+}
+
 void kv_write_resident(struct kv_tiers *t, int32_t instance, const struct kv_seq *q)
 {
     int32_t tier = t->serve->config->resident_tier, block = (int32_t)t->serve->config->engine.block_tokens;
@@ -202,6 +218,9 @@ void kv_write_resident(struct kv_tiers *t, int32_t instance, const struct kv_seq
     struct proposal p = propose(t, tier, instance, NULL);
     struct kv_blocks *chunks = &p.pool->chunks;
     int32_t known = kv_prefix_known_blocks(&q->prefix, q->resident_tokens, block) / p.tier->blocks;
+    bool some_there = false;
+    for (int32_t c = 0; c < known && chunks->evicted && !some_there; c++)
+        some_there = kv_blocks_find(chunks, kv_blocks_place(chunks, &q->prefix, c)) != KV_NONE;
     for (int32_t c = 0; c < known; c++) {
         struct kv_prefix_place place = kv_blocks_place(chunks, &q->prefix, c);
         if (kv_blocks_find(chunks, place) != KV_NONE || !find_room(&p)) continue;
@@ -211,6 +230,7 @@ void kv_write_resident(struct kv_tiers *t, int32_t instance, const struct kv_seq
         p.tier->counters->inserted_chunks++;
         p.tier->counters->resident_chunks++;
     }
+    if (some_there) forget_repeats(p.pool);
     kv_write_evicted_below(t, p.pool);
 }
 

@@ -180,7 +180,7 @@ static double layer_ns(int32_t layers, bool together)
         double before = cpu_ns();
         for (int look = 0; look < LOOKS; look++) {
             if (together) kv_flow_reached_all(f.net, f.flow, bytes, layers, out);
-            else for (int32_t i = 0; i < layers; i++) out[i] = kv_flow_reached_tk(f.net, f.flow, bytes[i]);
+            else for (int32_t i = 0; i < layers; i++) kv_flow_reached_all(f.net, f.flow, &bytes[i], 1, &out[i]);
         }
         ns[run] = (cpu_ns() - before) / LOOKS / layers;
     }

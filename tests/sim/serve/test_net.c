@@ -11,13 +11,14 @@
 
 #include "sim/base/rng.h"
 #include "sim/lib/maxmin.h"
-#include "sim/serve/net.h"
+#include "sim/serve/net_private.h"
 
 #define LINKS_MAX 6
 #define PATHS_MAX 6
 #define FLOWS_MAX 400
 #define STEPS 90
 #define LAYERS_MAX 12
+#define CURVE_MAX 9
 
 /* ---- the script ---- */
 
@@ -29,7 +30,8 @@ struct script {
     uint64_t seed;
     int64_t bytes_scale, ticks_scale;
     uint32_t links, paths;
-    kv_rate capacity[LINKS_MAX], limit[4];
+    kv_rate capacity[LINKS_MAX], limit[4], curve[LINKS_MAX][CURVE_MAX];
+    int32_t curve_count[LINKS_MAX];
     bool in_order[LINKS_MAX];
     struct path path[PATHS_MAX];
     struct step step[STEPS];
@@ -61,6 +63,10 @@ static struct script random_script(uint64_t seed)
     for (uint32_t l = 0; l < s.links; l++) {
         s.capacity[l] = draw_rate(&s, 100 + l);
         s.in_order[l] = with_queues && draw(seed, 200 + l, 0) % 2 == 0;
+        if (draw(seed, 0, 3) % 2 == 0 && draw(seed, 250 + l, 0) % 3)
+            s.curve_count[l] = 1 + (int32_t)(draw(seed, 250 + l, 1) % CURVE_MAX);
+        for (int32_t i = 0; i < s.curve_count[l]; i++)
+            s.curve[l][i] = draw_rate(&s, 1000 + l * CURVE_MAX + (uint64_t)i);
     }
     for (uint32_t i = 1; i < 4; i++) s.limit[i] = draw_rate(&s, 300 + i) / 4;
     s.limit[0] = KV_RATE_UNLIMITED;
@@ -114,7 +120,8 @@ struct engine_ops {
 /* What the script knows of a flow. `marked_at`: permitted when it was marked. */
 struct known { int64_t bytes, permitted, marked_at; kv_rate limit; bool live, plain; };
 /* What the naive engine knows. mark 0: none. */
-struct naive { uint32_t path; kv_rate limit, rate; int64_t bytes, permitted, mark; kv_service got; bool running, dropped;
+struct naive { uint32_t path; kv_rate limit, rate; int64_t bytes, permitted, mark; kv_service got;
+               bool running, dropped;
                kv_tick reached[LAYERS_MAX]; };
 
 struct play {
@@ -263,7 +270,7 @@ static uint64_t real_start(struct play *p, uint32_t path, kv_rate limit, int64_t
 {
     uint32_t slot = kv_flow_start(p->net, path, limit, bytes, permitted, p->flows);
     p->slot[p->flows] = slot;
-    return kv_flow_id(p->net, slot);
+    return p->flows;
 }
 static void real_permit(struct play *p, uint64_t id, int64_t permitted)
 {
@@ -287,7 +294,7 @@ static int64_t real_moved(struct play *p, uint64_t id)
 }
 static kv_rate real_rate(struct play *p, uint64_t id)
 {
-    return kv_flow_rate(p->net, p->slot[id]);
+    return kv_net_flow_rate(p->net, p->slot[id]);
 }
 static kv_tick real_reached(struct play *p, uint64_t id, int32_t layer)
 {
@@ -295,7 +302,8 @@ static kv_tick real_reached(struct play *p, uint64_t id, int32_t layer)
     kv_tick all[LAYERS_MAX];
     layers_of(p->s, id, p->known[id].bytes, end);
     kv_flow_reached_all(p->net, p->slot[id], end, layer + 1, all);
-    kv_tick alone = kv_flow_reached_tk(p->net, p->slot[id], end[layer]);
+    kv_tick alone;
+    kv_flow_reached_all(p->net, p->slot[id], &end[layer], 1, &alone);
     assert_int_equal(all[layer], alone);
     return alone;
 }
@@ -314,7 +322,7 @@ static void real_done(void *owner, uint32_t flow, uint64_t tag, int64_t bytes_do
 {
     struct play *p = owner;
     p->now = kv_engine_now(p->engine);
-    assert_int_equal(kv_flow_id(p->net, flow), tag);
+    assert_int_equal(flow, p->slot[tag]);
     told(p, tag, bytes_done);
 }
 
@@ -344,8 +352,10 @@ static struct kv_net_counters play_real(struct play *p)
     p->engine = kv_engine_open(p->s->seed);
     for (uint32_t i = 0; i < PHASES; i++) p->timer[i] = kv_timer_new(p->engine, class[i], real_step, p, i);
     p->net = kv_net_open(p->engine, real_done, p);
-    for (uint32_t l = 0; l < p->s->links; l++)
+    for (uint32_t l = 0; l < p->s->links; l++) {
         assert_int_equal(kv_net_add_link(p->net, p->s->capacity[l], p->s->in_order[l]), l);
+        if (p->s->curve_count[l]) kv_net_link_curve(p->net, l, p->s->curve[l], p->s->curve_count[l]);
+    }
     for (uint32_t i = 0; i < p->s->paths; i++)
         assert_int_equal(kv_net_add_path(p->net, p->s->path[i].hop, p->s->path[i].hops), i);
     arm_steps(p);
@@ -440,13 +450,22 @@ static bool its_turn(const struct play *p, uint64_t id)
     return true;
 }
 
+static kv_rate naive_capacity(const struct play *p, uint32_t link)
+{
+    int32_t count = p->s->curve_count[link], n = 0;
+    for (uint64_t id = 0; id < p->flows; id++)
+        if (p->naive[id].running) n += parts_on(p, id, link);
+    if (count == 0) return p->s->capacity[link];
+    return p->s->curve[link][n == 0 ? 0 : (n < count ? n : count) - 1];
+}
+
 static void naive_solve(struct play *p)
 {
     static struct kv_maxmin_class class[FLOWS_MAX];
     static uint64_t id_of[FLOWS_MAX];
     struct kv_maxmin_link link[LINKS_MAX];
     int32_t count = 0;
-    for (uint32_t l = 0; l < p->s->links; l++) link[l] = (struct kv_maxmin_link){.capacity = p->s->capacity[l]};
+    for (uint32_t l = 0; l < p->s->links; l++) link[l] = (struct kv_maxmin_link){.capacity = naive_capacity(p, l)};
     for (uint64_t id = 0; id < p->flows; id++) {
         struct naive *f = &p->naive[id];
         f->rate = 0;

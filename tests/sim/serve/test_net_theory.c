@@ -14,7 +14,7 @@
 #include <gsl/gsl_randist.h>
 
 #include "sim/base/rng.h"
-#include "sim/serve/net.h"
+#include "sim/serve/net_private.h"
 
 #define BYTE_PER_TICK (INT64_C(1) << 32)
 
@@ -35,6 +35,13 @@ static void note(void *owner, uint32_t flow, uint64_t tag, int64_t bytes_done)
         assert_int_equal(kv_flow_start(w->net, 0, KV_RATE_UNLIMITED, 24, 24, 9), w->victim);
     }
     w->told[w->count++] = (struct told){tag, kv_engine_now(w->engine), bytes_done};
+}
+
+static kv_tick reached_tk(const struct kv_net *net, uint32_t flow, int64_t bytes)
+{
+    kv_tick tick;
+    kv_flow_reached_all(net, flow, &bytes, 1, &tick);
+    return tick;
 }
 
 static void open_world(struct world *w)
@@ -88,7 +95,7 @@ static void a_flow_is_not_done_one_tick_before_its_last_byte(void **state)
         assert_int_equal(w.count, 0);
         play_until(&w, end_tk);
         expect_told(&w, 0, (struct told){5, end_tk, bytes});
-        for (int64_t b = 1; b <= bytes; b++) assert_int_equal(kv_flow_reached_tk(w.net, flow, b), (b + 2) / 3);
+        for (int64_t b = 1; b <= bytes; b++) assert_int_equal(reached_tk(w.net, flow, b), (b + 2) / 3);
         assert_true(kv_net_carried(w.net, 0) == bytes * KV_SERVICE_PER_BYTE);
         close_world(&w);
     }
@@ -103,7 +110,104 @@ static void one_unit_of_rate_less_is_one_tick_more(void **state)
     uint32_t flow = start(&w, 9, 0);
     play_until(&w, 100);
     expect_told(&w, 0, (struct told){0, 4, 9});
-    assert_int_equal(kv_flow_reached_tk(w.net, flow, 8), 3);
+    assert_int_equal(reached_tk(w.net, flow, 8), 3);
+    close_world(&w);
+}
+
+/* n flows of equal size share what the curve says of n of them, the last entry beyond its end; two parts of a flow
+ * count as two. */
+static void a_link_has_the_capacity_of_so_many_flows(void **state)
+{
+    static const kv_rate curve[] = {12 * BYTE_PER_TICK, 10 * BYTE_PER_TICK, 9 * BYTE_PER_TICK, 4 * BYTE_PER_TICK};
+    (void)state;
+    for (int64_t n = 1; n <= 6; n++) {
+        for (int32_t parts = 1; parts <= 2; parts++) {
+            struct world w;
+            open_world(&w);
+            uint32_t link = kv_net_add_link(w.net, 20 * BYTE_PER_TICK, false);
+            kv_net_link_curve(w.net, link, curve, 4);
+            kv_net_add_path(w.net, &(struct kv_hop){link, parts}, 1);
+            for (int64_t i = 0; i < n; i++) start(&w, 360, (uint64_t)i);
+            play_until(&w, 10000);
+            int64_t flows = n * parts;
+            kv_tick end_tk = kv_rate_ticks(360 * KV_SERVICE_PER_BYTE, curve[flows < 4 ? flows - 1 : 3] / flows);
+            for (int64_t i = 0; i < n; i++) expect_told(&w, (uint32_t)i, (struct told){(uint64_t)i, end_tk, 360});
+            assert_int_equal(w.count, n);
+            close_world(&w);
+        }
+    }
+}
+
+/* Limits of two flows, 5 + 5, fit into what one alone may have, so the link could not bind were it not for its curve;
+ * and it does not any more once one has gone. 30 and 60 bytes at 3 until tick 10, then the rest at 5. */
+static void a_curve_makes_a_link_bind_that_could_not(void **state)
+{
+    static const kv_rate curve[] = {12 * BYTE_PER_TICK, 6 * BYTE_PER_TICK};
+    (void)state;
+    struct world w;
+    open_world(&w);
+    uint32_t link = kv_net_add_link(w.net, 12 * BYTE_PER_TICK, false);
+    kv_net_link_curve(w.net, link, curve, 2);
+    kv_net_add_path(w.net, &(struct kv_hop){link, 1}, 1);
+    uint32_t flow = kv_flow_start(w.net, 0, 5 * BYTE_PER_TICK, 60, 60, 1);
+    play_until(&w, 0);
+    assert_true(kv_net_flow_rate(w.net, flow) == 5 * BYTE_PER_TICK);
+    assert_int_equal(kv_net_counters(w.net).skipped_links, 1);
+    kv_flow_start(w.net, 0, 5 * BYTE_PER_TICK - 1, 30, 30, 2);   /* another class */
+    play_until(&w, 0);
+    play_until(&w, 9);
+    assert_true(kv_net_flow_rate(w.net, flow) == 3 * BYTE_PER_TICK);
+    play_until(&w, 1000);
+    expect_told(&w, 0, (struct told){2, 10, 30});
+    expect_told(&w, 1, (struct told){1, 16, 60});
+    close_world(&w);
+}
+
+/* On a link in order the flows that wait count, paused ones do not: 12 bytes at 4, 12 at 6, 12 at 12 a tick. */
+static void flows_that_wait_their_turn_count_in_a_curve(void **state)
+{
+    static const kv_rate curve[] = {12 * BYTE_PER_TICK, 6 * BYTE_PER_TICK, 4 * BYTE_PER_TICK};
+    (void)state;
+    struct world w;
+    open_world(&w);
+    uint32_t link = kv_net_add_link(w.net, 12 * BYTE_PER_TICK, true);
+    kv_net_link_curve(w.net, link, curve, 3);
+    kv_net_add_path(w.net, &(struct kv_hop){link, 1}, 1);
+    uint32_t first = kv_flow_start(w.net, 0, KV_RATE_UNLIMITED, 24, 12, 1);
+    for (uint64_t i = 2; i <= 3; i++) start(&w, 12, i);
+    play_until(&w, 1000);
+    expect_told(&w, 0, (struct told){1, 3, 12});
+    expect_told(&w, 1, (struct told){2, 5, 12});
+    expect_told(&w, 2, (struct told){3, 6, 12});
+    assert_int_equal(kv_net_flows_on(w.net, link), 0);
+    kv_flow_drop(w.net, first);
+    close_world(&w);
+}
+
+/* 10 bytes at 2 a tick until tick 5; the limit given while it is paused holds for the next 10; 20 more at 4. Marks
+ * are told on the way. */
+static void a_limit_given_to_a_paused_flow_holds_from_its_permission(void **state)
+{
+    (void)state;
+    struct world w;
+    open_link(&w, 100 * BYTE_PER_TICK, false);
+    uint32_t flow = kv_flow_start(w.net, 0, 2 * BYTE_PER_TICK, 40, 10, 7);
+    play_until(&w, 5);
+    expect_told(&w, 0, (struct told){7, 5, 10});
+    kv_flow_limit(w.net, flow, BYTE_PER_TICK);
+    kv_flow_permit(w.net, flow, 20);
+    kv_flow_mark(w.net, flow, 14);
+    play_until(&w, 9);
+    expect_told(&w, 1, (struct told){7, 9, 14});
+    play_until(&w, 15);
+    expect_told(&w, 2, (struct told){7, 15, 20});
+    kv_flow_permit(w.net, flow, 40);
+    kv_flow_mark(w.net, flow, 24);
+    kv_flow_limit(w.net, flow, 4 * BYTE_PER_TICK);   /* under way: the mark stands */
+    play_until(&w, 1000);
+    expect_told(&w, 3, (struct told){7, 16, 24});
+    expect_told(&w, 4, (struct told){7, 20, 40});
+    assert_int_equal(w.count, 5);
     close_world(&w);
 }
 
@@ -117,8 +221,8 @@ static void nothing_is_armed_where_nothing_moves(void **state)
     uint32_t still = kv_flow_start(w.net, free_path, 0, 1, 1, 0);
     play_until(&w, 0);
     assert_int_equal(kv_engine_next_tk(w.engine), KV_TICK_NEVER);
-    assert_int_equal(kv_flow_rate(w.net, flow), 0);
-    assert_int_equal(kv_flow_rate(w.net, still), 0);
+    assert_int_equal(kv_net_flow_rate(w.net, flow), 0);
+    assert_int_equal(kv_net_flow_rate(w.net, still), 0);
     kv_flow_drop(w.net, flow);
     kv_flow_drop(w.net, still);
     play_until(&w, 0);
@@ -135,7 +239,7 @@ static void a_flow_without_any_limit_takes_one_tick(void **state)
     uint32_t flow = kv_flow_start(w.net, 0, KV_RATE_UNLIMITED, INT64_MAX, 7, 3);
     play_until(&w, 0);
     assert_int_equal(kv_flow_moved_bytes(w.net, flow), 0);
-    assert_true(kv_flow_rate(w.net, flow) == KV_RATE_UNLIMITED);
+    assert_true(kv_net_flow_rate(w.net, flow) == KV_RATE_UNLIMITED);
     play_until(&w, 50);
     expect_told(&w, 0, (struct told){3, 1, 7});
     kv_flow_permit(w.net, flow, INT64_MAX);
@@ -261,7 +365,7 @@ static void layers_are_found_among_thousands_of_changes_which_are_forgotten_late
     kv_flow_reached_all(t.net, flow, bytes, BYTES, together);
     for (int64_t b = 1; b <= BYTES; b++) {
         assert_int_equal(together[b - 1], (b - 1) / 7 * 4 + 1 + ((b - 1) % 7 + 1) / 2);
-        assert_int_equal(kv_flow_reached_tk(t.net, flow, b), together[b - 1]);
+        assert_int_equal(reached_tk(t.net, flow, b), together[b - 1]);
     }
     kv_flow_drop(t.net, flow);
     int64_t used_bytes = kv_memory_used_bytes();
@@ -410,6 +514,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_flow_is_not_done_one_tick_before_its_last_byte),
         cmocka_unit_test(one_unit_of_rate_less_is_one_tick_more),
+        cmocka_unit_test(a_link_has_the_capacity_of_so_many_flows),
+        cmocka_unit_test(a_curve_makes_a_link_bind_that_could_not),
+        cmocka_unit_test(flows_that_wait_their_turn_count_in_a_curve),
+        cmocka_unit_test(a_limit_given_to_a_paused_flow_holds_from_its_permission),
         cmocka_unit_test(nothing_is_armed_where_nothing_moves),
         cmocka_unit_test(a_flow_without_any_limit_takes_one_tick),
         cmocka_unit_test(a_paused_flow_leaves_its_share_to_the_others),

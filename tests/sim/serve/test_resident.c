@@ -113,6 +113,30 @@ static void what_must_go_is_proposed_below_at_once(void **state)
     kv_tier_bench_close(&b);
 }
 
+/* Three chunks fit. A brings 0 to 2; B drives 0 out; A brings 0 to 4: 1 and 2 go for 0 and 1, B for 2, 0 for 3 and 1
+ * again for 4. Below, 0 is there already, and 1 counts once. */
+static void what_goes_twice_is_proposed_once(void **state)
+{
+    (void)state;
+    struct kv_tier_bench b;
+    setup(&b);
+    kv_tier_bench_add_tier(&b);
+    b.config.tier[2].write = KV_WRITE_ON_EVICT;
+    b.config.tier[1].capacity_chunks = 3;
+    b.config.fetch.policy = kv_test_plugin("fetch", "threshold");
+    b.config.fetch.params = kv_test_params(&b.arena, &b.config.fetch.policy->info);
+    kv_test_param_set(&b.config.fetch.policy->info, (void *)(uintptr_t)b.config.fetch.params, "min_tokens", 1e6);
+    come(&b, LATE_NS, A, 5, 3 * KV_BENCH_BLOCK);
+    come(&b, 2 * LATE_NS, A + 1, 5, KV_BENCH_BLOCK);
+    come(&b, 3 * LATE_NS, A, 5, 5 * KV_BENCH_BLOCK);
+    kv_tier_bench_serve(&b);
+    assert_int_equal(b.run.counters.tier[1].resident_chunks, 3 + 1 + 5);
+    assert_int_equal(b.run.counters.tier[1].evicted_chunks, 1 + 5);
+    assert_int_equal(b.run.counters.tier[2].accesses, 2);
+    assert_int_equal(b.run.counters.tier[2].inserted_chunks, 1 + 3);
+    kv_tier_bench_close(&b);
+}
+
 static void who_is_not_served_brings_nothing(void **state)
 {
     (void)state;
@@ -138,6 +162,7 @@ int main(void)
         cmocka_unit_test(what_finds_no_space_is_dropped),
         cmocka_unit_test(what_is_there_already_is_left_as_it_is),
         cmocka_unit_test(what_must_go_is_proposed_below_at_once),
+        cmocka_unit_test(what_goes_twice_is_proposed_once),
         cmocka_unit_test(who_is_not_served_brings_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
