@@ -61,7 +61,7 @@ def read_cases(folder):
     for where, row in rows_of(os.path.join(folder, "cases.csv"), ["case", "scenario", "for", "set"]):
         for values in each_of(row["for"]):
             try:
-                name, settings = (string.Template(row[key]).substitute(values) for key in ("case", "set"))
+                name, settings = (string.Template(row[key]).substitute(values, here=folder) for key in ("case", "set"))
             except (KeyError, ValueError) as error:
                 raise BrokenSystem("%s: no value for %s" % (where, error)) from None
             if not name.isidentifier() or name in cases:
@@ -229,12 +229,14 @@ def print_differences(found, allowed):
         tuned, why = judge_difference(values, key, allowed)
         any_tuned |= tuned
         if not tuned and len(values) == 2 and "-" in values and "." in key:
-            sections.setdefault((".".join(key.split(".")[:2]), tuple(values["-"]), why), []).append(key)
+            parts = key.split(".")
+            section = key if len(parts) < 3 else ".".join(parts[:2]) + ".*"
+            sections.setdefault((section, tuple(values["-"]), why), []).append(key)
         else:
             print("  %s%s: %s\n      %s" % ("TUNED " if tuned else "", key, told(values), why))
     for (section, missing, why), keys in sections.items():
         who = missing[0] if len(missing) == 1 else "%d cases" % len(missing)
-        print("  %s.*: %d not there in %s\n      %s" % (section, len(keys), who, why))
+        print("  %s: not there in %s (%d)\n      %s" % (section, who, len(keys), why))
     return any_tuned
 
 
