@@ -8,9 +8,9 @@
 
 #include "calib/lib/s3.h"
 
-#define VISIT_S 0.3            /* what a visit is meant to take: short, so that rounds mix good and bad moments */
+#define VISIT_S 0.1            /* what a visit is meant to take: short, so that rounds mix good and bad moments */
 #define VISIT_LEAST 4
-#define ROUNDS_LEAST 3         /* in which the samples of a cell are taken */
+#define ROUNDS_LEAST 10        /* in which the samples of a cell are taken */
 #define BUDGET_SHARE 6.0       /* a visit that takes more than this part of the time is left out */
 
 /* ---- samples.csv ---- */

@@ -277,7 +277,7 @@ bool kv_access_fit_files(struct kv_arena *arena, const struct kv_access_sample *
 static double wait_at(const struct kv_knots *k, double bytes, double connections)
 {
     double last = (double)k->y[k->columns - 1];
-    return kv_knots_log_at(k, bytes, connections) * 1e-9 * (connections > last ? connections / last : 1);
+    return kv_knots_at(k, bytes, connections) * 1e-9 * (connections > last ? connections / last : 1);
 }
 
 struct kv_access_times kv_access_model(const struct kv_access_fit *fit, const struct kv_access_cell *cell)

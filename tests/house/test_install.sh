@@ -4,6 +4,7 @@
 set -u
 cd "$(dirname "$0")/../.."
 . tests/house/copy_tree.sh
+root=$PWD
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failed=0
@@ -18,6 +19,11 @@ kvsim=$work/usr/bin/kvsim
 [ -s "$work/a.h5" ] || fail "no results"
 grep -q '^\.TH' "$work/usr/share/man/man1/kvsim.1" || fail "no manual page"
 [ -s "$work/usr/share/kvsim/analysis/kvsim_io.py" ] || fail "no kvsim_io.py"
+# A profile that is a folder, with its tables; the programs that measure, where they were built.
+"$kvsim" calib info ceph-nvme-4node | grep -q '^put_ack_curve' || fail "calib info of a folder"
+for program in "$root"/build/release/kvsim-calib-*; do
+    [ ! -x "$program" ] || [ -x "$work/usr/bin/$(basename "$program")" ] || fail "no $(basename "$program")"
+done
 
 [ $failed = 0 ] && echo "install: program, data, scenarios, manual page"
 exit $failed
