@@ -30,22 +30,25 @@ ip -n "$name-c" addr add 198.18.0.2/30 dev veth0
 cap() {
     for side in s c; do
         ip -n "$name-$side" link set veth0 mtu "$2" up &&
-            tc -n "$name-$side" qdisc replace dev veth0 root tbf rate "$1mbit" burst 64k latency 20ms 2>"$work/err" ||
+            tc -n "$name-$side" qdisc replace dev veth0 root tbf rate "$1mbit" burst 64k latency 100ms 2>"$work/err" ||
             skip "tc cannot cap a link here: $(head -1 "$work/err")"
     done
 }
+# The link must be what limits: other tests run beside this one, so both sides go before them where that is allowed.
+first=
+nice -n -15 true 2>/dev/null && first="nice -n -15"
 failures=0
 export UCX_TLS=tcp UCX_NET_DEVICES=veth0 UCX_WARN_UNUSED_ENV_VARS=n
 cap 200 1500
-ip netns exec "$name-s" "$net" --listen 198.18.0.1:13337 2>"$work/server" &
+ip netns exec "$name-s" $first "$net" --listen 198.18.0.1:13337 2>"$work/server" &
 server=$!
 for _ in $(seq 100); do grep -q listening "$work/server" && break; sleep 0.1; done
 
 # Mbit/s MTU OPERATION: the fitted rate is what the cap leaves, within 3 %.
 recovers() {
     cap "$1" "$2"
-    ip netns exec "$name-c" timeout 60 "$net" 198.18.0.1:13337 -o "$work/$1-$3" --operation "$3" \
-        --sizes 8B,16KiB,64KiB,256KiB --outstanding 1,8 --endpoints 1,2 --repeats 3 --batch 150ms --budget 15s \
+    ip netns exec "$name-c" timeout 60 $first "$net" 198.18.0.1:13337 -o "$work/$1-$3" --operation "$3" \
+        --sizes 8B,16KiB,64KiB,256KiB --outstanding 1,8 --endpoints 1,2 --repeats 3 --batch 200ms --budget 15s \
         >"$work/out" 2>"$work/err" || { echo "FAIL: $*: $(cat "$work/err")"; failures=$((failures + 1)); return; }
     "${PYTHON:-python3}" - "$work/$1-$3/profile.yaml" "$@" <<'END' || failures=$((failures + 1))
 import re, sys
