@@ -18,23 +18,38 @@ static void close_state(void *state)
     kv_vec_close(&((struct lru *)state)->links);
 }
 
-static void insert(void *state, uint32_t slot)
+static void unpin_all(void *state, const uint32_t *slots, int32_t count)
 {
     struct lru *l = state;
-    kv_ilinks_cover(&l->links, slot);
-    kv_ilist_push_tail(&l->order, &l->links, slot);
+    for (int32_t i = 0; i < count; i++) kv_ilist_push_tail(&l->order, &l->links, slots[i]);
+}
+
+static void insert_all(void *state, const uint32_t *slots, int32_t count)
+{
+    struct lru *l = state;
+    for (int32_t i = 0; i < count; i++) kv_ilinks_cover(&l->links, slots[i]);
+    unpin_all(state, slots, count);
+}
+
+static void pin_all(void *state, const uint32_t *slots, int32_t count)
+{
+    struct lru *l = state;
+    for (int32_t i = 0; i < count; i++) kv_ilist_unlink(&l->order, &l->links, slots[i]);
+}
+
+static void insert(void *state, uint32_t slot)
+{
+    insert_all(state, &slot, 1);
 }
 
 static void pin(void *state, uint32_t slot)
 {
-    struct lru *l = state;
-    kv_ilist_unlink(&l->order, &l->links, slot);
+    pin_all(state, &slot, 1);
 }
 
 static void unpin(void *state, uint32_t slot)
 {
-    struct lru *l = state;
-    kv_ilist_push_tail(&l->order, &l->links, slot);
+    unpin_all(state, &slot, 1);
 }
 
 static void hit(void *state, uint32_t slot)
@@ -48,10 +63,20 @@ static uint32_t victim(void *state)
     return ((struct lru *)state)->order.head;
 }
 
+static int32_t victims(void *state, uint32_t *slots, int32_t want)
+{
+    const struct lru *l = state;
+    int32_t named = 0;
+    for (uint32_t slot = l->order.head; slot != KV_NONE && named < want; slot = l->links.at[slot].next)
+        slots[named++] = slot;
+    return named;
+}
+
 const struct kv_evict_ops kv_evict_lru = {
     .info = { .help = "least recently used: order of the last unpin, insert or hit",
               .source = "vLLM v1 free block queue (vllm/v1/core/kv_cache_utils.py)" },
     .state_bytes = sizeof(struct lru),
     .open = open_state, .close = close_state, .insert = insert, .hit = hit, .pin = pin, .unpin = unpin,
     .victim = victim, .remove = pin,
+    .insert_all = insert_all, .pin_all = pin_all, .unpin_all = unpin_all, .remove_all = pin_all, .victims = victims,
 };

@@ -9,7 +9,11 @@
  *
  * One slot may stand for a run of consecutive blocks that only their own request can hit; the pool then takes
  * blocks from the run's tail one by one and removes the slot with the last. In the observable order that equals
- * one slot per block inserted tail first (tests hold it so). */
+ * one slot per block inserted tail first (tests hold it so).
+ *
+ * The calls for several slots are optional: a policy without one (NULL) is called once a slot. Each does what calls
+ * with one slot do in the order given. victims() names up to `want` slots, the next victims in their order if each were
+ * removed before the next is named, and returns how many; like victim() it changes nothing. */
 #ifndef KV_IFACE_EVICT_H
 #define KV_IFACE_EVICT_H
 
@@ -28,6 +32,11 @@ struct kv_evict_ops {
     void (*unpin)(void *state, uint32_t slot);
     uint32_t (*victim)(void *state);
     void (*remove)(void *state, uint32_t slot);     /* never of a pinned slot */
+    void (*insert_all)(void *state, const uint32_t *slots, int32_t count);
+    void (*pin_all)(void *state, const uint32_t *slots, int32_t count);
+    void (*unpin_all)(void *state, const uint32_t *slots, int32_t count);
+    void (*remove_all)(void *state, const uint32_t *slots, int32_t count);
+    int32_t (*victims)(void *state, uint32_t *slots, int32_t want);
 };
 
 #endif

@@ -89,8 +89,9 @@ static void take_hit(struct kv_instance *n, struct kv_seq *q, struct kv_hit hit)
     }
     for (int64_t i = 0; i < hit.keyed; i++) {
         q->slot[i] = n->serve->hits.at[i];
-        if (hit.below == 0 || n->serve->sources.at[i] == 0) kv_blocks_ref(&n->blocks, q->slot[i]);
+        if (hit.below > 0 && n->serve->sources.at[i] == 0) kv_blocks_ref(&n->blocks, q->slot[i]);
     }
+    if (hit.below == 0) kv_blocks_ref_all(&n->blocks, q->slot, (int32_t)hit.keyed);
     q->slot_count = (int32_t)hit.keyed;
     if (q->own_run != KV_NONE) kv_blocks_reclaim_run(&n->blocks, q->own_run, hit.blocks - hit.keyed);
     q->own_run = KV_NONE;

@@ -139,12 +139,13 @@ void kv_batch_remove(struct kv_instance *n, uint32_t place)
 
 void kv_batch_register(struct kv_instance *n, struct kv_seq *q, int64_t tokens)
 {
-    if (q->slot_capacity == 0) return;
     int32_t block = block_tokens(n);
+    if (q->slot_count == q->slot_capacity || tokens < (int64_t)(q->slot_count + 1) * block) return;
     int32_t full = kv_prefix_known_blocks(&q->prefix, (int32_t)tokens, block);
-    for (; q->slot_count < full; q->slot_count++)
-        q->slot[q->slot_count] = kv_blocks_register(&n->blocks, kv_blocks_place(&n->blocks, &q->prefix, q->slot_count),
-                                                    (q->slot_count + 1) * block > q->input_tokens);
+    if (full <= q->slot_count) return;
+    kv_blocks_register_all(&n->blocks, &q->prefix, q->slot_count, full,
+                           (int32_t)kv_divide(n->block, (uint32_t)q->input_tokens), q->slot);
+    q->slot_count = full;
 }
 
 void kv_batch_publish(struct kv_instance *n)

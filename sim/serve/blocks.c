@@ -1,29 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim/serve/blocks.h"
 
-enum { PENDING = 1, GENERATED = 2, PARKED = 4, KNOWN = 8 };
-/* A member of a group: `flags` with KNOWN when the policy has it (inserted at its first release). A run, with run >
- * 0: so
- * many blocks, the first `prompt` of them without generated tokens, with `handle` as its owner's memory of it. */
-struct kv_slot {
-    union { struct { uint32_t refs, job; }; uint32_t *handle; };
-    uint32_t run;
-    union { uint32_t flags, prompt; };
-};
-
-/* `used`: bit m is set when member m is registered, or holds a run. */
-struct kv_block_group { uint64_t key; uint32_t used; uint32_t next; struct kv_slot slot[]; };
 #define WIDTH_MAX 16
-
-static struct kv_block_group *group_at(const struct kv_blocks *b, uint32_t group)
-{
-    return kv_pool_at(&b->groups, group);
-}
-
-static struct kv_slot *slot_at(const struct kv_blocks *b, uint32_t slot)
-{
-    return &group_at(b, slot >> b->width_bits)->slot[slot & (b->width - 1)];
-}
 
 void kv_blocks_open(struct kv_blocks *b, const struct kv_blocks_config *config)
 {
@@ -67,16 +45,28 @@ static uint32_t find_group(struct kv_blocks *b, uint64_t key)
 static uint32_t make_group(struct kv_blocks *b, uint64_t key)
 {
     uint32_t group = kv_pool_take(&b->groups);
-    group_at(b, group)->key = key;
+    kv_block_group_at(b, group)->key = key;
     kv_map_put(&b->index, key, group);
     b->memo_group = group;
     return group;
 }
 
+void kv_blocks_cursor_move(struct kv_blocks_cursor *c, int32_t block)
+{
+    struct kv_blocks *b = c->blocks;
+    c->place = kv_blocks_place(b, c->prefix, block);
+    c->begin = block;
+    c->end = block + kv_prefix_stretch(c->prefix, block, b->chunk_blocks, b->block_tokens, b->width_bits,
+                                       c->place.member);
+    uint32_t group = find_group(b, c->place.group);
+    c->used = group == KV_NONE ? 0 : kv_block_group_at(b, group)->used;
+    c->slot = group << b->width_bits | c->place.member;
+}
+
 static void forget(struct kv_blocks *b, uint32_t slot)
 {
     uint32_t group = slot >> b->width_bits;
-    struct kv_block_group *g = group_at(b, group);
+    struct kv_block_group *g = kv_block_group_at(b, group);
     g->used &= ~(1u << (slot & (b->width - 1)));
     if (g->used) return;
     kv_map_drop(&b->index, g->key);
@@ -90,10 +80,10 @@ static uint32_t take_run_slot(struct kv_blocks *b)
     if (b->width == 0) kv_blocks_see_prefix(b);
     if (b->run_group == KV_NONE) {
         b->run_group = kv_pool_take(&b->groups);
-        group_at(b, b->run_group)->next = KV_NONE;
+        kv_block_group_at(b, b->run_group)->next = KV_NONE;
     }
     uint32_t group = b->run_group, member = 0;
-    struct kv_block_group *g = group_at(b, group);
+    struct kv_block_group *g = kv_block_group_at(b, group);
     while (g->used >> member & 1) member++;
     g->used |= 1u << member;
     if (g->used == (1u << b->width) - 1) b->run_group = g->next;
@@ -103,7 +93,7 @@ static uint32_t take_run_slot(struct kv_blocks *b)
 static void give_run_slot(struct kv_blocks *b, uint32_t slot)
 {
     uint32_t group = slot >> b->width_bits;
-    struct kv_block_group *g = group_at(b, group);
+    struct kv_block_group *g = kv_block_group_at(b, group);
     bool was_full = g->used == (1u << b->width) - 1;
     g->used &= ~(1u << (slot & (b->width - 1)));
     if (!was_full) return;
@@ -111,16 +101,42 @@ static void give_run_slot(struct kv_blocks *b, uint32_t slot)
     b->run_group = group;
 }
 
-/* T4: a victim that is being read is parked, and the next one asked for. */
-static uint32_t find_victim(struct kv_blocks *b)
+/* ---- several slots for the policy at once -------------------------------------------------------------------- */
+
+#define AT_ONCE 32
+struct slots { uint32_t at[AT_ONCE]; int32_t count; };
+
+enum call { INSERT, UNPIN, PIN, REMOVE };
+
+static void pass_on(struct kv_blocks *b, struct slots *s, enum call call)
 {
-    uint32_t victim = b->evict->victim(b->policy);
-    while (b->by_hit && victim != KV_NONE && slot_at(b, victim)->run == 0 && slot_at(b, victim)->refs > 0) {
-        b->evict->pin(b->policy, victim);
-        slot_at(b, victim)->flags |= PARKED;
-        victim = b->evict->victim(b->policy);
-    }
-    return victim;
+    const struct kv_evict_ops *e = b->evict;
+    void (*all)(void *, const uint32_t *, int32_t) = e->insert_all;
+    void (*one)(void *, uint32_t) = e->insert;
+    if (call == UNPIN) all = e->unpin_all, one = e->unpin;
+    else if (call == PIN) all = e->pin_all, one = e->pin;
+    else if (call == REMOVE) all = e->remove_all, one = e->remove;
+    if (s->count > 0 && all) all(b->policy, s->at, s->count);
+    else for (int32_t i = 0; i < s->count; i++) one(b->policy, s->at[i]);
+    s->count = 0;
+}
+
+static inline void gather(struct kv_blocks *b, struct slots *s, enum call call, uint32_t slot)
+{
+    if (s->count == AT_ONCE) pass_on(b, s, call);
+    s->at[s->count++] = slot;
+}
+
+/* ---- evictions ----------------------------------------------------------------------------------------------- */
+
+/* T4: a victim that is being read is parked, and the next one asked for. */
+static bool park(struct kv_blocks *b, uint32_t victim)
+{
+    struct kv_slot *s = kv_slot_at(b, victim);
+    if (!b->by_hit || s->run > 0 || s->refs == 0) return false;
+    b->evict->pin(b->policy, victim);
+    s->flags |= KV_SLOT_PARKED;
+    return true;
 }
 
 bool kv_blocks_take_one(struct kv_blocks *b)
@@ -129,8 +145,8 @@ bool kv_blocks_take_one(struct kv_blocks *b)
         kv_blocks_take(b, 1);
         return true;
     }
-    uint32_t victim = find_victim(b);   /* none; but those that are being read have been asked for, and are parked */
-    kv_assert(victim == KV_NONE);
+    for (uint32_t victim; (victim = b->evict->victim(b->policy)) != KV_NONE;)   /* all that are left are being read */
+        kv_assert(park(b, victim));
     return false;
 }
 
@@ -145,32 +161,47 @@ static void tell(const struct kv_blocks *b, uint32_t slot, const struct kv_slot 
         int64_t prompts = least(s->run, s->prompt) - least(s->run - gone, s->prompt);
         int64_t own = b->tell_generated ? gone : prompts;
         if (own > 0) b->evicted(b->evicted_owner, (struct kv_evicted){.own = own});
-    } else if (b->tell_generated || !(s->flags & GENERATED)) {
-        struct kv_prefix_place place = {group_at(b, slot >> b->width_bits)->key, slot & (b->width - 1)};
+    } else if (b->tell_generated || !(s->flags & KV_SLOT_GENERATED)) {
+        struct kv_prefix_place place = {kv_block_group_at(b, slot >> b->width_bits)->key, slot & (b->width - 1)};
         b->evicted(b->evicted_owner, (struct kv_evicted){.place = place});
     }
 }
 
-/* Takes up to `want` blocks from the policy's victim and returns how many it gave. */
-static int64_t evict_some(struct kv_blocks *b, int64_t want)
+/* A victim gives up to `want` blocks. True when it is gone and the policy has to forget it. */
+static bool evict(struct kv_blocks *b, uint32_t victim, int64_t want, int64_t *got)
 {
-    uint32_t victim = find_victim(b);
-    kv_assert(victim != KV_NONE);
-    struct kv_slot *s = slot_at(b, victim);
-    int64_t got = s->run == 0 ? 1 : least(s->run, want);
-    if (b->evicted) tell(b, victim, s, got);
-    if (s->run > got) {
-        s->run -= (uint32_t)got;
-        return got;
+    struct kv_slot *s = kv_slot_at(b, victim);
+    *got = s->run == 0 ? 1 : least(s->run, want);
+    if (b->evicted) tell(b, victim, s, *got);
+    if (s->run > *got) {
+        s->run -= (uint32_t)*got;
+        return false;
     }
-    b->evict->remove(b->policy, victim);
     if (s->run == 0) {
         forget(b, victim);
-        return got;
+        return true;
     }
     if (s->handle) *s->handle = KV_NONE;
     give_run_slot(b, victim);
-    return got;
+    return true;
+}
+
+/* Takes up to `want` blocks from the policy's next victims and returns how many they gave. */
+static int64_t evict_some(struct kv_blocks *b, int64_t want)
+{
+    struct slots next, gone;
+    gone.count = 0;
+    next.count = 1;
+    if (b->evict->victims) next.count = b->evict->victims(b->policy, next.at, (int32_t)least(want, AT_ONCE));
+    else next.at[0] = b->evict->victim(b->policy);
+    kv_assert(next.count > 0 && next.at[0] != KV_NONE);
+    int64_t all = 0, got;
+    for (int32_t i = 0; i < next.count && all < want; i++, all += got) {
+        got = 0;
+        if (!park(b, next.at[i]) && evict(b, next.at[i], want - all, &got)) gather(b, &gone, REMOVE, next.at[i]);
+    }
+    pass_on(b, &gone, REMOVE);
+    return all;
 }
 
 void kv_blocks_take(struct kv_blocks *b, int64_t count)
@@ -186,15 +217,10 @@ void kv_blocks_take(struct kv_blocks *b, int64_t count)
     while (missing > 0) missing -= evict_some(b, missing);
 }
 
-int32_t kv_blocks_refs(const struct kv_blocks *b, uint32_t slot)
-{
-    return (int32_t)slot_at(b, slot)->refs;
-}
-
 uint32_t kv_blocks_find(struct kv_blocks *b, struct kv_prefix_place place)
 {
     uint32_t group = find_group(b, place.group);
-    if (group == KV_NONE || !(group_at(b, group)->used >> place.member & 1)) return KV_NONE;
+    if (group == KV_NONE || !(kv_block_group_at(b, group)->used >> place.member & 1)) return KV_NONE;
     return group << b->width_bits | place.member;
 }
 
@@ -203,7 +229,7 @@ static uint32_t add_slot(struct kv_blocks *b, struct kv_prefix_place place)
     if (b->width == 0) kv_blocks_see_prefix(b);
     uint32_t group = find_group(b, place.group);
     if (group == KV_NONE) group = make_group(b, place.group);
-    struct kv_block_group *g = group_at(b, group);
+    struct kv_block_group *g = kv_block_group_at(b, group);
     if (g->used >> place.member & 1) return KV_NONE;
     g->slot[place.member] = (struct kv_slot){.refs = 1};
     g->used |= 1u << place.member;
@@ -211,10 +237,31 @@ static uint32_t add_slot(struct kv_blocks *b, struct kv_prefix_place place)
     return group << b->width_bits | place.member;
 }
 
+void kv_blocks_register_all(struct kv_blocks *b, const struct kv_prefix *prefix, int32_t from, int32_t to,
+                            int32_t generated_from, uint32_t *slot)
+{
+    while (from < to) {
+        struct kv_prefix_place place = kv_blocks_place(b, prefix, from);
+        int32_t end = from + kv_prefix_stretch(prefix, from, b->chunk_blocks, b->block_tokens, b->width_bits,
+                                               place.member);
+        uint32_t group = find_group(b, place.group);
+        if (group == KV_NONE) group = make_group(b, place.group);
+        struct kv_block_group *g = kv_block_group_at(b, group);
+        for (uint32_t m = place.member; from < end && from < to; from++, m++) {
+            slot[from] = KV_NONE;
+            if (g->used >> m & 1) continue;
+            g->slot[m] = (struct kv_slot){.refs = 1, .flags = from >= generated_from ? KV_SLOT_GENERATED : 0};
+            g->used |= 1u << m;
+            b->registrations++;
+            slot[from] = group << b->width_bits | m;
+        }
+    }
+}
+
 uint32_t kv_blocks_register(struct kv_blocks *b, struct kv_prefix_place place, bool generated)
 {
     uint32_t slot = add_slot(b, place);
-    if (generated && slot != KV_NONE) slot_at(b, slot)->flags = GENERATED;
+    if (generated && slot != KV_NONE) kv_slot_at(b, slot)->flags = KV_SLOT_GENERATED;
     return slot;
 }
 
@@ -222,30 +269,20 @@ uint32_t kv_blocks_register_pending(struct kv_blocks *b, struct kv_prefix_place 
 {
     uint32_t slot = add_slot(b, place);
     kv_assert(slot != KV_NONE);
-    slot_at(b, slot)->flags = PENDING | (generated ? GENERATED : 0);
-    slot_at(b, slot)->job = job;
+    kv_slot_at(b, slot)->flags = KV_SLOT_PENDING | (generated ? KV_SLOT_GENERATED : 0);
+    kv_slot_at(b, slot)->job = job;
     return slot;
-}
-
-bool kv_blocks_pending(const struct kv_blocks *b, uint32_t slot)
-{
-    return slot_at(b, slot)->flags & PENDING;
 }
 
 uint32_t kv_blocks_job(const struct kv_blocks *b, uint32_t slot)
 {
-    return slot_at(b, slot)->job;
-}
-
-void kv_blocks_arrived(struct kv_blocks *b, uint32_t slot)
-{
-    slot_at(b, slot)->flags &= ~(uint32_t)PENDING;
+    return kv_slot_at(b, slot)->job;
 }
 
 void kv_blocks_read(struct kv_blocks *b, uint32_t slot)
 {
-    struct kv_slot *s = slot_at(b, slot);
-    if (!(s->flags & PARKED)) b->evict->hit(b->policy, slot);
+    struct kv_slot *s = kv_slot_at(b, slot);
+    if (!(s->flags & KV_SLOT_PARKED)) b->evict->hit(b->policy, slot);
     if (s->refs++ > 0) return;
     b->inactive--;
     b->active++;
@@ -253,41 +290,97 @@ void kv_blocks_read(struct kv_blocks *b, uint32_t slot)
 
 void kv_blocks_read_end(struct kv_blocks *b, uint32_t slot)
 {
-    struct kv_slot *s = slot_at(b, slot);
+    struct kv_slot *s = kv_slot_at(b, slot);
     if (--s->refs > 0) return;
     b->inactive++;
     b->active--;
-    if (!(s->flags & PARKED)) return;
-    s->flags &= ~(uint32_t)PARKED;
+    if (!(s->flags & KV_SLOT_PARKED)) return;
+    s->flags &= ~(uint32_t)KV_SLOT_PARKED;
     b->evict->unpin(b->policy, slot);
+}
+
+void kv_blocks_ref_all(struct kv_blocks *b, const uint32_t *slot, int32_t count)
+{
+    struct slots first;
+    int64_t taken = 0;
+    first.count = 0;
+    for (int32_t i = 0; i < count; i++) {
+        if (kv_slot_at(b, slot[i])->refs++ > 0) continue;
+        gather(b, &first, PIN, slot[i]);
+        taken++;
+    }
+    pass_on(b, &first, PIN);
+    b->inactive -= taken;
+    b->active += taken;
+    b->counters->blocks_allocated += taken;
 }
 
 void kv_blocks_ref(struct kv_blocks *b, uint32_t slot)
 {
-    if (slot_at(b, slot)->refs++ > 0) return;
-    b->evict->pin(b->policy, slot);
-    b->inactive--;
-    b->active++;
-    b->counters->blocks_allocated++;
+    kv_blocks_ref_all(b, &slot, 1);
+}
+
+/* A reference less; those that have none any more are gathered in `idle`, for one call. */
+struct ends { int64_t count; enum call call; struct slots idle; };
+
+static inline void begin_ends(struct ends *ends)
+{
+    ends->count = ends->idle.count = 0;   /* and not all of it: most ends are few */
+    ends->call = INSERT;
+}
+
+static inline void end_ref(struct kv_blocks *b, struct ends *ends, uint32_t slot, uint32_t flags_off)
+{
+    struct kv_slot *s = kv_slot_at(b, slot);
+    s->flags &= ~flags_off;
+    if (--s->refs > 0) return;
+    enum call call = s->flags & KV_SLOT_KNOWN ? UNPIN : INSERT;
+    if (call != ends->call) pass_on(b, &ends->idle, ends->call);
+    ends->call = call;
+    s->flags |= KV_SLOT_KNOWN;
+    gather(b, &ends->idle, call, slot);
+    ends->count++;
+}
+
+static void end_refs(struct kv_blocks *b, struct ends *ends)
+{
+    pass_on(b, &ends->idle, ends->call);
+    b->active -= ends->count;
+    b->inactive += ends->count;
+    b->counters->blocks_freed += ends->count;
+}
+
+void kv_blocks_unref_all(struct kv_blocks *b, const uint32_t *slot, int32_t count)
+{
+    struct ends ends;
+    int64_t unknown = 0;
+    begin_ends(&ends);
+    for (int32_t i = count - 1; i >= 0; i--) {
+        if (slot[i] == KV_NONE) unknown++;
+        else end_ref(b, &ends, slot[i], 0);
+    }
+    end_refs(b, &ends);
+    kv_blocks_give(b, unknown);
+}
+
+void kv_blocks_settle_all(struct kv_blocks *b, const uint32_t *slot, int32_t count)
+{
+    struct ends ends;
+    begin_ends(&ends);
+    for (int32_t i = 0; i < count; i++) end_ref(b, &ends, slot[i], KV_SLOT_PENDING);
+    end_refs(b, &ends);
 }
 
 void kv_blocks_unref(struct kv_blocks *b, uint32_t slot)
 {
-    struct kv_slot *s = slot_at(b, slot);
-    if (--s->refs > 0) return;
-    if (s->flags & KNOWN) b->evict->unpin(b->policy, slot);
-    else b->evict->insert(b->policy, slot);
-    s->flags |= KNOWN;
-    b->active--;
-    b->inactive++;
-    b->counters->blocks_freed++;
+    kv_blocks_unref_all(b, &slot, 1);
 }
 
 void kv_blocks_unref_forget(struct kv_blocks *b, uint32_t slot)
 {
-    struct kv_slot *s = slot_at(b, slot);
+    struct kv_slot *s = kv_slot_at(b, slot);
     if (--s->refs > 0) return;
-    if (s->flags & KNOWN) {   /* contract: a pinned slot is never removed */
+    if (s->flags & KV_SLOT_KNOWN) {   /* contract: a pinned slot is never removed */
         b->evict->unpin(b->policy, slot);
         b->evict->remove(b->policy, slot);
     }
@@ -298,7 +391,7 @@ void kv_blocks_unref_forget(struct kv_blocks *b, uint32_t slot)
 void kv_blocks_retire_run(struct kv_blocks *b, int64_t count, int64_t prompt, uint32_t *handle)
 {
     uint32_t slot = take_run_slot(b);
-    *slot_at(b, slot) = (struct kv_slot){.run = (uint32_t)count, .prompt = (uint32_t)(prompt > 0 ? prompt : 0),
+    *kv_slot_at(b, slot) = (struct kv_slot){.run = (uint32_t)count, .prompt = (uint32_t)(prompt > 0 ? prompt : 0),
                                          .handle = handle};
     b->evict->insert(b->policy, slot);
     b->active -= count;
@@ -309,12 +402,12 @@ void kv_blocks_retire_run(struct kv_blocks *b, int64_t count, int64_t prompt, ui
 
 int64_t kv_blocks_run_count(const struct kv_blocks *b, uint32_t slot)
 {
-    return slot_at(b, slot)->run;
+    return kv_slot_at(b, slot)->run;
 }
 
 void kv_blocks_reclaim_run(struct kv_blocks *b, uint32_t slot, int64_t reuse)
 {
-    int64_t count = slot_at(b, slot)->run;
+    int64_t count = kv_slot_at(b, slot)->run;
     b->evict->remove(b->policy, slot);
     give_run_slot(b, slot);
     b->inactive -= count;

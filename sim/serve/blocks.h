@@ -22,6 +22,17 @@
 /* What an eviction took: a block with an identity, or so many that were their request's own. */
 struct kv_evicted { struct kv_prefix_place place; int64_t own; };
 
+/* A member of a group: `flags` with KNOWN when the policy has it (inserted at its first release). A run, with run > 0:
+ * so many blocks, the first `prompt` of them without generated tokens, with `handle` as its owner's memory of it. */
+enum { KV_SLOT_PENDING = 1, KV_SLOT_GENERATED = 2, KV_SLOT_PARKED = 4, KV_SLOT_KNOWN = 8 };
+struct kv_slot {
+    union { struct { uint32_t refs, job; }; uint32_t *handle; };
+    uint32_t run;
+    union { uint32_t flags, prompt; };
+};
+/* `used`: bit m is set when member m is registered, or holds a run. */
+struct kv_block_group { uint64_t key; uint32_t used; uint32_t next; struct kv_slot slot[]; };
+
 struct kv_blocks {
     const struct kv_evict_ops *evict;
     void *policy;
@@ -81,19 +92,72 @@ static inline struct kv_prefix_place kv_blocks_place(struct kv_blocks *b, const 
 }
 /* Slot of a registered block, pending ones included; KV_NONE when there is none. */
 uint32_t kv_blocks_find(struct kv_blocks *b, struct kv_prefix_place place);
-int32_t kv_blocks_refs(const struct kv_blocks *b, uint32_t slot);
+
+/* Looks up block after block of a prefix, ascending, a group at a time. Of no use any more once a block was registered
+ * or evicted. */
+struct kv_blocks_cursor {
+    struct kv_blocks *blocks;
+    const struct kv_prefix *prefix;
+    int32_t begin, end;            /* blocks of the prefix in the group at hand */
+    struct kv_prefix_place place;  /* of `begin` */
+    uint32_t used, slot;           /* the group's members, 0 where there is none; slot of `begin` */
+};
+static inline struct kv_blocks_cursor kv_blocks_cursor(struct kv_blocks *b, const struct kv_prefix *prefix)
+{
+    return (struct kv_blocks_cursor){.blocks = b, .prefix = prefix};
+}
+void kv_blocks_cursor_move(struct kv_blocks_cursor *c, int32_t block);
+static inline uint32_t kv_blocks_look(struct kv_blocks_cursor *c, int32_t block)
+{
+    if (block >= c->end || block < c->begin) kv_blocks_cursor_move(c, block);
+    uint32_t further = (uint32_t)(block - c->begin);
+    return c->used >> (c->place.member + further) & 1 ? c->slot + further : KV_NONE;
+}
+/* Place of the block looked up last. */
+static inline struct kv_prefix_place kv_blocks_cursor_place(const struct kv_blocks_cursor *c, int32_t block)
+{
+    return (struct kv_prefix_place){c->place.group, c->place.member + (uint32_t)(block - c->begin)};
+}
+
+static inline struct kv_block_group *kv_block_group_at(const struct kv_blocks *b, uint32_t group)
+{
+    return kv_pool_at(&b->groups, group);
+}
+static inline struct kv_slot *kv_slot_at(const struct kv_blocks *b, uint32_t slot)
+{
+    return &kv_block_group_at(b, slot >> b->width_bits)->slot[slot & (b->width - 1)];
+}
+static inline int32_t kv_blocks_refs(const struct kv_blocks *b, uint32_t slot)
+{
+    return (int32_t)kv_slot_at(b, slot)->refs;
+}
 /* Registers a block that its request holds (one reference); KV_NONE when it is registered already (this one stays
  * private). `generated`: it ends with a generated token. */
 uint32_t kv_blocks_register(struct kv_blocks *b, struct kv_prefix_place place, bool generated);
+/* The same for blocks [from, to) of a prefix, to slot[from..to - 1]; those from `generated_from` on are generated. */
+void kv_blocks_register_all(struct kv_blocks *b, const struct kv_prefix *prefix, int32_t from, int32_t to,
+                            int32_t generated_from, uint32_t *slot);
 /* The same, pending on behalf of `job` (any number). */
 uint32_t kv_blocks_register_pending(struct kv_blocks *b, struct kv_prefix_place place, uint32_t job, bool generated);
-bool kv_blocks_pending(const struct kv_blocks *b, uint32_t slot);
+static inline bool kv_blocks_pending(const struct kv_blocks *b, uint32_t slot)
+{
+    return kv_slot_at(b, slot)->flags & KV_SLOT_PENDING;
+}
 uint32_t kv_blocks_job(const struct kv_blocks *b, uint32_t slot);   /* of a pending slot */
-void kv_blocks_arrived(struct kv_blocks *b, uint32_t slot);         /* no longer pending */
+static inline void kv_blocks_arrived(struct kv_blocks *b, uint32_t slot)   /* no longer pending */
+{
+    kv_slot_at(b, slot)->flags &= ~(uint32_t)KV_SLOT_PENDING;
+}
 /* One more reference. */
 void kv_blocks_ref(struct kv_blocks *b, uint32_t slot);
 /* One reference less; the last makes the block evictable. */
 void kv_blocks_unref(struct kv_blocks *b, uint32_t slot);
+/* Both for several slots: references first to last; ends of references last to first, a KV_NONE being a block that is
+ * not registered, which is given back. */
+void kv_blocks_ref_all(struct kv_blocks *b, const uint32_t *slot, int32_t count);
+void kv_blocks_unref_all(struct kv_blocks *b, const uint32_t *slot, int32_t count);
+/* Pending slots have arrived and their one reference ends, first to last. */
+void kv_blocks_settle_all(struct kv_blocks *b, const uint32_t *slot, int32_t count);
 /* One reference less; the last makes the block free and unknown (cache_outputs: false). */
 void kv_blocks_unref_forget(struct kv_blocks *b, uint32_t slot);
 

@@ -72,11 +72,12 @@ void kv_instance_release_blocks(struct kv_instance *n, struct kv_seq *q, int64_t
     kv_blocks_give(&n->blocks, held - q->slot_count - own);
     int64_t prompt = (int64_t)kv_divide(n->block, (uint32_t)q->input_tokens) - q->slot_count;
     if (own > 0) kv_blocks_retire_run(&n->blocks, own, prompt, finish ? NULL : &q->own_run);
-    for (int32_t i = q->slot_count - 1; i >= 0; i--) {
-        if (q->slot[i] == KV_NONE) kv_blocks_give(&n->blocks, 1);
-        else if (i >= keep) kv_blocks_unref_forget(&n->blocks, q->slot[i]);
-        else kv_blocks_unref(&n->blocks, q->slot[i]);
+    for (; q->slot_count > keep; q->slot_count--) {
+        uint32_t slot = q->slot[q->slot_count - 1];
+        if (slot == KV_NONE) kv_blocks_give(&n->blocks, 1);
+        else kv_blocks_unref_forget(&n->blocks, slot);
     }
+    kv_blocks_unref_all(&n->blocks, q->slot, q->slot_count);
     q->slot_count = 0;
 }
 
@@ -396,7 +397,8 @@ int32_t kv_instance_match_blocks(struct kv_instance *n, const struct kv_prefix *
     int32_t block = (int32_t)kv_engine_of(n)->block_tokens, limit = (input_tokens - 1) / block;
     int32_t keyed = kv_prefix_known_blocks(prefix, input_tokens, block), i = 0;
     if (limit > keyed) limit = keyed;
-    while (i < limit && kv_blocks_find(&n->blocks, kv_blocks_place(&n->blocks, prefix, i)) != KV_NONE) i++;
+    struct kv_blocks_cursor cursor = kv_blocks_cursor(&n->blocks, prefix);
+    while (i < limit && kv_blocks_look(&cursor, i) != KV_NONE) i++;
     return i;
 }
 

@@ -42,8 +42,7 @@ static void end_fills(struct kv_tiers *t, struct kv_load *l, bool good)
             kv_blocks_unref_forget(&f.pool->chunks, f.slot);
             continue;
         }
-        kv_blocks_arrived(&f.pool->chunks, f.slot);
-        kv_blocks_unref(&f.pool->chunks, f.slot);
+        kv_blocks_settle_all(&f.pool->chunks, &f.slot, 1);
         t->tier[f.pool->tier].counters->inserted_chunks++;
         t->tier[f.pool->tier].counters->filled_chunks++;
     }

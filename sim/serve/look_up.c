@@ -4,22 +4,15 @@
 
 /* ---- look-up ------------------------------------------------------------------------------------------------ */
 
-static uint32_t find(struct kv_instance *n, const struct kv_seq *q, int32_t block)
+/* T5: where block `block` is below HBM; KV_NONE in none of them. `cursor`: of each tier. */
+static uint32_t find_below(const struct kv_tiers *t, struct kv_blocks_cursor *cursor, int32_t block,
+                           int32_t known_blocks, uint8_t *tier)
 {
-    return kv_blocks_find(&n->blocks, kv_blocks_place(&n->blocks, &q->prefix, block));
-}
-
-/* T5: where block `block` is below HBM; KV_NONE in none of them. */
-static uint32_t find_below(struct kv_instance *n, const struct kv_seq *q, int32_t block, int32_t known_blocks,
-                           uint8_t *tier)
-{
-    struct kv_tiers *t = n->serve->tiers;
     for (int32_t i = 1; i < t->count; i++) {
-        int32_t chunk = block / t->tier[i].blocks;
-        if ((chunk + 1) * t->tier[i].blocks > known_blocks) continue;
-        struct kv_blocks *chunks = &kv_tier_pool_of(t, i, n->id)->chunks;
-        uint32_t slot = kv_blocks_find(chunks, kv_blocks_place(chunks, &q->prefix, chunk));
-        if (slot == KV_NONE || kv_blocks_pending(chunks, slot)) continue;
+        int32_t width = t->tier[i].blocks, chunk = width == 1 ? block : block / width;
+        if ((chunk + 1) * width > known_blocks) continue;
+        uint32_t slot = kv_blocks_look(&cursor[i], chunk);
+        if (slot == KV_NONE || kv_blocks_pending(cursor[i].blocks, slot)) continue;
         *tier = (uint8_t)i;
         return slot;
     }
@@ -39,6 +32,10 @@ static void look_below(struct kv_instance *n, const struct kv_seq *q, struct kv_
 {
     struct kv_serve *serve = n->serve;
     int32_t tokens = (int32_t)n->block.by, all_known = kv_prefix_known_blocks(&q->prefix, kv_known_tokens(q), tokens);
+    struct kv_tiers *t = serve->tiers;
+    struct kv_blocks_cursor cursor[KV_TIERS_MAX] = {kv_blocks_cursor(&n->blocks, &q->prefix)};
+    for (int32_t i = 1; i < t->count; i++)
+        cursor[i] = kv_blocks_cursor(&kv_tier_pool_of(t, i, n->id)->chunks, &q->prefix);
     serve->sources.count = serve->segments.count = 0;
     for (int64_t i = 0; i < hit->keyed; i++) {
         kv_vec_push(&serve->sources, 0);
@@ -46,8 +43,8 @@ static void look_below(struct kv_instance *n, const struct kv_seq *q, struct kv_
     }
     for (int32_t i = (int32_t)hit->keyed; i < keyed && i < cap; i++) {
         uint8_t tier = 0;
-        uint32_t slot = find(n, q, i);
-        if (slot == KV_NONE) slot = find_below(n, q, i, all_known, &tier);
+        uint32_t slot = kv_blocks_look(&cursor[0], i);
+        if (slot == KV_NONE) slot = find_below(t, cursor, i, all_known, &tier);
         if (slot == KV_NONE) break;
         kv_vec_push(&serve->hits, slot);
         kv_vec_push(&serve->sources, tier);
@@ -143,8 +140,9 @@ struct kv_hit kv_look_up(struct kv_instance *n, const struct kv_seq *q)
     if (!engine->enable_prefix_caching) return hit;
     int32_t block = (int32_t)engine->block_tokens, cap = (kv_known_tokens(q) - 1) / block;
     int32_t keyed = kv_prefix_known_blocks(&q->prefix, kv_known_tokens(q), block);
+    struct kv_blocks_cursor cursor = kv_blocks_cursor(&n->blocks, &q->prefix);
     for (int32_t i = 0; i < keyed && i < cap; i++) {
-        uint32_t slot = find(n, q, i);
+        uint32_t slot = kv_blocks_look(&cursor, i);
         if (slot == KV_NONE) break;
         kv_vec_push(&serve->hits, slot);
         hit.keyed++;

@@ -18,7 +18,6 @@ struct proposal {
     struct kv_tier *tier;
     struct kv_tier_pool *pool;
     const struct kv_seq *q;                /* whose chunks, NULL: what was evicted */
-    bool full;                             /* no room any more: the rest is dropped */
     int64_t own_offered, own;
 };
 
@@ -28,18 +27,20 @@ static struct proposal propose(struct kv_tiers *t, int32_t tier, int32_t instanc
     return (struct proposal){.t = t, .tier = &t->tier[tier], .pool = kv_tier_pool_of(t, tier, instance), .q = q};
 }
 
-static bool find_room(struct proposal *p)
+/* Takes room for `wanted` chunks, or for as many as there is room for; the rest is dropped. */
+static int64_t find_room(struct proposal *p, int64_t wanted)
 {
-    if (!p->full && kv_blocks_take_one(&p->pool->chunks)) return true;
-    p->full = true;
-    p->tier->counters->dropped_chunks++;
-    return false;
+    struct kv_blocks *chunks = &p->pool->chunks;
+    int64_t available = kv_blocks_available(chunks), room = wanted < available ? wanted : available;
+    kv_blocks_take(chunks, room);
+    if (room < wanted) kv_assert(!kv_blocks_take_one(chunks));   /* has been asked for */
+    p->tier->counters->dropped_chunks += wanted - room;
+    return room;
 }
 
-/* A known chunk, number `chunk` of the request. */
+/* A chunk that the pool does not have, number `chunk` of the request. */
 static void offer_known(struct proposal *p, struct kv_prefix_place place, int32_t chunk)
 {
-    if (kv_blocks_find(&p->pool->chunks, place) != KV_NONE) return;
     if (p->tier->config->admit->take(p->pool->admit, kv_mix64_pair(place.group, place.member)))
         kv_vec_push(&p->t->serve->offers, ((struct kv_offer){place, chunk}));
     else p->tier->counters->refused_chunks++;
@@ -56,14 +57,14 @@ static void find_rooms(struct proposal *p)
 {
     struct kv_serve *serve = p->t->serve;
     int32_t blocks = p->tier->blocks;
-    for (size_t i = 0; i < serve->offers.count; i++) {
+    int64_t known = (int64_t)serve->offers.count, room = find_room(p, known + p->own_offered);
+    p->own = room > known ? room - known : 0;
+    for (int64_t i = 0; i < room - p->own; i++) {
         struct kv_offer offer = serve->offers.at[i];
-        if (!find_room(p)) continue;
         kv_vec_push(&serve->chunk_slots, kv_blocks_register_pending(&p->pool->chunks, offer.place, 0, false));
         for (int32_t b = offer.chunk * blocks; p->q && b < (offer.chunk + 1) * blocks; b++)
             if (p->q->slot[b] != KV_NONE) kv_vec_push(&serve->block_slots, p->q->slot[b]);
     }
-    for (int64_t i = 0; i < p->own_offered; i++) p->own += find_room(p);
 }
 
 static void link_pending(struct kv_tiers *t, struct kv_instance *n, uint32_t write)
@@ -108,7 +109,7 @@ static void submit(struct proposal *p, struct kv_instance *n, int32_t instance, 
             .chunk_slot = keep(t, serve->chunk_slots.at, serve->chunk_slots.count),
             .block_slot = keep(t, serve->block_slots.at, serve->block_slots.count),
         };
-        for (int32_t i = 0; i < w->blocks; i++) kv_blocks_ref(&n->blocks, w->block_slot[i]);
+        if (n) kv_blocks_ref_all(&n->blocks, w->block_slot, w->blocks);
         if (n) link_pending(t, n, write);
         kv_log(serve->engine, "write", "tier=%s instance=%d chunks=%lld", p->tier->config->name, instance,
                (long long)(known + p->own));
@@ -127,9 +128,10 @@ static void propose_chunks(struct kv_tiers *t, struct kv_instance *n, const stru
 {
     struct proposal p = propose(t, tier, n->id, q);
     int64_t known = q->slot_count / p.tier->blocks;
-    for (int64_t c = from; c < to && c < known; c++)
-        if (q->slot[(c + 1) * p.tier->blocks - 1] != KV_NONE)
-            offer_known(&p, kv_blocks_place(&p.pool->chunks, &q->prefix, (int32_t)c), (int32_t)c);
+    struct kv_blocks_cursor cursor = kv_blocks_cursor(&p.pool->chunks, &q->prefix);
+    for (int32_t c = (int32_t)from; c < to && c < known; c++)
+        if (q->slot[(c + 1) * p.tier->blocks - 1] != KV_NONE && kv_blocks_look(&cursor, c) == KV_NONE)
+            offer_known(&p, kv_blocks_cursor_place(&cursor, c), c);
     int64_t own = to - (from > known ? from : known);
     if (own > 0) offer_own(&p, own);
     submit(&p, n, n->id, false);
@@ -172,7 +174,7 @@ static void propose_evicted(struct kv_tiers *t, int32_t tier, int32_t instance, 
     int64_t own = 0;
     for (size_t i = 0; i < count; i++) {
         if (evicted[i].own > 0) own += evicted[i].own;
-        else offer_known(&p, evicted[i].place, 0);
+        else if (kv_blocks_find(&p.pool->chunks, evicted[i].place) == KV_NONE) offer_known(&p, evicted[i].place, 0);
     }
     if (own > 0) offer_own(&p, own);
     submit(&p, NULL, instance, tier > 1);
@@ -249,7 +251,7 @@ static void let_go(struct kv_tiers *t, const struct kv_write_job *w)
 {
     if (!w->instance) return;
     kv_instance_settle(w->instance);
-    for (int32_t i = w->blocks - 1; i >= 0; i--) kv_blocks_unref(&w->instance->blocks, w->block_slot[i]);
+    kv_blocks_unref_all(&w->instance->blocks, w->block_slot, w->blocks);
     unlink_pending(t, w);
 }
 
@@ -257,10 +259,7 @@ static void become_visible(struct kv_tiers *t, uint32_t write)
 {
     struct kv_write_job *w = write_at(t, write);
     struct kv_blocks *chunks = &w->pool->chunks;
-    for (int32_t i = 0; i < w->known; i++) {
-        kv_blocks_arrived(chunks, w->chunk_slot[i]);
-        kv_blocks_unref(chunks, w->chunk_slot[i]);
-    }
+    kv_blocks_settle_all(chunks, w->chunk_slot, w->known);
     if (w->own > 0) kv_blocks_retire_run(chunks, w->own, w->own, NULL);
     t->tier[w->pool->tier].counters->inserted_chunks += w->known + w->own;
     let_go(t, w);
@@ -314,7 +313,7 @@ static void drop(struct kv_tiers *t, uint32_t write)
     tier->counters->dropped_chunks += w->known + w->own;
     for (int32_t i = 0; i < w->known; i++) kv_blocks_unref_forget(&w->pool->chunks, w->chunk_slot[i]);
     if (w->own > 0) kv_blocks_give(&w->pool->chunks, w->own);
-    for (int32_t i = w->blocks - 1; i >= 0; i--) kv_blocks_unref(&w->instance->blocks, w->block_slot[i]);
+    kv_blocks_unref_all(&w->instance->blocks, w->block_slot, w->blocks);
     unlink_pending(t, w);
     w->done = false;
     w->serial = UINT64_MAX;
