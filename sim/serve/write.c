@@ -225,7 +225,7 @@ void kv_write_resident(struct kv_tiers *t, int32_t instance, const struct kv_seq
         some_there = kv_blocks_find(chunks, kv_blocks_place(chunks, &q->prefix, c)) != KV_NONE;
     for (int32_t c = 0; c < known; c++) {
         struct kv_prefix_place place = kv_blocks_place(chunks, &q->prefix, c);
-        if (kv_blocks_find(chunks, place) != KV_NONE || !find_room(&p)) continue;
+        if (kv_blocks_find(chunks, place) != KV_NONE || find_room(&p, 1) == 0) continue;
         uint32_t slot = kv_blocks_register_pending(chunks, place, 0, false);
         kv_blocks_arrived(chunks, slot);
         kv_blocks_unref(chunks, slot);

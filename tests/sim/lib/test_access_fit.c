@@ -14,8 +14,7 @@
 #include "sim/base/rng.h"
 #include "sim/lib/access_samples.h"
 #include "sim/lib/robust.h"
-
-static struct kv_arena arena;
+#include "tests/support/arena.h"
 
 #define assert_within(value, expected, share) \
     do { \
@@ -193,13 +192,6 @@ static void bad_samples_are_refused_at_their_row(void **unused)
         assert_int_equal(s.rounds, 3);
     }
     unlink(path);
-}
-
-static int close_arena(void **unused)
-{
-    (void)unused;
-    kv_arena_close(&arena);
-    return 0;
 }
 
 int main(void)
