@@ -139,8 +139,8 @@ check-now: tests
 	    $(if $(filter san,$(FLAVOUR)),$(filter-out tests/house/%,$(TEST_SH)),$(TEST_SH))
 
 .PHONY: tidy bench install clean help
-tidy: $(call obj,$(CLI_SRC) $(LIB_SRC) $(CALIB_SRC) $(CALIB_LIB_SRC) $(TEST_LIB_SRC)) \
-      $(addsuffix .o,$(TEST_BIN) $(BENCH_BIN)) ## check the rules of the house
+TIDY_SRC := $(CLI_SRC) $(LIB_SRC) $(CALIB_SRC) $(CALIB_LIB_SRC) $(TEST_LIB_SRC)
+tidy: $(call obj,$(TIDY_SRC)) $(addsuffix .o,$(TEST_BIN) $(BENCH_BIN)) ## check the rules of the house
 	@CALIB_LEFT_OUT='$(CALIB_LEFT_OUT)' tests/tidy/tidy.sh $(B)
 bench: kvsim $(BENCH_BIN)   ## CPU time, memory and instruction counts of configs/bench, and of flows
 	@tests/bench/bench.sh

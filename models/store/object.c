@@ -18,12 +18,13 @@
  *
  *   limit = k * q / (w * (1 - k / requests) + q / s)      delay = w (a read), ack = w (a write)
  *
- * Between the points of a curve both axes and values go by their logarithms; a size past the last waits as long as the
- * last, more connections than the last wait in proportion (a server that is busy all the time).
+ * Between the points of these two, waits are linear; a size past the last waits as long as the last, more connections
+ * than the last wait in proportion (a server that is busy all the time).
  * `backend_curve` is what the devices behind the gateways give to c reads of q bytes at a time; a read has its share of
  * it, s = min(stream_bandwidth, curve / c). A gateway that aggregates reads the pieces it puts together with `streams`
  * reads at a time: s = min(aggregate_bandwidth, curve(piece, c) / under way). Past the last point the curve is flat.
  *
+ * A request for a part of an object (layers of it) waits range_wait times as long.
  * With sigma > 0 the wait for the first byte is the median of a log-normal variate, one an access. A refused access
  * (queue_limit) comes again after min(retry_max, retry_first * 2^(attempt - 1) * u), u even over 1 - jitter..1. */
 #include <gsl/gsl_randist.h>
@@ -41,8 +42,8 @@
 #define DELAY_MAX_S 1e6   /* of a draw: far out in the tail; a kv_cost holds more */
 
 struct object_params {
-    double first_byte_s, sigma, request_cost_s, stream_bps, write_stream_bps, aggregate_bps, bandwidth_bps, put_ack_s;
-    double retry_first_s, retry_max_s, retry_jitter;
+    double first_byte_s, sigma, request_cost_s, stream_bps, write_stream_bps, aggregate_bps, aggregate_first_s, bandwidth_bps, put_ack_s;
+    double range_wait, retry_first_s, retry_max_s, retry_jitter;
     double read_price, write_price, month_price;
     int64_t streams, concurrency_limit, queue_limit;
     const char *first_byte_curve, *put_ack_curve, *backend_curve;
@@ -53,7 +54,7 @@ struct object {
     struct kv_store_env env;
     struct kv_arena arena;     /* of the curves */
     uint64_t stream, retry_stream;   /* of random numbers */
-    double log_first_byte;
+    double log_first_byte, log_aggregate_first;
     kv_rate device;
     kv_tick ack_tk;
     struct curve { bool given; struct kv_knots knots; } first_byte, put_ack, backend;
@@ -69,6 +70,8 @@ static const struct kv_param params[] = {
     ROW("first_byte_sigma", KV_DIM_NUMBER, sigma, "0", 0, 5, "deviation of its logarithm; 0: always the same", NULL),
     ROW("first_byte_curve", KV_DIM_TEXT, first_byte_curve, "none", 0, 0,
         "CSV bytes,connections,first_byte_us: in place of first_byte and request_cost, for reads", NULL),
+    ROW("range_wait", KV_DIM_NUMBER, range_wait, "1", 1e-3, 1e3,
+        "the wait of a request for a part of an object, times that for a whole one", NULL),
     ROW("request_cost", KV_DIM_TIME, request_cost_s, "0.65ms", 0, 1e4,
         "of each further request of a stream, beside its bytes", MEASURED "one request after the other, t = 0.65 ms + "
         "bytes / 1.2 GB/s"),
@@ -80,7 +83,9 @@ static const struct kv_param params[] = {
     ROW("aggregate", KV_DIM_BOOL, aggregate, "false", 0, 0,
         "the gateway answers a whole access with one stream, in the order asked for", "ObjectCache's S3Agg path"),
     ROW("aggregate_bandwidth", KV_DIM_BITS_PER_S, aggregate_bps, "0bps", 0, KV_PIPE_BPS_MAX,
-        "of a stream that a gateway puts together; 0bps: as of any stream", NULL),
+        "of a stream of layers that a gateway puts together; 0bps: as of any stream", NULL),
+    ROW("aggregate_first_byte", KV_DIM_TIME, aggregate_first_s, "0s", 0, 1e4,
+        "of such a stream; 0s: as of any request", NULL),
     ROW("backend_curve", KV_DIM_TEXT, backend_curve, "none", 0, 0,
         "CSV bytes,connections,rate_GBps: what the devices give to reads of that size, so many at a time", NULL),
     ROW("bandwidth", KV_DIM_BITS_PER_S, bandwidth_bps, "0bps", 0, KV_PIPE_BPS_MAX,
@@ -121,7 +126,7 @@ static bool read_curve(struct object *o, const char *name, const char *value, en
 
 static double wait_s(const struct kv_knots *k, double bytes, double connections)
 {
-    double last = (double)k->y[k->columns - 1], wait_ns = kv_knots_log_at(k, bytes, connections);
+    double last = (double)k->y[k->columns - 1], wait_ns = kv_knots_at(k, bytes, connections);
     return wait_ns * 1e-9 * (connections > last ? connections / last : 1);
 }
 
@@ -141,6 +146,7 @@ static bool open_state(void *state, const void *given, const struct kv_store_env
         .p = *p, .env = *env, .stream = kv_stream("store.object.first_byte"),
         .retry_stream = kv_stream("store.object.retry"),
         .log_first_byte = p->first_byte_s > 0 ? log(p->first_byte_s) : 0,
+        .log_aggregate_first = p->aggregate_first_s > 0 ? log(p->aggregate_first_s) : 0,
         .device = p->bandwidth_bps > 0 ? kv_pipe_rate(p->bandwidth_bps / 8) : KV_RATE_UNLIMITED,
         .ack_tk = kv_pipe_ticks(p->put_ack_s),
     };
@@ -161,18 +167,21 @@ static double drawn_s(const struct object *o, double median_s, double log_median
 }
 
 /* How an access is cut up: what goes over a connection, and what is read behind the gateway. */
-struct cut { double requests, streams, request_bytes, under_way, connections, reads, piece_bytes; };
+struct cut { double requests, streams, request_bytes, under_way, connections, reads, piece_bytes, wait; bool joined; };
 
 static struct cut cut_up(const struct object *o, const struct kv_access *access)
 {
     double chunks = (double)access->chunks, per_chunk = (double)kv_access_ranges(&o->env, access), most = (double)o->p.streams;
     double pieces = chunks * per_chunk, requests = o->p.aggregate ? 1 : pieces;
+    bool ranged = !access->write && !o->p.aggregate && o->env.layout != KV_LAYOUT_PER_LAYER && per_chunk > 1;
     double streams = requests < most ? requests : most, under_way = access->under_way > 1 ? (double)access->under_way : 1;
     return (struct cut){
         .requests = requests, .streams = streams,
         .request_bytes = (double)o->env.chunk_bytes * (o->p.aggregate ? chunks : 1 / per_chunk),
         .under_way = under_way, .connections = streams * under_way,
         .reads = (pieces < most ? pieces : most) * under_way, .piece_bytes = (double)o->env.chunk_bytes / per_chunk,
+        .wait = ranged ? o->p.range_wait : 1,
+        .joined = o->p.aggregate && !access->write && access->delivery == KV_DELIVERY_LAYERWISE,
     };
 }
 
@@ -180,7 +189,7 @@ static struct cut cut_up(const struct object *o, const struct kv_access *access)
 static double stream_bps(const struct object *o, const struct cut *c, bool write)
 {
     if (write && o->p.write_stream_bps > 0) return o->p.write_stream_bps;
-    double bps = o->p.aggregate && !write && o->p.aggregate_bps > 0 ? o->p.aggregate_bps : o->p.stream_bps;
+    double bps = c->joined && o->p.aggregate_bps > 0 ? o->p.aggregate_bps : o->p.stream_bps;
     if (write || !o->backend.given) return bps;
     double share = kv_knots_log_at(&o->backend.knots, c->piece_bytes, c->reads) * 8e3 / (c->under_way * c->streams);
     return bps > 0 && bps < share ? bps : share;
@@ -192,14 +201,17 @@ static struct kv_access_plan plan(const void *state, const struct kv_access *acc
     struct cut c = cut_up(o, access);
     double bps = stream_bps(o, &c, access->write), bytes_s = bps > 0 ? c.request_bytes * 8 / bps : 0;
     const struct curve *curve = access->write ? &o->put_ack : &o->first_byte;
-    double cost_s = o->p.request_cost_s, delay_s, ack_s = 0;
-    if (curve->given) {
-        double median_s = wait_s(&curve->knots, c.request_bytes, c.connections);
+    double cost_s = o->p.request_cost_s * c.wait, delay_s, ack_s = 0;
+    if (c.joined && o->p.aggregate_first_s > 0) {
+        delay_s = drawn_s(o, o->p.aggregate_first_s, o->log_aggregate_first, access->number);
+        cost_s = 0;
+    } else if (curve->given) {
+        double median_s = wait_s(&curve->knots, c.request_bytes, c.connections) * c.wait;
         cost_s = median_s * (1 - c.streams / c.requests);
         delay_s = access->write ? 0 : drawn_s(o, median_s, log(median_s), access->number);
         ack_s = median_s < DELAY_MAX_S ? median_s : DELAY_MAX_S;
     } else {
-        delay_s = drawn_s(o, o->p.first_byte_s, o->log_first_byte, access->number) - cost_s;
+        delay_s = drawn_s(o, o->p.first_byte_s, o->log_first_byte, access->number) * c.wait - cost_s;
     }
     double request_s = cost_s + bytes_s;
     return (struct kv_access_plan){

@@ -91,17 +91,6 @@ static void bind_head(struct kv_arena *arena, struct kv_yaml *root, struct kv_pr
     *p = head.p;
 }
 
-/* One value of errors for a list of notes: the first, and how many more. */
-static bool fail_by(const struct kv_diag *diag, struct kv_err *err)
-{
-    const struct kv_note *note = diag->note.at;
-    while (note->severity != KV_ERROR) note++;
-    char where[sizeof err->where];
-    snprintf(where, sizeof where, "%s:%d:%d", note->pos.file ? note->pos.file : "", note->pos.line, note->pos.column);
-    if (diag->errors == 1) return kv_fail(err, KV_ECONFIG, where, "%s", note->text);
-    return kv_fail(err, KV_ECONFIG, where, "%s (and %d more)", note->text, diag->errors - 1);
-}
-
 bool kv_profile_read(struct kv_arena *arena, const char *folder, struct kv_profile *profile, struct kv_err *err)
 {
     struct kv_diag diag = {0};
@@ -115,7 +104,7 @@ bool kv_profile_read(struct kv_arena *arena, const char *folder, struct kv_profi
         struct kv_yaml *root = kv_yaml_parse(arena, path, text, length, &diag);
         if (root) bind_head(arena, root, profile, &diag);
     }
-    bool good = diag.errors == 0 || fail_by(&diag, err);
+    bool good = diag.errors == 0 || kv_diag_fail(&diag, err);
     kv_diag_close(&diag);
     return good && read_tables(arena, folder, profile, err);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tiers[1..]: what lies below HBM. One tier at a time, from top to bottom, so that each may name those above it. */
 #include <string.h>
+#include <unistd.h>
 
 #include "sim/lib/kvsize.h"
 #include "sim/scenario/load.h"
@@ -287,8 +288,23 @@ static void try_store(const struct lower *w, const struct kv_yaml *at)
     struct kv_store_env env = kv_scenario_store_env(s, w->index);
     void *state = kv_arena_take(w->l->arena, w->tier->store->state_bytes + 1);
     if (!w->tier->store->open(state, w->tier->store_params, &env, &err))
-        kv_load_error(w->l, at, NULL, "%s.store: %s", w->path, err.text);
+        kv_load_error(w->l, at, NULL, "%s.store: %s%s%s", w->path, err.where, *err.where ? ": " : "", err.text);
     else if (w->tier->store->close) w->tier->store->close(state);
+}
+
+/* A table that the scenario itself names lies beside it. */
+static void place_tables(const struct lower *w, struct kv_yaml *map, const struct kv_param *row, void *params)
+{
+    for (; row && row->key; row++) {
+        size_t length = strlen(row->key);
+        if (row->dim != KV_DIM_TEXT || length < 6 || strcmp(row->key + length - 6, "_curve") != 0) continue;
+        const struct kv_yaml *node = kv_yaml_get(map, row->key);
+        const char **text = (const char **)(void *)((char *)params + row->offset);
+        const char *slash = node && node->pos.file ? strrchr(node->pos.file, '/') : NULL;
+        if (!slash || !*text || **text == '/') continue;
+        const char *beside = kv_arena_text(w->l->arena, "%.*s/%s", (int)(slash - node->pos.file), node->pos.file, *text);
+        if (access(beside, R_OK) == 0) *text = beside;
+    }
 }
 
 static void load_store(const struct lower *w)
@@ -300,6 +316,7 @@ static void load_store(const struct lower *w)
     kv_load_profile(w->l, map, path, kv_store_profile_load, w->kind);
     void *params = info->params_bytes ? kv_arena_take(w->l->arena, info->params_bytes) : NULL;
     kv_bind(w->l->arena, map, path, info->params, params, w->l->diag);
+    place_tables(w, map, info->params, params);
     if (info->prepare) info->prepare(params);
     w->tier->store_params = params;
     static const struct kv_special profile[] = {

@@ -19,7 +19,9 @@ bool kv_gpu_load(struct kv_arena *arena, const char *name, const char *folder, s
 /* Parameter presets of a store or a link: the tree of models/stores/NAME.yaml or models/links/NAME.yaml; a name with a
  * slash is the path of such a file or, without ".yaml", of a folder with profile.yaml, as `kvsim calib` writes it. Its
  * keys are `kind` (the plug-in that has the parameters), `source`, perhaps `aliases` and `calibration` (how it was
- * measured), and parameters, which nobody has looked at yet. */
+ * measured), and parameters, which nobody has looked at yet. Parameters that end in "_curve" are tables that lie beside
+ * the file; here they are paths. models/stores/NAME may itself be such a folder. */
+#define KV_CALIBRATION_VERSION "1"   /* of calibration.version */
 typedef struct kv_yaml *kv_profile_loader(struct kv_arena *arena, const char *name, const char *folder,
                                           struct kv_pos at, struct kv_diag *diag);
 kv_profile_loader kv_store_profile_load, kv_link_profile_load;

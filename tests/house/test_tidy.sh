@@ -61,8 +61,14 @@ plant policies/evict/planted_other.c "$plugin
 #include \"policies/evict/planted_header.h\"
 extern const struct kv_evict_ops kv_evict_planted_other;
 const struct kv_evict_ops kv_evict_planted_other = {.state_bytes = 1};" ': a plug-in includes another plug-in'
+plant sim/out/planted_calib.c "$spdx
+#include \"calib/lib/options.h\"" ': includes calib/lib/options.h, of a program that measures'
+plant calib/lib/planted_cli.c "$spdx
+#include \"sim/cli/cli.h\"" ': includes sim/cli/cli.h from a higher floor'
 
 # calls
+calls calib/lib calib_malloc 'kv_kept = malloc(9);' 'uses malloc outside sim/base'
+calls calib/lib calib_system 'text[0] = system(text) != 0;' 'calls system,'
 calls sim/serve malloc 'kv_kept = malloc(9);' 'uses malloc outside sim/base'
 calls sim/serve calloc 'kv_kept = calloc(1, 9);' 'uses calloc outside sim/base'
 calls sim/serve realloc 'kv_kept = realloc(text, 9);' 'uses realloc outside sim/base'
@@ -94,7 +100,14 @@ extern const struct kv_evict_ops kv_evict_plantde_wrong;
 const struct kv_evict_ops kv_evict_plantde_wrong = {.state_bytes = 1};" \
     ": exports 'kv_evict_plantde_wrong', not exactly kv_evict_planted_wrong"
 
+plant calib/lib/planted_name.c "$spdx
+int planted_calib_name(void);
+int planted_calib_name(void) { return 1; }" ': exports planted_calib_name, which does not begin with kv_'
+
 # dead files
+plant calib/lib/planted_dead.c "$spdx
+int kv_planted_dead_calib(void);
+int kv_planted_dead_calib(void) { return 1; }" ': dead: nothing but tests uses'
 plant sim/lib/planted_dead.c "$spdx
 int kv_planted_dead(void);
 int kv_planted_dead(void) { return 1; }" ': dead: nothing but tests uses'
@@ -122,6 +135,20 @@ plant sim/out/planted_fine.c "$spdx
 #include <stdio.h>
 void kv_planted_fine(FILE *stream);
 void kv_planted_fine(FILE *stream) { fprintf(stream, \"fine\"); }"
+
+# A program that measures may print, read clocks and end.
+plant calib/lib/planted_fine.c "$spdx
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+double kv_planted_fine_calib(void);
+double kv_planted_fine_calib(void)
+{
+    struct timespec now;
+    if (clock_gettime(CLOCK_MONOTONIC, &now)) exit(1);
+    printf(\"fine\");
+    return (double)now.tv_sec;
+}"
 
 make_there -C "$work/copy" tidy >"$work/found" 2>&1
 [ $? = 2 ] || fail "make tidy did not fail"

@@ -1,0 +1,45 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# kvsim-calib-storage over a link of a known rate (tc, between two network namespaces): the rate is found within 3 %,
+# of one connection and of two, each of which has a queue of its own.
+set -u
+cd "$(dirname "$0")/../../.."
+programs=$(dirname "$(realpath "${KVSIM:-build/release/kvsim}")")
+calib=$programs/kvsim-calib-storage server=$programs/tests/calib/storage/test_storage
+[ -x "$calib" ] && [ -x "$server" ] || { echo "SKIP: kvsim-calib-storage was left out of the build"; exit 77; }
+work=$(mktemp -d) name=kvst$$ pid=
+finish() {
+    [ -z "$pid" ] || kill "$pid" 2>/dev/null
+    calib/testbed/link.sh down "$name" >/dev/null 2>&1
+    rm -rf "$work"
+}
+trap finish EXIT
+calib/testbed/link.sh up "$name" >"$work/up" 2>&1 || { code=$?; cat "$work/up"; exit $code; }
+calib/testbed/link.sh shape "$name" 200 >"$work/up" 2>&1 || { code=$?; cat "$work/up"; exit $code; }
+
+ip netns exec "$name-s" "$server" --serve 198.18.0.1 8080 >"$work/server" 2>&1 &
+pid=$!
+for _ in $(seq 100); do grep -q ready "$work/server" && break; sleep 0.05; done
+
+failed=0
+# 200 Mbit/s less the headers of 9000-byte packets: 24.82 MB/s of payload.
+measured() {   # FOLDER KEY: a rate of profile.yaml in MB/s
+    awk -v key="$2:" '$1 == key { n = $2; u = $2; sub(/[A-Za-z\/]+$/, "", n); sub(/^[0-9.]+/, "", u)
+        f["B/s"] = 1e-6; f["KB/s"] = 1e-3; f["MB/s"] = 1; f["GB/s"] = 1e3
+        f["bps"] = 1e-6 / 8; f["Kbps"] = 1e-3 / 8; f["Mbps"] = 1 / 8; f["Gbps"] = 1e3 / 8
+        print n * f[u] }' "$1/profile.yaml"
+}
+near() {   # WHAT VALUE
+    awk -v v="$2" 'BEGIN { w = 200 / 8 * 8948 / 9014; exit !(v / w > 0.97 && v / w < 1.03) }' ||
+        { echo "FAIL: $1: $2 MB/s, expected 24.82 within 3 %"; failed=1; }
+}
+run() {   # CONNECTIONS FOLDER
+    S3_ENDPOINT=http://198.18.0.1:8080 S3_KEY=k S3_SECRET=s ip netns exec "$name-c" "$calib" -o "$2" --quiet \
+        --sizes 512KiB,2MiB,8MiB --connections "$1" --ops get --samples 8 --budget 20s --port-slot 3 >"$work/out" 2>&1 ||
+        { cat "$work/out"; echo "FAIL: kvsim-calib-storage"; exit 1; }
+}
+run 1,2 "$work/p"
+near "one connection" "$(measured "$work/p" "stream_rate")"
+near "all together" "$(measured "$work/p" "bandwidth")"
+[ $failed = 0 ] && echo "link: one connection $(measured "$work/p" stream_rate) MB/s, all together $(measured "$work/p" bandwidth) MB/s of 24.82"
+exit $failed
