@@ -6,6 +6,8 @@
     requests = kvsim_io.load("results.h5")         # pandas.DataFrame, one row a request, times in seconds
     bins = kvsim_io.timeseries("results.h5")       # pandas.DataFrame, one row a bin of time
     tiers = kvsim_io.tiers("results.h5")           # pandas.DataFrame, one row a tier; links() likewise
+    flows = kvsim_io.flows("results.h5")           # pandas.DataFrame, one row a fetch (output.flows: all)
+    layers = kvsim_io.layers("results.h5")         # pandas.DataFrame by (request, layer) (output.layers: {sample: N})
     facts = kvsim_io.summary("results.h5")         # dict, the names of `kvsim run --json`
 
 As a program: `kvsim_io.py FILE` prints the summary, `kvsim_io.py --digest FILE` checks /meta@content_sha256.
@@ -50,15 +52,19 @@ def _frame(group, scale):
     return pd.DataFrame(columns).set_index(scale)
 
 
+def _named(frame, group, columns):
+    for name in columns:
+        meaning = dict(zip(group[name].attrs["flag_values"], group[name].attrs["flag_meanings"].split()))
+        frame[name] = pd.Categorical(frame[name].map(meaning))
+    return frame
+
+
 def load(path):
     """One row a request. Adds ttft, tpot and e2e; status, slo_ok and limiting_stage are names; wide columns become
     prompt_tokens_by_source.hbm, bytes_by_tier.hbm, .."""
     with h5py.File(path, "r") as file:
         group = file["requests"]
-        frame = _frame(group, "request")
-        for name in ("status", "slo_class", "slo_ok", "limiting_stage"):
-            meaning = dict(zip(group[name].attrs["flag_values"], group[name].attrs["flag_meanings"].split()))
-            frame[name] = pd.Categorical(frame[name].map(meaning))
+        frame = _named(_frame(group, "request"), group, ("status", "slo_class", "slo_ok", "limiting_stage"))
     frame["ttft"] = frame.first_token - frame.arrival
     frame["e2e"] = frame.finish - frame.arrival
     gaps = (frame.generated_tokens - 1).where(frame.generated_tokens > 1)
@@ -82,6 +88,25 @@ def links(path):
     """Totals, one row a link and direction; no rows when no link has a finite rate."""
     with h5py.File(path, "r") as file:
         return _frame(file["links"], "link") if "links" in file else pd.DataFrame()
+
+
+def flows(path):
+    """One row a fetch, in the order of ends; tier, mode and cut are names; no rows where none were recorded."""
+    with h5py.File(path, "r") as file:
+        if "flows" not in file:
+            return pd.DataFrame()
+        return _named(_frame(file["flows"], "fetch"), file["flows"], ("tier", "mode", "cut"))
+
+
+def layers(path):
+    """Times of each layer of the sampled requests, by (request, layer); no rows where none were recorded."""
+    with h5py.File(path, "r") as file:
+        if "layers" not in file:
+            return pd.DataFrame()
+        group = file["layers"]
+        index = pd.MultiIndex.from_product([group["request"][...], group["layer"][...]], names=("request", "layer"))
+        return pd.DataFrame({name: _values(group[name]).ravel() for name in
+                             ("fetch_end", "compute_start", "compute_end", "fetch_stall")}, index=index)
 
 
 def quality(path):

@@ -50,13 +50,14 @@ static int run(struct kv_args *args)
     const char *results = args->arg[0], *format = args->arg[1];
     const char *table = args->arg_count > 2 ? args->arg[2] : "requests";
     bool trace = !strcmp(format, "trace");
-    if (trace && args->arg_count > 2) {
-        kv_fail(&err, KV_EUSAGE, "export", "'%s': a trace has no tables", table);
+    const struct kv_flag_value *against = kv_args_get(args, "against");
+    if (trace && (args->arg_count > 2 || against)) {
+        kv_fail(&err, KV_EUSAGE, "export", "a trace has no tables, and nothing to compare with");
         return kv_cli_fail(&err);
     }
     if (!kv_output_open(&output, args, &err)) return kv_cli_fail(&err);
     bool ok = trace ? export_trace(results, output.stream, &diag, &err)
-                    : kv_results_export(results, format, table, output.stream, &err);
+                    : kv_results_export(results, format, table, against ? against->text : NULL, output.stream, &err);
     ok = kv_output_close(&output, ok, &err);
     int code = ok ? KV_OK : kv_cli_fail(&err);
     if (diag.errors) kv_cli_say_diag(&diag, false);
@@ -67,14 +68,15 @@ static int run(struct kv_args *args)
 static const struct kv_flag flags[] = {
     { "output", 'o', KV_FLAG_TEXT, "FILE", "write to this file instead of stdout" },
     { "force", 0, KV_FLAG_SWITCH, NULL, "overwrite an existing file" },
+    { "against", 0, KV_FLAG_TEXT, "REF.h5", "requests: add how much longer TTFT is than in this run of the trace" },
     { NULL, 0, KV_FLAG_SWITCH, NULL, NULL },
 };
 
 const struct kv_command kv_command_export = {
     .name = "export", .usage = "RESULTS.h5 csv|json|jsonl|trace [TABLE] [-o FILE]",
     .help = "write results as CSV, JSON, JSON lines, or as a trace to replay",
-    .details = "TABLE is requests (the default), timeseries, tiers, links or summary. Times are in seconds,\n"
-               "with 12 decimals; a number that is not defined is an empty cell, or null.\n"
+    .details = "TABLE is requests (the default), summary, timeseries, tiers, links, flows or layers. Times are in\n"
+               "seconds, with 12 decimals; a number that is not defined is an empty cell, or null.\n"
                "\n"
                "`trace` writes the requests of the run with their arrival times and prefix block ids in the\n"
                "`blocks` format; the run's own trace must still be there. To replay it, run the same scenario\n"

@@ -13,6 +13,7 @@
 #include "sim/conf/bind.h"
 #include "sim/conf/units.h"
 #include "sim/lib/kvsize.h"
+#include "sim/out/out.h"
 #include "sim/out/summary.h"
 #include "sim/plug.h"
 #include "sim/scenario/sections.h"
@@ -389,23 +390,17 @@ static void fill_profiles(struct list *l, const char *name)
 
 /* ---- metrics ---- */
 
-/* The summary of a run of nothing has every number, with its unit and meaning. */
 static void fill_metrics(struct list *l, const char *name)
 {
-    static const char *const sources[] = { "hbm", "compute" };
-    struct kv_summary summary;
-    struct kv_summary_config config = { .exact = true, .source = sources, .source_count = 2, .gpus = 1 };
-    kv_summary_open(&summary, &config);
-    kv_summary_end(&summary);
-    for (size_t i = 0; i < summary.fact.count; i++) {
-        const struct kv_fact *fact = &summary.fact.at[i];
-        if (name && strcmp(fact->name, name)) continue;
+    int32_t count;
+    const struct kv_fact *fact = kv_results_metrics(&count, l->arena);
+    for (int32_t i = 0; i < count; i++) {
+        if (name && strcmp(fact[i].name, name)) continue;
         row_new(l);
-        put(l, "name", CELL_TEXT, true, kv_arena_text(l->arena, "%s", fact->name));
-        put(l, "units", CELL_TEXT, true, kv_arena_text(l->arena, "%s", fact->units));
-        put(l, "meaning", CELL_TEXT, true, kv_arena_text(l->arena, "%s", fact->long_name));
+        put(l, "name", CELL_TEXT, true, fact[i].name);
+        put(l, "units", CELL_TEXT, true, fact[i].units);
+        put(l, "meaning", CELL_TEXT, true, fact[i].long_name);
     }
-    kv_summary_close(&summary);
 }
 
 /* ---- the command ---- */

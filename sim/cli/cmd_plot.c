@@ -29,7 +29,7 @@ static const struct kv_flag flags[] = {
     { "output", 'o', KV_FLAG_TEXT, "FILE.svg", "write to this file instead of stdout" },
     { "force", 0, KV_FLAG_SWITCH, NULL, "overwrite an existing file" },
     { "csv", 0, KV_FLAG_SWITCH, NULL, "write the numbers that the picture shows instead" },
-    { "request", 0, KV_FLAG_COUNT, "N", "waterfall: of this one request, as numbered in /requests" },
+    { "request", 0, KV_FLAG_COUNT, "N", "waterfall and layers: of this one request, as numbered in /requests" },
     { NULL, 0, KV_FLAG_SWITCH, NULL, NULL },
 };
 

@@ -9,6 +9,7 @@
 static const struct kv_command *const commands[] = {
     &kv_command_run,
     &kv_command_export,
+    &kv_command_explain,
     &kv_command_plot,
     &kv_command_config_check,
     &kv_command_config_show,

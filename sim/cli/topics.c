@@ -59,6 +59,8 @@ static const char metrics[] =
     "  preempted       from each preemption to the next scheduling\n"
     "  hit_ratio_token prompt tokens served by a tier / all prompt tokens;\n"
     "                  .._cond: / those not found in the tiers above\n"
+    "  fetch_time      time that fetches were under way, sum over fetches\n"
+    "  overlap_efficiency  1 - fetch stall of all requests / fetch_time\n"
     "  slo_attainment  requests that met all their bounds / requests after warm-up\n"
     "  goodput         requests that met all their bounds / second\n"
     "Percentiles are exact and interpolate linearly, as numpy.percentile does.\n"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /layers: when the KV of each layer was there and when it was computed, of a sample of the requests that had to wait for
- * layers. It is the `sample` requests of smallest kv_mix64_pair(seed, request), so it depends on nothing but who had any;
- * each with the first step that made it wait. Memory follows the sample. */
+/* /layers: when the KV of each layer was there and when it was computed, of a sample of the requests that had to wait
+ * for layers. It is the `sample` requests of smallest kv_mix64_pair(seed, request), so it depends on nothing but who
+ * had any; each with the first step that made it wait. Memory follows the sample. */
 #ifndef KV_OUT_LAYERS_H
 #define KV_OUT_LAYERS_H
 

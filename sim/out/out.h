@@ -37,11 +37,17 @@ void kv_results_close(struct kv_results *r);
 const char *kv_results_table(struct kv_results *r, struct kv_arena *arena);
 const char *kv_results_json(struct kv_results *r, struct kv_arena *arena);
 
+/* Names, units and meanings of the numbers of a summary. Arena memory. */
+struct kv_fact;
+const struct kv_fact *kv_results_metrics(int32_t *count, struct kv_arena *arena);
+
 /* After the commit of a run that was stuck: who waits, for which links, since when. Arena text. */
 const char *kv_results_stuck(const struct kv_results *r, struct kv_arena *arena);
 
-/* Reading back. format: csv, json, jsonl; table: requests, timeseries, tiers, links, summary. */
-bool kv_results_export(const char *path, const char *format, const char *table, FILE *out, struct kv_err *err);
+/* Reading back. format: csv, json, jsonl; table: requests, summary, timeseries, tiers, links, flows, layers. `against`
+ * (NULL: none): a results file of the same requests; requests then tell by how much their TTFT is longer. */
+bool kv_results_export(const char *path, const char *format, const char *table, const char *against, FILE *out,
+                       struct kv_err *err);
 /* A trace in the `blocks` format that replays the run's arrivals and prefixes (docs/results.md). It needs the run's
  * workload again: `scenario` is the one stored in the file (kv_results_scenario), loaded. */
 bool kv_results_export_trace(const char *path, const struct kv_scenario *scenario, FILE *out, struct kv_err *err);
@@ -49,8 +55,13 @@ bool kv_results_export_trace(const char *path, const struct kv_scenario *scenari
 bool kv_results_scenario(const char *path, const char **yaml, const char **trace, struct kv_arena *arena,
                          struct kv_err *err);
 
+/* What a request spent its time on, in words and numbers. request < 0: the `worst` measured requests instead, those
+ * with the longest TTFT, or with the most that it is longer than in `against` (NULL: none). */
+struct kv_explain_options { int64_t request, worst; const char *against; };
+bool kv_results_explain(const char *path, const struct kv_explain_options *options, FILE *out, struct kv_err *err);
+
 /* A self-contained SVG picture of a results file, or (csv) the numbers that it shows. kv_plot_kinds: pairs of name
- * and description, ended by NULL. `request` >= 0: waterfall of this one request; no other kind knows it. */
+ * and description, ended by NULL. `request` >= 0: waterfall or layers of this one request; no other kind knows it. */
 extern const char *const kv_plot_kinds[];
 struct kv_plot_options { bool csv; int64_t request; };
 bool kv_results_plot(const char *path, const char *kind, const struct kv_plot_options *options, FILE *out,

@@ -13,10 +13,11 @@ const char *const kv_plot_kinds[] = {
     "overview", "latencies; queue, prompt tokens by source, KV blocks over time",
     "tokens-by-source", "where prompt tokens came from, over time",
     "util", "links, GPUs and tiers over time: how much of each is used",
-    "waterfall", "what time to first token and end-to-end time are made of", NULL,
+    "waterfall", "what time to first token and end-to-end time are made of",
+    "layers", "when the KV of layers came and when they were computed, of requests that waited for it", NULL,
 };
 static bool (*const draw[])(struct kv_plotter *p, struct kv_page *page) = {
-    kv_plot_overview, kv_plot_sources, kv_plot_util, kv_plot_waterfall,
+    kv_plot_overview, kv_plot_sources, kv_plot_util, kv_plot_waterfall, kv_plot_layers,
 };
 
 double kv_plot_fact(struct kv_plotter *p, const char *name)
@@ -82,7 +83,7 @@ static void add_words(struct kv_plotter *p, struct kv_page *page)
                                            digest && *digest ? digest : "(none)", KV_VERSION);
 }
 
-/* The numbers of a page: panel, curve, x, y. The x of a bar is its name. */
+/* The numbers of a page: panel, curve, x, y. The x of a bar is its name; a span is of "curve row" from x to y. */
 static void write_csv(const struct kv_page *page, FILE *out)
 {
     fputs("panel,curve,x,y\n", out);
@@ -92,8 +93,9 @@ static void write_csv(const struct kv_page *page, FILE *out)
             const struct kv_curve *curve = &panel->curve[c];
             for (int64_t k = 0; k < curve->count; k++) {
                 char x[KV_FORMAT_MAX], y[KV_FORMAT_MAX];
-                fprintf(out, "%s,%s,%s,%s\n", panel->title, curve->name,
-                        panel->bar ? panel->bar[k] : kv_format_real(x, curve->x[k]), kv_format_real(y, curve->y[k]));
+                fprintf(out, "%s,%s%s%s,%s,%s\n", panel->title, curve->name, panel->span ? " " : "",
+                        panel->span ? panel->span[k] : "", panel->bar ? panel->bar[k] : kv_format_real(x, curve->x[k]),
+                        kv_format_real(y, curve->y[k]));
             }
         }
     }
@@ -129,8 +131,8 @@ bool kv_results_plot(const char *path, const char *kind, const struct kv_plot_op
     if (!kv_plot_kinds[2 * at]) {
         kv_fail(err, KV_EUSAGE, "plot", "unknown plot '%s'; known: %s (`kvsim plot list`)", kind,
                 known_kinds(&p.arena));
-    } else if (p.request >= 0 && draw[at] != kv_plot_waterfall) {
-        kv_fail(err, KV_EUSAGE, "plot", "--request is for the waterfall; %s is of all requests", kind);
+    } else if (p.request >= 0 && draw[at] != kv_plot_waterfall && draw[at] != kv_plot_layers) {
+        kv_fail(err, KV_EUSAGE, "plot", "--request is for waterfall and layers; %s is of all requests", kind);
     } else if ((p.in = kv_h5in_open(path, err))) {
         ok = plot(&p, at, options->csv, out);
         kv_h5in_close(p.in);

@@ -20,6 +20,7 @@ bool kv_plot_overview(struct kv_plotter *p, struct kv_page *page);
 bool kv_plot_sources(struct kv_plotter *p, struct kv_page *page);
 bool kv_plot_util(struct kv_plotter *p, struct kv_page *page);
 bool kv_plot_waterfall(struct kv_plotter *p, struct kv_page *page);
+bool kv_plot_layers(struct kv_plotter *p, struct kv_page *page);
 
 /* Distributions of latencies, of requests that arrived after the warm-up and finished. */
 bool kv_plot_latencies(struct kv_plotter *p, struct kv_panel *panel);

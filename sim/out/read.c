@@ -231,6 +231,20 @@ const char **kv_h5in_labels(struct kv_h5in *f, const char *path, struct kv_arena
     return number ? label : NULL;
 }
 
+const char **kv_h5in_meanings(struct kv_h5in *f, const char *path, int32_t *count, struct kv_arena *arena)
+{
+    const char *names = kv_h5in_attribute(f, path, "flag_meanings", arena);
+    *count = 0;
+    if (!names) return NULL;
+    const char **name = kv_arena_take(arena, (strlen(names) + 1) * sizeof *name);
+    while (*names) {
+        size_t length = strcspn(names, " ");
+        name[(*count)++] = kv_arena_copy(arena, names, length);
+        names += length + (names[length] == ' ');
+    }
+    return name;
+}
+
 bool kv_h5in_is_scale(struct kv_h5in *f, const char *path)
 {
     hid_t set = H5Dopen2(f->file, path, H5P_DEFAULT);

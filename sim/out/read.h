@@ -40,6 +40,8 @@ const char **kv_h5in_texts(struct kv_h5in *f, const char *path, int32_t *count, 
 /* Labels along the second dimension of a wide dataset, as many as its width: the scale's texts, or numbers. NULL when
  * it has no scale. */
 const char **kv_h5in_labels(struct kv_h5in *f, const char *path, struct kv_arena *arena);
+/* Names of the values 0, 1, .. of a dataset that has names for its values, in that order; NULL when it has none. */
+const char **kv_h5in_meanings(struct kv_h5in *f, const char *path, int32_t *count, struct kv_arena *arena);
 /* Is the dataset a dimension scale? */
 bool kv_h5in_is_scale(struct kv_h5in *f, const char *path);
 

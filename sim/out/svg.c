@@ -101,7 +101,7 @@ static void range_of(const struct kv_panel *p, bool of_x, double *low, double *h
     *high = -INFINITY;
     for (int32_t c = 0; c < p->curve_count; c++) {
         for (int64_t i = 0; i < p->curve[c].count; i++) {
-            double v = of_x && !p->bar ? p->curve[c].x[i] : p->curve[c].y[i];
+            double v = of_x && !p->bar && !p->span ? p->curve[c].x[i] : p->curve[c].y[i];
             if (p->bar || (!of_x && p->stacked)) {
                 for (int32_t below = 0; below < c; below++) v += p->curve[below].y[i];
             }
@@ -170,7 +170,7 @@ static void put_axes(const struct kv_panel *p, const struct scale *x, const stru
 {
     char label[48];
     double right = x->at + x->length, top = y->at + y->length;
-    for (int i = 0; !p->bar && i * y->step <= y->high - y->low + y->step * 1e-6; i++) {
+    for (int i = 0; !p->bar && !p->span && i * y->step <= y->high - y->low + y->step * 1e-6; i++) {
         double tick = y->low + i * y->step, at = place(y, tick);
         fprintf(out, "<path d=\"M%.1f %.1fH%.1f\" class=\"%s\"/>\n", x->at, at, right, i ? "grid" : "axis");
         label_of(y, tick, label, sizeof label);
@@ -258,10 +258,33 @@ static void put_bars(const struct kv_panel *p, const struct scale *x, double top
     }
 }
 
+/* ---- spans ---- */
+
+/* Names of so many rows that they do not touch. */
+#define NAME_PITCH 12
+
+static void put_spans(const struct kv_panel *p, const struct scale *x, double top, FILE *out)
+{
+    double pitch = (double)PLOT_HEIGHT / p->span_count, named = 0;
+    for (int32_t i = 0; i < p->span_count; i++) {
+        double at = top + i * pitch;
+        if (i == 0 || at - named >= NAME_PITCH) {
+            put_text(out, x->at - 8, at + pitch / 2 + 4, "tick end", p->span[i]);
+            named = at;
+        }
+        for (int32_t c = 0; c < p->curve_count; c++) {
+            double from = place(x, p->curve[c].x[i]), to = place(x, p->curve[c].y[i]);
+            if (!(to > from)) continue;
+            fprintf(out, "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"%s\"/>\n", from,
+                    at + (c ? pitch / 2 : 0), to - from, pitch * 0.45, colour_of(p, c));
+        }
+    }
+}
+
 /* Curves `first` .. `end` - 1 in one line that ends at `right`. */
 static void put_legend_line(const struct kv_panel *p, int32_t first, int32_t end, double right, double y, FILE *out)
 {
-    bool areas = p->stacked || p->bar;
+    bool areas = p->stacked || p->bar || p->span;
     for (int32_t c = end - 1; c >= first; c--) {
         right -= width_of(p->curve[c].name);
         put_text(out, right, y, "tick", p->curve[c].name);
@@ -309,7 +332,8 @@ static void put_panel(const struct kv_panel *p, double left, double top, FILE *o
     for (int32_t c = 0; c < p->curve_count && p->stacked && !p->bar; c++) put_area(p, c, &x, &y, out);
     put_axes(p, &x, &y, out);
     if (p->bar) put_bars(p, &x, top + PLOT_TOP, out);
-    for (int32_t c = 0; c < p->curve_count && !p->stacked && !p->bar; c++) put_line(p, c, &x, &y, out);
+    if (p->span) put_spans(p, &x, top + PLOT_TOP, out);
+    for (int32_t c = 0; c < p->curve_count && !p->stacked && !p->bar && !p->span; c++) put_line(p, c, &x, &y, out);
 }
 
 /* Calls put_panel for each when there is a file; returns the height of all. */

@@ -25,6 +25,10 @@ struct kv_panel {
      * x axis. */
     const char *const *bar;
     int32_t bar_count;
+    /* Not NULL: spans of time in rows from the top, one a name; a curve has one in each row, from x to y along the x
+     * axis (NaN: none). Spans of the first curve are the upper half of the row, those of the others the lower. */
+    const char *const *span;
+    int32_t span_count;
     int32_t curve_count;             /* 0: `empty` is shown */
     struct kv_curve curve[KV_CURVES_MAX];
     const char *empty;

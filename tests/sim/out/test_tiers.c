@@ -302,7 +302,7 @@ static const char *text_of(struct kv_arena *arena, const char *kind, const char 
     struct kv_err err = {0};
     FILE *out = open_memstream(&text, &bytes);
     struct kv_plot_options options = {.csv = true, .request = -1};
-    bool ok = table ? kv_results_export(path, kind, table, out, &err)
+    bool ok = table ? kv_results_export(path, kind, table, NULL, out, &err)
                     : kv_results_plot(path, kind, &options, out, &err);
     fclose(out);
     if (!ok) fail_msg("%s", err.text);
