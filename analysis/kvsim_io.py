@@ -105,7 +105,7 @@ def layers(path):
             return pd.DataFrame()
         group = file["layers"]
         index = pd.MultiIndex.from_product([group["request"][...], group["layer"][...]], names=("request", "layer"))
-        return pd.DataFrame({name: _values(group[name]).ravel() for name in
+        return pd.DataFrame({name: values(group[name]).ravel() for name in
                              ("fetch_end", "compute_start", "compute_end", "fetch_stall")}, index=index)
 
 

@@ -200,20 +200,23 @@ def differences(cases):
 
 
 def judge_difference(values, key, allowed):
-    """(tuned, why): a parameter may differ in the cases that varies.csv says; the others must agree. The reasons are
-    those for the cases that do not have the commonest value."""
+    """(tuned, why): a parameter may differ in the cases that varies.csv says; the others must agree, and so must those
+    of a row whose cases begin with "=". The reasons are those for the cases without the commonest value."""
     common = max(values, key=lambda value: len(values[value]))
-    free, why = set(), []
+    value_of = {name: value for value, names in values.items() for name in names}
+    free, why, tuned = set(), [], False
     for row in allowed:
         if not fnmatch.fnmatchcase(key, row["parameter"]):
             continue
-        covered = {name for names in values.values() for name in names
-                   if any(fnmatch.fnmatchcase(name, glob) for glob in row["cases"].split())}
+        globs = row["cases"].lstrip("= ").split()
+        covered = {name for name in value_of if any(fnmatch.fnmatchcase(name, glob) for glob in globs)}
         if covered - set(values[common]):
             why.append(row["why"])
+        if row["cases"].startswith("="):
+            tuned |= len({value_of[name] for name in covered}) > 1
         free |= covered
-    bound_values = {value for value, names in values.items() if set(names) - free}
-    return len(bound_values) > 1, "; ".join(dict.fromkeys(why)) or "not in varies.csv"
+    tuned |= len({value_of[name] for name in value_of if name not in free}) > 1
+    return tuned, "; ".join(dict.fromkeys(why)) or "not in varies.csv"
 
 
 def told(values):

@@ -21,7 +21,8 @@ scenario() {
     done
     [ -n "$format" ] || return 1
     printf 'model: {use: llama-3.1-8b}\ncluster: {nodes: {gpu: h100-sxm}}\nengine: {block_tokens: 16}\n'
-    printf 'workload: {trace: %s, format: {kind: %s%s}}\n' "$file" "$format" "$params"
+    printf 'tiers: [{name: hbm, kind: hbm, capacity: auto}, {name: dram, kind: dram, capacity: 1GiB}]\n'
+    printf 'workload: {trace: %s, format: {kind: %s%s}, resident_in: dram}\n' "$file" "$format" "$params"
 }
 
 # check NAME FILE MESSAGE FLAGS...: MESSAGE is "LINE: text".

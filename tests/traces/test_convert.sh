@@ -23,8 +23,8 @@ diff <("$KVSIM" trace info $sample/mooncake_tiny.jsonl --lru 20,40 | tail -n +3)
      <("$KVSIM" trace info "$work/m.jsonl" --format blocks --set block_tokens=512 --lru 20,40 | tail -n +3) || fail "Mooncake hits changed"
 
 # What is resident survives.
-"$kvsim" trace convert $sample/hits_tiny.csv -o "$work/r.jsonl" >/dev/null 2>&1
-"$kvsim" trace convert "$work/r.jsonl" --set block_tokens=16 --set partial=prefix -o "$work/s.jsonl" >/dev/null 2>&1
+"$KVSIM" trace convert $sample/hits_tiny.csv -o "$work/r.jsonl" >/dev/null 2>&1
+"$KVSIM" trace convert "$work/r.jsonl" --set block_tokens=16 --set partial=prefix -o "$work/s.jsonl" >/dev/null 2>&1
 cmp "$work/r.jsonl" "$work/s.jsonl" || fail "rows with resident tokens changed"
 diff <(tail -n +2 $sample/hits_tiny.csv | cut -d, -f3) <(sed 's/.*"resident_tokens":\([0-9]*\).*/\1/' "$work/s.jsonl") || fail "resident tokens"
 
