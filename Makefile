@@ -37,16 +37,46 @@ LIB_SRC := $(sort $(wildcard sim/*.c) $(filter-out $(CLI_SRC),$(wildcard sim/*/*
 TEST_LIB_SRC := $(sort $(wildcard tests/oracle/*.c tests/support/*.c))
 KINDS := test_* $(if $(KVSIM_FULL),slow_*)
 find_tests = $(sort $(foreach kind,$(KINDS),$(shell find tests -name '$(kind).$1' 2>/dev/null)))
-TEST_BIN := $(patsubst %.c,$(B)/%,$(call find_tests,c))
 TEST_SH := $(call find_tests,sh)
 BENCH_BIN := $(patsubst %.c,$(B)/%,$(sort $(wildcard tests/bench/bench_*.c)))
 CUDA_BIN := $(if $(shell command -v nvcc 2>/dev/null),$(patsubst %.cu,$(B)/%,$(wildcard calib/*.cu)))
+
+# Programs that measure, kvsim-calib-NAME of calib/NAME/*.c, where their package is there; kvsim itself never links one.
+CALIB_storage := libcurl
+CALIB_net := ucx
+CALIB_layers := libcurl
+# What of calib/lib needs a package.
+CALIB_LIB_s3 := libcurl
+CALIB_PKGS := $(sort $(CALIB_storage) $(CALIB_net) $(CALIB_layers))
+CALIB_THERE := $(strip $(foreach p,$(CALIB_PKGS),$(shell pkg-config --exists $p 2>/dev/null && echo $p)))
+calib_lacks = $(filter-out $(CALIB_THERE),$1)
+CALIB_KNOWN := $(foreach n,storage net layers,$(if $(wildcard calib/$n/*.c),$n))
+CALIB := $(foreach n,$(CALIB_KNOWN),$(if $(call calib_lacks,$(CALIB_$n)),,$n))
+CALIB_LEFT_OUT := $(filter-out $(CALIB),$(CALIB_KNOWN))
+CALIB_SRC := $(sort $(foreach n,$(CALIB),$(wildcard calib/$n/*.c)))
+CALIB_LIB_SRC := $(sort $(foreach f,$(wildcard calib/lib/*.c),\
+    $(if $(call calib_lacks,$(CALIB_LIB_$(basename $(notdir $f)))),,$f)))
+# Their tests go with them.
+TEST_C := $(filter-out $(addprefix tests/calib/,$(addsuffix /%,$(CALIB_LEFT_OUT))) $(foreach f,s3,\
+    $(if $(call calib_lacks,$(CALIB_LIB_$f)),tests/calib/lib/test_$f.c)),$(call find_tests,c))
+TEST_BIN := $(patsubst %.c,$(B)/%,$(TEST_C))
+CALIB_BIN := $(patsubst %,$(B)/kvsim-calib-%,$(CALIB))
 obj = $(patsubst %.c,$(B)/%.o,$1)
 
-.PHONY: all
-all: kvsim $(CUDA_BIN)      ## build ./kvsim (and calib/*.cu where there is nvcc)
+.PHONY: all calib
+all: kvsim calib $(CUDA_BIN) ## build ./kvsim, the programs that measure, and calib/*.cu where there is nvcc
 kvsim: $(B)/kvsim
 	@cp -f $< $@
+calib: $(patsubst %,kvsim-calib-%,$(CALIB))  ## build the programs that measure: kvsim-calib-NAME
+	@$(foreach n,$(CALIB_LEFT_OUT),echo "  kvsim-calib-$n is left out: it needs $(call calib_lacks,$(CALIB_$n))";) :
+kvsim-calib-%: $(B)/kvsim-calib-%
+	@cp -f $< $@
+.SECONDEXPANSION:
+$(CALIB_BIN): $(B)/kvsim-calib-%: $$(call obj,$$(wildcard calib/$$*/*.c)) $(B)/libcalib.a $(B)/libkvsim.a
+	$(call say,link $@)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) $(shell pkg-config --libs $(CALIB_$*) 2>/dev/null) -lpthread
+$(B)/libcalib.a: $(call obj,$(CALIB_LIB_SRC))
+	@rm -f $@; ar rcs $@ $^
+$(B)/calib/%.o: CFLAGS += $(shell pkg-config --cflags $(CALIB_THERE) 2>/dev/null)
 $(B)/kvsim: $(call obj,$(CLI_SRC)) $(B)/libkvsim.a
 	$(call say,link $@)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 $(B)/libkvsim.a: $(call obj,$(LIB_SRC))
@@ -57,6 +87,9 @@ $(B)/%.o: %.c Makefile
 	$(call say,cc $<)$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 $(B)/tests/%: $(B)/tests/%.o $(call obj,$(TEST_LIB_SRC)) $(B)/libkvsim.a
 	$(call say,link $@)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
+$(B)/tests/calib/%: $(B)/tests/calib/%.o $(call obj,$(TEST_LIB_SRC)) $(B)/libcalib.a $(B)/libkvsim.a
+	$(call say,link $@)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS) \
+	    $(shell pkg-config --libs $(CALIB_THERE) 2>/dev/null) -lpthread
 $(B)/calib/%: calib/%.cu Makefile
 	@mkdir -p $(@D)
 	$(call say,nvcc $<)nvcc -O2 -o $@ $<
@@ -91,37 +124,38 @@ demo:                       ## install packages, build, replay the bundled trace
 	@echo "wrote results.h5 and results.svg"
 check:                      ## install packages, build, run the tests
 	@.ci/deps.sh check
-	$(again) kvsim check-now
+	$(again) kvsim calib check-now
 check-full: export KVSIM_FULL := 1
 check-full:                 ## check, and everything slow
 	@.ci/deps.sh check
-	$(again) kvsim check-now
+	$(again) kvsim calib check-now
 san:                        ## all tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@.ci/deps.sh check
 	$(again) FLAVOUR=san check-now
-tests: $(TEST_BIN) $(B)/kvsim
+tests: $(TEST_BIN) $(B)/kvsim $(CALIB_BIN)
 # The tests of the house build copies of the tree themselves; a sanitised program would change nothing in them.
 check-now: tests
 	@KVSIM=$(B)/kvsim FLAVOUR=$(FLAVOUR) tests/run.sh $(TEST_BIN) \
 	    $(if $(filter san,$(FLAVOUR)),$(filter-out tests/house/%,$(TEST_SH)),$(TEST_SH))
 
 .PHONY: tidy bench install clean help
-tidy: $(call obj,$(CLI_SRC) $(LIB_SRC) $(TEST_LIB_SRC)) $(addsuffix .o,$(TEST_BIN) $(BENCH_BIN)) ## check the rules of the house
-	@tests/tidy/tidy.sh $(B)
+tidy: $(call obj,$(CLI_SRC) $(LIB_SRC) $(CALIB_SRC) $(CALIB_LIB_SRC) $(TEST_LIB_SRC)) \
+      $(addsuffix .o,$(TEST_BIN) $(BENCH_BIN)) ## check the rules of the house
+	@CALIB_LEFT_OUT='$(CALIB_LEFT_OUT)' tests/tidy/tidy.sh $(B)
 bench: kvsim $(BENCH_BIN)   ## CPU time, memory and instruction counts of configs/bench, and of flows
 	@tests/bench/bench.sh
 	@for program in $(BENCH_BIN); do echo; $$program || exit 1; done
 .PHONY: fidelity
 fidelity: kvsim             ## compare with real vLLM runs (needs ../shared); fails while a figure is past its bar
 	@tests/fidelity/fidelity.sh || [ $$? = 77 ]
-install: kvsim              ## install under PREFIX (/usr/local)
+install: kvsim calib        ## install under PREFIX (/usr/local)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 755 kvsim $(DESTDIR)$(PREFIX)/bin
+	install -m 755 kvsim $(patsubst %,kvsim-calib-%,$(CALIB)) $(DESTDIR)$(PREFIX)/bin
 	./kvsim man > $(DESTDIR)$(PREFIX)/share/man/man1/kvsim.1
-	for f in models/data/*.yaml models/gpus/*.yaml models/stores/*.yaml models/profiles/*/* configs/*.yaml traces/sample/* \
-	    analysis/*.py; do \
+	for f in models/data/*.yaml models/gpus/*.yaml models/stores/*.yaml $(wildcard models/stores/*/*) \
+	    models/links/*.yaml models/profiles/*/* configs/*.yaml traces/sample/* analysis/*.py; do \
 	    install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/kvsim/$$f || exit 1; done
 clean:                      ## remove what make built
-	rm -rf build kvsim results.h5 results.svg
+	rm -rf build kvsim kvsim-calib-* results.h5 results.svg
 help:                       ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'

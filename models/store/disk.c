@@ -11,7 +11,6 @@
  * max(latency + bytes / bandwidth, bytes / rate(b, q)). Reads and writes share the drive, whose rate is the larger of
  * the two bandwidths; several writes at once are bound by that only. */
 #include "sim/iface/store.h"
-#include "sim/lib/chunk_ranges.h"
 #include "sim/lib/pipe.h"
 
 struct way { double bandwidth_bps, latency_s; };
@@ -56,12 +55,7 @@ static struct kv_access_plan plan(const void *state, const struct kv_access *acc
 {
     const struct disk *d = state;
     const struct way *way = access->write ? &d->p.write : &d->p.read;
-    struct kv_chunk_ranges shape = {
-        .layers = d->env.layers, .blocks = d->env.chunk_tokens / d->env.block_tokens,
-        .object_per_layer = d->env.layout == KV_LAYOUT_PER_LAYER, .block_major = d->env.layout == KV_LAYOUT_BLOCK_MAJOR,
-        .by_layer = !access->write && access->delivery == KV_DELIVERY_LAYERWISE,
-    };
-    int64_t ranges = kv_chunk_ranges(&shape);
+    int64_t ranges = kv_access_ranges(&d->env, access);
     int64_t range_bytes = (d->env.chunk_bytes + ranges - 1) / ranges;
     int64_t range_ios = (range_bytes + d->p.block_bytes - 1) / d->p.block_bytes;
     double io_count = (double)access->chunks * (double)ranges * (double)range_ios;
@@ -73,7 +67,8 @@ static struct kv_access_plan plan(const void *state, const struct kv_access *acc
     if (Bps >= full_Bps) Bps = full_Bps;
     else delay_s -= (double)access->chunks * (double)d->env.chunk_bytes * (1 / Bps - 1 / full_Bps);
     return (struct kv_access_plan){ .delay_tk = delay_s > 0 ? kv_pipe_ticks(delay_s) : 0, .limit = kv_pipe_rate(Bps),
-                                    .ack_tk = access->write ? d->ack_tk : 0 };
+                                    .ack_tk = access->write ? d->ack_tk : 0,
+                                    .requests = access->chunks * ranges * range_ios };
 }
 
 static kv_rate device_rate(const void *state)

@@ -5,7 +5,7 @@
 #include "sim/lib/pipe.h"
 
 struct dram_params { double bandwidth_bps, latency_s, stream_bps; };
-struct dram { kv_rate device, stream; kv_tick latency_tk; };
+struct dram { struct kv_store_env env; kv_rate device, stream; kv_tick latency_tk; };
 
 #define ROW(key, dim, field, preset, max, help, source) \
     { key, dim, offsetof(struct dram_params, field), preset, 0, max, NULL, help, source }
@@ -27,18 +27,19 @@ static kv_rate optional_rate(double bps)
 
 static bool open_state(void *state, const void *given, const struct kv_store_env *env, struct kv_err *err)
 {
-    (void)env; (void)err;
+    (void)err;
     const struct dram_params *p = given;
-    *(struct dram *)state = (struct dram){ optional_rate(p->bandwidth_bps), optional_rate(p->stream_bps),
+    *(struct dram *)state = (struct dram){ *env, optional_rate(p->bandwidth_bps), optional_rate(p->stream_bps),
                                            kv_pipe_ticks(p->latency_s) };
     return true;
 }
 
 static struct kv_access_plan plan(const void *state, const struct kv_access *access)
 {
-    (void)access;
     const struct dram *d = state;
-    return (struct kv_access_plan){ .delay_tk = d->latency_tk, .limit = d->stream };
+    /* A request is a copy of consecutive bytes. */
+    return (struct kv_access_plan){ .delay_tk = d->latency_tk, .limit = d->stream,
+                                    .requests = access->chunks * kv_access_ranges(&d->env, access) };
 }
 
 static kv_rate device_rate(const void *state)

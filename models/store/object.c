@@ -4,45 +4,74 @@
  * A chunk is an object (layout per_layer: one a layer), so an access of n chunks is n requests; in the order of layers
  * it is a ranged request for each layer of each chunk (block_major: for each block of it). `aggregate` makes it one
  * request whatever the layout: a gateway that puts the layers together itself (ObjectCache). k connections work through
- * them, k = min(streams, requests). A request waits request_cost for the server, then its bytes come at the rate of
- * a stream; q = bytes / requests:
+ * them, k = min(streams, requests); c = k * accesses under way are then open, if the others are like this one.
+ * A request of q = bytes / requests waits w for the server, then its bytes come at the rate s of a stream.
  *
- *   limit = k * q / (request_cost + q / stream_bandwidth)
+ * Constants: w = request_cost, s = stream_bandwidth, and
  *
- * The delay is first_byte less the request_cost that the limit has for the first request: alone, an access takes
- * first_byte + (requests / k - 1) * request_cost + bytes / (k * stream_bandwidth). With sigma > 0 first_byte is the
- * median of a log-normal variate, one an access. */
+ *   limit = k * q / (w + q / s)          delay = first_byte - w
+ *
+ * so that alone an access takes first_byte + (requests / k - 1) * w + bytes / (k * s).
+ *
+ * Measured: `first_byte_curve` gives w by q and c, `put_ack_curve` the wait of a write for its acknowledgement.
+ * The first of them is a wait of its own, the limit holds those of the further requests of a connection only:
+ *
+ *   limit = k * q / (w * (1 - k / requests) + q / s)      delay = w (a read), ack = w (a write)
+ *
+ * Between the points of a curve both axes and values go by their logarithms; a size past the last waits as long as the
+ * last, more connections than the last wait in proportion (a server that is busy all the time).
+ * `backend_curve` is what the devices behind the gateways give to c reads of q bytes at a time; a read has its share of
+ * it, s = min(stream_bandwidth, curve / c). A gateway that aggregates reads the pieces it puts together with `streams`
+ * reads at a time: s = min(aggregate_bandwidth, curve(piece, c) / under way). Past the last point the curve is flat.
+ *
+ * A request for a part of an object (layers of it) waits range_wait times as long.
+ * With sigma > 0 the wait for the first byte is the median of a log-normal variate, one an access. A refused access
+ * (queue_limit) comes again after min(retry_max, retry_first * 2^(attempt - 1) * u), u even over 1 - jitter..1. */
 #include <gsl/gsl_randist.h>
 #include <math.h>
+#include <string.h>
+#include <unistd.h>
 
+#include "sim/base/arena.h"
 #include "sim/base/rng.h"
+#include "sim/conf/data.h"
 #include "sim/iface/store.h"
-#include "sim/lib/chunk_ranges.h"
+#include "sim/lib/knots.h"
 #include "sim/lib/pipe.h"
 
 #define DELAY_MAX_S 1e6   /* of a draw: far out in the tail; a kv_cost holds more */
 
 struct object_params {
-    double first_byte_s, sigma, request_cost_s, stream_bps, write_stream_bps, bandwidth_bps, put_ack_s;
-    int64_t streams, concurrency_limit;
+    double first_byte_s, sigma, request_cost_s, stream_bps, write_stream_bps, aggregate_bps, bandwidth_bps, put_ack_s;
+    double range_wait, retry_first_s, retry_max_s, retry_jitter;
+    double read_price, write_price, month_price;
+    int64_t streams, concurrency_limit, queue_limit;
+    const char *first_byte_curve, *put_ack_curve, *backend_curve;
     bool aggregate;
 };
 struct object {
     struct object_params p;
     struct kv_store_env env;
-    uint64_t stream;           /* of random numbers */
+    struct kv_arena arena;     /* of the curves */
+    uint64_t stream, retry_stream;   /* of random numbers */
     double log_first_byte;
     kv_rate device;
     kv_tick ack_tk;
+    struct curve { bool given; struct kv_knots knots; } first_byte, put_ack, backend;
 };
 
 #define ROW(key, dim, field, preset, min, max, help, source) \
     { key, dim, offsetof(struct object_params, field), preset, min, max, NULL, help, source }
 #define MEASURED "Ceph RGW 16.2.15, loopback, memstore (models/stores/rgw-loopback.yaml): "
+#define BOTOCORE "botocore, retry mode standard: at most 20 s, any part of it"
 static const struct kv_param params[] = {
     ROW("first_byte", KV_DIM_TIME, first_byte_s, "0.65ms", 0, 1e4, "from the request to its first byte (the median)",
         MEASURED "GET of 4 KiB, p50"),
     ROW("first_byte_sigma", KV_DIM_NUMBER, sigma, "0", 0, 5, "deviation of its logarithm; 0: always the same", NULL),
+    ROW("first_byte_curve", KV_DIM_TEXT, first_byte_curve, "none", 0, 0,
+        "CSV bytes,connections,first_byte_us: in place of first_byte and request_cost, for reads", NULL),
+    ROW("range_wait", KV_DIM_NUMBER, range_wait, "1", 1e-3, 1e3,
+        "the wait of a request for a part of an object, times that for a whole one", NULL),
     ROW("request_cost", KV_DIM_TIME, request_cost_s, "0.65ms", 0, 1e4,
         "of each further request of a stream, beside its bytes", MEASURED "one request after the other, t = 0.65 ms + "
         "bytes / 1.2 GB/s"),
@@ -53,62 +82,140 @@ static const struct kv_param params[] = {
     ROW("streams", KV_DIM_COUNT, streams, "16", 1, 65536, "connections that one access uses at most", NULL),
     ROW("aggregate", KV_DIM_BOOL, aggregate, "false", 0, 0,
         "the gateway answers a whole access with one stream, in the order asked for", "ObjectCache's S3Agg path"),
+    ROW("aggregate_bandwidth", KV_DIM_BITS_PER_S, aggregate_bps, "0bps", 0, KV_PIPE_BPS_MAX,
+        "of a stream that a gateway puts together; 0bps: as of any stream", NULL),
+    ROW("backend_curve", KV_DIM_TEXT, backend_curve, "none", 0, 0,
+        "CSV bytes,connections,rate_GBps: what the devices give to reads of that size, so many at a time", NULL),
     ROW("bandwidth", KV_DIM_BITS_PER_S, bandwidth_bps, "0bps", 0, KV_PIPE_BPS_MAX,
         "of all gateways, reads and writes together; 0bps: what their NICs give", NULL),
     ROW("concurrency_limit", KV_DIM_COUNT, concurrency_limit, "0", 0, 1e9, "accesses at a time; 0: any number", NULL),
+    ROW("queue_limit", KV_DIM_COUNT, queue_limit, "-1", -1, 1e9,
+        "accesses that may wait for their turn; others are refused (503) and come again; -1: any number", NULL),
+    ROW("retry_first", KV_DIM_TIME, retry_first_s, "1s", 1e-6, 1e4, "longest wait before the first repetition",
+        BOTOCORE " of 1 s, 2 s, 4 s, ..."),
+    ROW("retry_max", KV_DIM_TIME, retry_max_s, "20s", 1e-6, 1e4, "longest wait before any", BOTOCORE),
+    ROW("retry_jitter", KV_DIM_FRACTION, retry_jitter, "1", 0, 1, "part of the wait that is drawn; 0: none", BOTOCORE),
     ROW("put_ack", KV_DIM_TIME, put_ack_s, "2.4ms", 0, 1e4, "from the last byte of a write to its acknowledgement",
         MEASURED "PUT of 4 to 64 KiB in 3 ms, less first_byte"),
+    ROW("put_ack_curve", KV_DIM_TEXT, put_ack_curve, "none", 0, 0,
+        "CSV bytes,connections,put_ack_us: in place of put_ack; a write then begins at once", NULL),
+    ROW("price_read_request", KV_DIM_NUMBER, read_price, "0", 0, 1, "USD of a GET", NULL),
+    ROW("price_write_request", KV_DIM_NUMBER, write_price, "0", 0, 1, "USD of a PUT", NULL),
+    ROW("price_GiB_month", KV_DIM_NUMBER, month_price, "0", 0, 1e3, "USD of a GiB kept for a month", NULL),
     KV_PARAM_END
 };
 
+/* ---- curves ---- */
+
+/* As it is named; else among the profiles that ship. */
+static bool read_curve(struct object *o, const char *name, const char *value, enum kv_knots_rule rule,
+                       struct curve *curve, struct kv_err *err)
+{
+    if (!*name || !strcmp(name, "none")) return true;
+    const char *path = name, *data = access(name, R_OK) ? kv_data_folder(&o->arena) : NULL;
+    if (data) {
+        const char *shipped = kv_arena_text(&o->arena, "%s/models/stores/%s", data, name);
+        if (!access(shipped, R_OK)) path = shipped;
+    }
+    struct kv_knots_form form = { .axis = {"bytes", "connections"}, .value = {value} };
+    curve->given = kv_knots_read(&o->arena, path, &form, &curve->knots, err);
+    return curve->given && kv_knots_check(path, &curve->knots, rule, err);
+}
+
+static double wait_s(const struct kv_knots *k, double bytes, double connections)
+{
+    double last = (double)k->y[k->columns - 1], wait_ns = kv_knots_log_at(k, bytes, connections);
+    return wait_ns * 1e-9 * (connections > last ? connections / last : 1);
+}
+
+/* ---- one access ---- */
+
+static void close_state(void *state)
+{
+    struct object *o = state;
+    kv_arena_close(&o->arena);
+}
+
 static bool open_state(void *state, const void *given, const struct kv_store_env *env, struct kv_err *err)
 {
-    (void)err;
     const struct object_params *p = given;
-    *(struct object *)state = (struct object){
+    struct object *o = state;
+    *o = (struct object){
         .p = *p, .env = *env, .stream = kv_stream("store.object.first_byte"),
+        .retry_stream = kv_stream("store.object.retry"),
         .log_first_byte = p->first_byte_s > 0 ? log(p->first_byte_s) : 0,
         .device = p->bandwidth_bps > 0 ? kv_pipe_rate(p->bandwidth_bps / 8) : KV_RATE_UNLIMITED,
         .ack_tk = kv_pipe_ticks(p->put_ack_s),
     };
-    return true;
+    if (read_curve(o, p->first_byte_curve, "first_byte_us", KV_KNOTS_RISING, &o->first_byte, err)
+        && read_curve(o, p->put_ack_curve, "put_ack_us", KV_KNOTS_RISING, &o->put_ack, err)
+        && read_curve(o, p->backend_curve, "rate_GBps", KV_KNOTS_POSITIVE, &o->backend, err)) return true;
+    close_state(o);
+    return false;
 }
 
-static double first_byte_s(const struct object *o, uint64_t number)
+/* A draw around a median, or the median itself. */
+static double drawn_s(const struct object *o, double median_s, double log_median, uint64_t number)
 {
-    if (o->p.sigma <= 0 || o->p.first_byte_s <= 0) return o->p.first_byte_s;
+    if (o->p.sigma <= 0 || median_s <= 0) return median_s;
     struct kv_rng rng;
-    double drawn_s = gsl_ran_lognormal(kv_rng_at(&rng, o->env.seed, o->stream, number), o->log_first_byte, o->p.sigma);
-    return drawn_s < DELAY_MAX_S ? drawn_s : DELAY_MAX_S;
+    double s = gsl_ran_lognormal(kv_rng_at(&rng, o->env.seed, o->stream, number), log_median, o->p.sigma);
+    return s < DELAY_MAX_S ? s : DELAY_MAX_S;
 }
 
-/* Requests of an access of one chunk. */
-static int64_t chunk_requests(const struct object *o, const struct kv_access *access)
+/* How an access is cut up: what goes over a connection, and what is read behind the gateway. */
+struct cut { double requests, streams, request_bytes, under_way, connections, reads, piece_bytes, wait; };
+
+static struct cut cut_up(const struct object *o, const struct kv_access *access)
 {
-    struct kv_chunk_ranges shape = {
-        .layers = o->env.layers, .blocks = o->env.chunk_tokens / o->env.block_tokens,
-        .object_per_layer = o->env.layout == KV_LAYOUT_PER_LAYER, .block_major = o->env.layout == KV_LAYOUT_BLOCK_MAJOR,
-        .by_layer = !access->write && access->delivery == KV_DELIVERY_LAYERWISE,
+    double chunks = (double)access->chunks, per_chunk = (double)kv_access_ranges(&o->env, access), most = (double)o->p.streams;
+    double pieces = chunks * per_chunk, requests = o->p.aggregate ? 1 : pieces;
+    bool ranged = !access->write && !o->p.aggregate && o->env.layout != KV_LAYOUT_PER_LAYER && per_chunk > 1;
+    double streams = requests < most ? requests : most, under_way = access->under_way > 1 ? (double)access->under_way : 1;
+    return (struct cut){
+        .requests = requests, .streams = streams,
+        .request_bytes = (double)o->env.chunk_bytes * (o->p.aggregate ? chunks : 1 / per_chunk),
+        .under_way = under_way, .connections = streams * under_way,
+        .reads = (pieces < most ? pieces : most) * under_way, .piece_bytes = (double)o->env.chunk_bytes / per_chunk,
+        .wait = ranged ? o->p.range_wait : 1,
     };
-    return kv_chunk_ranges(&shape);
+}
+
+/* Of one connection in bit/s; 0: no bound of its own. */
+static double stream_bps(const struct object *o, const struct cut *c, bool write)
+{
+    if (write && o->p.write_stream_bps > 0) return o->p.write_stream_bps;
+    double bps = o->p.aggregate && !write && o->p.aggregate_bps > 0 ? o->p.aggregate_bps : o->p.stream_bps;
+    if (write || !o->backend.given) return bps;
+    double share = kv_knots_log_at(&o->backend.knots, c->piece_bytes, c->reads) * 8e3 / (c->under_way * c->streams);
+    return bps > 0 && bps < share ? bps : share;
 }
 
 static struct kv_access_plan plan(const void *state, const struct kv_access *access)
 {
     const struct object *o = state;
-    double chunks = (double)access->chunks, per_chunk = (double)chunk_requests(o, access);
-    double requests = o->p.aggregate ? 1 : chunks * per_chunk;
-    double streams = requests < (double)o->p.streams ? requests : (double)o->p.streams;
-    double request_bytes = (double)o->env.chunk_bytes * (o->p.aggregate ? chunks : 1 / per_chunk);
-    double stream_bps = access->write && o->p.write_stream_bps > 0 ? o->p.write_stream_bps : o->p.stream_bps;
-    double request_s = o->p.request_cost_s + (stream_bps > 0 ? request_bytes * 8 / stream_bps : 0);
-    double delay_s = first_byte_s(o, access->number) - o->p.request_cost_s;
+    struct cut c = cut_up(o, access);
+    double bps = stream_bps(o, &c, access->write), bytes_s = bps > 0 ? c.request_bytes * 8 / bps : 0;
+    const struct curve *curve = access->write ? &o->put_ack : &o->first_byte;
+    double cost_s = o->p.request_cost_s * c.wait, delay_s, ack_s = 0;
+    if (curve->given) {
+        double median_s = wait_s(&curve->knots, c.request_bytes, c.connections) * c.wait;
+        cost_s = median_s * (1 - c.streams / c.requests);
+        delay_s = access->write ? 0 : drawn_s(o, median_s, log(median_s), access->number);
+        ack_s = median_s < DELAY_MAX_S ? median_s : DELAY_MAX_S;
+    } else {
+        delay_s = drawn_s(o, o->p.first_byte_s, o->log_first_byte, access->number) * c.wait - cost_s;
+    }
+    double request_s = cost_s + bytes_s;
     return (struct kv_access_plan){
-        .delay_tk = delay_s > 0 ? kv_pipe_ticks(delay_s) : 0,
-        .limit = request_s > 0 ? kv_pipe_rate(streams * request_bytes / request_s) : KV_RATE_UNLIMITED,
-        .ack_tk = access->write ? o->ack_tk : 0,
+        .delay_tk = delay_s > 0 ? kv_pipe_ticks(delay_s < DELAY_MAX_S ? delay_s : DELAY_MAX_S) : 0,
+        .limit = request_s > 0 ? kv_pipe_rate(c.streams * c.request_bytes / request_s) : KV_RATE_UNLIMITED,
+        .ack_tk = !access->write ? 0 : curve->given ? kv_pipe_ticks(ack_s) : o->ack_tk,
+        .requests = (int64_t)c.requests,
     };
 }
+
+/* ---- what all accesses share ---- */
 
 static kv_rate device_rate(const void *state)
 {
@@ -120,9 +227,32 @@ static int64_t concurrency_limit(const void *state)
     return ((const struct object *)state)->p.concurrency_limit;
 }
 
+static int64_t queue_limit(const void *state)
+{
+    return ((const struct object *)state)->p.queue_limit;
+}
+
+static kv_tick retry_tk(const void *state, uint64_t number, int32_t attempt)
+{
+    const struct object *o = state;
+    struct kv_rng rng;
+    gsl_rng *at = kv_rng_at(&rng, o->env.seed, o->retry_stream, kv_mix64_pair(number, (uint64_t)attempt));
+    double share = 1 - o->p.retry_jitter * gsl_rng_uniform(at);
+    double wait = ldexp(o->p.retry_first_s, attempt < 64 ? attempt - 1 : 63) * share;
+    kv_tick ticks = kv_pipe_ticks(wait < o->p.retry_max_s ? wait : o->p.retry_max_s);
+    return ticks > 0 ? ticks : 1;
+}
+
+static struct kv_store_price price(const void *state)
+{
+    const struct object_params *p = &((const struct object *)state)->p;
+    return (struct kv_store_price){ p->read_price, p->write_price, p->month_price };
+}
+
 const struct kv_store_ops kv_store_object = {
     .info = { .help = "object store (S3) behind gateways", .source = "ObjectCache; Ceph RGW", .params = params,
               .params_bytes = sizeof(struct object_params) },
     .network = true, .gateways = true, .preset_chunk_tokens = 256, .state_bytes = sizeof(struct object),
-    .open = open_state, .plan = plan, .device_rate = device_rate, .concurrency_limit = concurrency_limit,
+    .open = open_state, .close = close_state, .plan = plan, .device_rate = device_rate,
+    .concurrency_limit = concurrency_limit, .queue_limit = queue_limit, .retry_tk = retry_tk, .price = price,
 };

@@ -13,7 +13,7 @@ struct remote_params {
     double registration_s, latency_s, message_cost_s, stream_bps, bandwidth_bps;
     int64_t message_bytes, concurrency_limit;
 };
-struct remote { kv_rate device, limit; kv_tick delay_tk, ack_tk; int64_t concurrency_limit; };
+struct remote { kv_rate device, limit; kv_tick delay_tk, ack_tk; int64_t concurrency_limit, chunk_messages; };
 
 #define ROW(key, dim, field, preset, min, max, help, source) \
     { key, dim, offsetof(struct remote_params, field), preset, min, max, NULL, help, source }
@@ -36,7 +36,7 @@ static const struct kv_param params[] = {
 
 static bool open_state(void *state, const void *given, const struct kv_store_env *env, struct kv_err *err)
 {
-    (void)env; (void)err;
+    (void)err;
     const struct remote_params *p = given;
     double message = (double)p->message_bytes, stream_Bps = p->stream_bps / 8;
     double message_s = p->message_cost_s + (stream_Bps > 0 ? message / stream_Bps : 0);
@@ -46,6 +46,7 @@ static bool open_state(void *state, const void *given, const struct kv_store_env
         .delay_tk = kv_pipe_ticks(p->registration_s) + kv_pipe_ticks(p->latency_s),
         .ack_tk = kv_pipe_ticks(p->latency_s),
         .concurrency_limit = p->concurrency_limit,
+        .chunk_messages = (env->chunk_bytes + p->message_bytes - 1) / p->message_bytes,
     };
     return true;
 }
@@ -54,7 +55,8 @@ static struct kv_access_plan plan(const void *state, const struct kv_access *acc
 {
     const struct remote *r = state;
     return (struct kv_access_plan){ .delay_tk = r->delay_tk, .limit = r->limit,
-                                    .ack_tk = access->write ? r->ack_tk : 0 };
+                                    .ack_tk = access->write ? r->ack_tk : 0,
+                                    .requests = access->chunks * r->chunk_messages };
 }
 
 static kv_rate device_rate(const void *state)

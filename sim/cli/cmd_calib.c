@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kvsim calib: profiles of GPUs, from other people's measurements. */
+/* kvsim calib import: profiles of GPUs, from other people's measurements. calib info: what is in a profile. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "sim/cli/calib.h"
 #include "sim/cli/cli.h"
 #include "sim/conf/bind.h"
+#include "sim/plug.h"
 #include "sim/scenario/shapes.h"
 
 /* ---- what both print ---- */
@@ -136,6 +138,37 @@ const struct kv_command kv_command_calib_import = {
 
 /* ---- info ---- */
 
+/* The kind that a profile's file names; NULL: no such file, or a GPU's, which has none. */
+static const char *kind_in(struct kv_arena *arena, const char *path)
+{
+    struct kv_diag diag = {0};
+    const char *text;
+    size_t length;
+    struct kv_yaml *root = access(path, R_OK) == 0 && kv_yaml_read(arena, path, &text, &length, &diag)
+                           ? kv_yaml_parse(arena, path, text, length, &diag) : NULL;
+    const struct kv_yaml *kind = root && root->kind == KV_YAML_MAP ? kv_yaml_get(root, "kind") : NULL;
+    kv_diag_close(&diag);
+    return kind && kind->kind == KV_YAML_SCALAR ? kind->text : NULL;
+}
+
+/* Whether it is the profile of a store or a link, and not of a GPU: by what the file says, or by the name. */
+static enum kv_family family_of(struct kv_arena *arena, const char *name)
+{
+    struct kv_diag diag = {0};
+    enum kv_family family = KV_FAMILY_compute;
+    if (strchr(name, '/')) {
+        const char *kind = kind_in(arena, name);
+        if (!kind) kind = kind_in(arena, kv_arena_text(arena, "%s/profile.yaml", name));
+        if (kind) family = kv_plugin_find(KV_FAMILY_link, kind) ? KV_FAMILY_link : KV_FAMILY_store;
+    } else if (kv_store_profile_load(arena, name, "", (struct kv_pos){0}, &diag)) {
+        family = KV_FAMILY_store;
+    } else if (kv_link_profile_load(arena, name, "", (struct kv_pos){0}, &diag)) {
+        family = KV_FAMILY_link;
+    }
+    kv_diag_close(&diag);
+    return family;
+}
+
 static int info(struct kv_args *args)
 {
     struct kv_err err = {0};
@@ -143,6 +176,8 @@ static int info(struct kv_args *args)
     const char *name = args->arg[0], *data = kv_data_folder(&args->arena);
     const char *folder = strchr(name, '/') ? name
                          : kv_arena_text(&args->arena, "%s/models/profiles/%s", data ? data : ".", name);
+    enum kv_family family = family_of(&args->arena, name);
+    if (family != KV_FAMILY_compute) return kv_calib_info_device(args, name, family == KV_FAMILY_store);
     if (!kv_profile_read(&args->arena, folder, &profile, &err)) return kv_cli_fail(&err);
     print_profile(&profile);
     return KV_OK;
@@ -150,7 +185,7 @@ static int info(struct kv_args *args)
 
 const struct kv_command kv_command_calib_info = {
     .name = "calib info", .usage = "PROFILE",
-    .help = "what a GPU profile was measured on, how far it reaches and how well it fits",
-    .details = "PROFILE: a folder of models/profiles, or a path with a slash.\n",
+    .help = "what a profile of a GPU, a store or a link was measured on, how far it reaches and how well it fits",
+    .details = "PROFILE: a name of models/profiles, models/stores or models/links, or a path with a slash.\n",
     .arg_min = 1, .arg_max = 1, .run = info,
 };

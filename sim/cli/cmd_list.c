@@ -356,16 +356,15 @@ static void fill_gpus(struct list *l, const char *name)
     }
 }
 
-/* ---- profiles of stores ---- */
+/* ---- profiles of stores and links ---- */
 
 /* As in the file: the parameters are those of the plug-in that it names. */
-static void fill_profiles(struct list *l, const char *name)
+static void fill_profiles_of(struct list *l, const char *name, const struct kv_shape_entry *entries, int32_t count,
+                             kv_profile_loader *load)
 {
-    const struct kv_shape_entry *entries;
-    int32_t count = kv_store_profile_list(l->arena, &entries, &l->diag);
     for (int32_t i = 0; i < count; i++) {
         if (!is_called(&entries[i], name)) continue;
-        struct kv_yaml *tree = kv_store_profile_load(l->arena, entries[i].name, "", (struct kv_pos){0}, &l->diag);
+        struct kv_yaml *tree = load(l->arena, entries[i].name, "", (struct kv_pos){0}, &l->diag);
         if (!tree) continue;
         row_new(l);
         put(l, "name", CELL_TEXT, true, entries[i].name);
@@ -378,6 +377,15 @@ static void fill_profiles(struct list *l, const char *name)
         put(l, "aliases", CELL_TEXT, false, entries[i].aliases);
         put(l, "source", CELL_TEXT, true, entries[i].source);
     }
+}
+
+static void fill_profiles(struct list *l, const char *name)
+{
+    const struct kv_shape_entry *entries;
+    int32_t count = kv_store_profile_list(l->arena, &entries, &l->diag);
+    fill_profiles_of(l, name, entries, count, kv_store_profile_load);
+    count = kv_link_profile_list(l->arena, &entries, &l->diag);
+    fill_profiles_of(l, name, entries, count, kv_link_profile_load);
 }
 
 /* ---- metrics ---- */
@@ -416,7 +424,7 @@ static const struct kind {
     { "route", FAMILY(route), NULL, "which instance serves a request (route.policy)" },
     { "transfer", FAMILY(transfer), NULL, "how fetches share bandwidth (transfer.policy)" },
     { "stores", FAMILY(store), NULL, "what a lower tier is made of (tiers[].kind)" },
-    { "profiles", 0, fill_profiles, "presets of a store's parameters (tiers[].store.profile)" },
+    { "profiles", 0, fill_profiles, "presets of stores and links (tiers[].store.profile, network.links.*.profile)" },
     { "links", FAMILY(link), NULL, "how flows share a link (network.links.*.kind)" },
     { "readers", FAMILY(reader), NULL, "formats of traces (workload.format)" },
     { "params", 0, fill_params, "every key of a scenario; NAME: a section (engine) or a plug-in" },

@@ -229,3 +229,13 @@ const char *kv_suggest(const char *word, const char *const *candidates, int32_t 
     }
     return best;
 }
+
+bool kv_diag_fail(const struct kv_diag *d, struct kv_err *err)
+{
+    const struct kv_note *note = d->note.at;
+    while (note->severity != KV_ERROR) note++;
+    char where[sizeof err->where];
+    snprintf(where, sizeof where, "%s:%d:%d", note->pos.file ? note->pos.file : "", note->pos.line, note->pos.column);
+    if (d->errors == 1) return kv_fail(err, KV_ECONFIG, where, "%s", note->text);
+    return kv_fail(err, KV_ECONFIG, where, "%s (and %d more)", note->text, d->errors - 1);
+}

@@ -34,6 +34,8 @@ bool kv_diag_add(struct kv_diag *d, enum kv_severity severity, struct kv_pos pos
  * text is in the diag's arena. `json`: one JSON object a line (file, line, column, severity, message, hint). */
 const char *kv_diag_text(struct kv_diag *d, bool json);
 void kv_diag_close(struct kv_diag *d);
+/* The first of its errors, and how many more there are, as one (KV_ECONFIG). Returns false. At least one error. */
+bool kv_diag_fail(const struct kv_diag *d, struct kv_err *err);
 
 /* The candidate nearest to `word` by Damerau-Levenshtein distance <= max(1, length/3); NULL when none is near.
  * Ties: the first. */

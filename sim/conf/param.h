@@ -42,6 +42,9 @@ struct kv_plugin_info {
     const char *source;            /* paper or engine it follows; NULL for textbook things */
     const struct kv_param *params; /* NULL or ended by KV_PARAM_END */
     size_t params_bytes;           /* size of the struct that `params` describes; 0 without params */
+    /* Once, when `params` are bound and before all else: fills what the struct has behind them (a curve that a contract
+     * wants in memory of the parameters). May find anything in them where binding noted an error. NULL: nothing. */
+    void (*prepare)(void *params);
 };
 
 #endif

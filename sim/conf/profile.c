@@ -28,23 +28,6 @@ static const struct kv_knots *knots_of(const struct kv_profile *p, const struct 
     return (const struct kv_knots *)((const char *)p + t->offset);
 }
 
-/* More work is never cheaper: what pricing relies on. Shares are no costs. */
-static bool check_rising(const char *path, const struct table *t, const struct kv_knots *k, struct kv_err *err)
-{
-    if (!strcmp(t->file, "shares.csv")) return true;
-    for (int32_t i = 0; i < k->rows * k->columns; i++) {
-        int32_t row = i / k->columns, column = i % k->columns;
-        int64_t above = row ? k->at[i - k->columns] : 0, left = column ? k->at[i - 1] : 0;
-        if (k->at[i] >= above && k->at[i] >= left && k->at[i] > 0) continue;
-        const char *where = path;
-        char place[sizeof err->where];
-        snprintf(place, sizeof place, "%s:%d", where, i + 2);
-        return kv_fail(err, KV_ECONFIG, place, k->at[i] > 0 ? "the time is less than that of less work"
-                                                            : "a time of zero");
-    }
-    return true;
-}
-
 static bool read_tables(struct kv_arena *arena, const char *folder, struct kv_profile *p, struct kv_err *err)
 {
     for (size_t i = 0; i < TABLES; i++) {
@@ -52,8 +35,9 @@ static bool read_tables(struct kv_arena *arena, const char *folder, struct kv_pr
         const char *path = kv_arena_text(arena, "%s/%s", folder, t->file);
         struct kv_knots *knots = (struct kv_knots *)((char *)p + t->offset);
         if (!kv_knots_read(arena, path, &t->form, knots, err)) return false;
-        for (int32_t j = 0; t->form.value[j]; j++)
-            if (!check_rising(path, t, &knots[j], err)) return false;
+        /* More work is never cheaper: what pricing relies on. Shares are no costs. */
+        for (int32_t j = 0; t->form.value[j] && strcmp(t->file, "shares.csv") != 0; j++)
+            if (!kv_knots_check(path, &knots[j], KV_KNOTS_RISING, err)) return false;
     }
     return true;
 }
@@ -107,17 +91,6 @@ static void bind_head(struct kv_arena *arena, struct kv_yaml *root, struct kv_pr
     *p = head.p;
 }
 
-/* One value of errors for a list of notes: the first, and how many more. */
-static bool fail_by(const struct kv_diag *diag, struct kv_err *err)
-{
-    const struct kv_note *note = diag->note.at;
-    while (note->severity != KV_ERROR) note++;
-    char where[sizeof err->where];
-    snprintf(where, sizeof where, "%s:%d:%d", note->pos.file ? note->pos.file : "", note->pos.line, note->pos.column);
-    if (diag->errors == 1) return kv_fail(err, KV_ECONFIG, where, "%s", note->text);
-    return kv_fail(err, KV_ECONFIG, where, "%s (and %d more)", note->text, diag->errors - 1);
-}
-
 bool kv_profile_read(struct kv_arena *arena, const char *folder, struct kv_profile *profile, struct kv_err *err)
 {
     struct kv_diag diag = {0};
@@ -131,7 +104,7 @@ bool kv_profile_read(struct kv_arena *arena, const char *folder, struct kv_profi
         struct kv_yaml *root = kv_yaml_parse(arena, path, text, length, &diag);
         if (root) bind_head(arena, root, profile, &diag);
     }
-    bool good = diag.errors == 0 || fail_by(&diag, err);
+    bool good = diag.errors == 0 || kv_diag_fail(&diag, err);
     kv_diag_close(&diag);
     return good && read_tables(arena, folder, profile, err);
 }

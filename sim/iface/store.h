@@ -10,6 +10,7 @@
 #include "sim/base/err.h"
 #include "sim/base/rate.h"
 #include "sim/conf/param.h"
+#include "sim/lib/chunk_ranges.h"
 
 /* How an access delivers its chunks: all in one stream, one chunk, or all in one stream in the order of layers. */
 /* AUTO: a load is chunkwise or layerwise by its size; an access never is. */
@@ -33,6 +34,17 @@ struct kv_access {
     uint64_t number;                       /* of the access at this store, from 0: index of random draws */
     int64_t under_way;                     /* accesses of its pool that have their turn when it gets it, itself too */
 };
+
+/* Pieces of consecutive bytes of each chunk of an access, by layout and delivery. Writes are of whole objects. */
+static inline int64_t kv_access_ranges(const struct kv_store_env *env, const struct kv_access *access)
+{
+    struct kv_chunk_ranges shape = {
+        .layers = env->layers, .blocks = env->chunk_tokens / env->block_tokens,
+        .object_per_layer = env->layout == KV_LAYOUT_PER_LAYER, .block_major = env->layout == KV_LAYOUT_BLOCK_MAJOR,
+        .by_layer = !access->write && access->delivery == KV_DELIVERY_LAYERWISE,
+    };
+    return kv_chunk_ranges(&shape);
+}
 
 struct kv_access_plan {
     kv_tick delay_tk;      /* from its turn to the first byte entering the path; >= 0 */

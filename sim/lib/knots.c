@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim/lib/knots.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "sim/lib/csv.h"
@@ -71,8 +73,9 @@ static bool read_value(const struct table *t, int32_t i, int64_t *value, struct 
     const char *name = column_name(t, i);
     if (i < t->axes) return kv_field_whole(&t->in, name, f->text, f->length, KV_KNOTS_AXIS_MAX, value, err);
     if (ends_with(name, "_permille")) return kv_field_whole(&t->in, name, f->text, f->length, 1000, value, err);
-    const char *wrong = kv_number_ns(f->text, f->length, 3, value);
-    if (!wrong && *value > KV_KNOTS_NS_MAX) wrong = "is more than an hour";
+    bool rate = ends_with(name, "_GBps");
+    const char *wrong = kv_number_ns(f->text, f->length, rate ? 6 : 3, value);
+    if (!wrong && *value > KV_KNOTS_NS_MAX) wrong = rate ? "is more than 3.6 PB/s" : "is more than an hour";
     return !wrong || kv_input_fail(&t->in, err, "%s: '%s' %s", name, kv_excerpt(f->text, f->length).text, wrong);
 }
 
@@ -150,12 +153,28 @@ bool kv_knots_read(struct kv_arena *arena, const char *path, const struct kv_kno
     return good;
 }
 
+bool kv_knots_check(const char *path, const struct kv_knots *k, enum kv_knots_rule rule, struct kv_err *err)
+{
+    for (int32_t i = 0; i < k->rows * k->columns; i++) {
+        int32_t row = i / k->columns, column = i % k->columns;
+        int64_t above = row ? k->at[i - k->columns] : 0, left = column ? k->at[i - 1] : 0;
+        bool rises = rule == KV_KNOTS_POSITIVE || (k->at[i] >= above && k->at[i] >= left);
+        if (rises && k->at[i] > 0) continue;
+        char place[512];
+        snprintf(place, sizeof place, "%.400s:%d", path, i + 2);
+        return kv_fail(err, KV_ECONFIG, place, k->at[i] > 0 ? "the value is less than that of less work" : "a zero");
+    }
+    return true;
+}
+
 /* ---- writing ---- */
 
 static void write_value(struct kv_writer *w, const char *name, int64_t value)
 {
     if (ends_with(name, "_permille"))
         kv_writer_text(w, ",%lld", (long long)value);
+    else if (ends_with(name, "_GBps"))
+        kv_writer_text(w, ",%lld.%06lld", (long long)(value / 1000000), (long long)(value % 1000000));
     else
         kv_writer_text(w, ",%lld.%03lld", (long long)(value / 1000), (long long)(value % 1000));
 }
@@ -181,8 +200,8 @@ bool kv_knots_write(const char *path, const struct kv_knots_form *form, const st
 
 /* ---- looking up ---- */
 
-/* Knot i and share s of the way to the next that stand for `x`. */
-static int32_t find(const int64_t *knot, int32_t count, double x, double *share)
+/* Knot i and share s of the way to the next that stand for `x`, on an axis as it is or by its logarithm. */
+static int32_t find(const int64_t *knot, int32_t count, double x, bool by_log, double *share)
 {
     *share = 0;
     if (count == 1 || x <= (double)knot[0]) return 0;
@@ -195,18 +214,31 @@ static int32_t find(const int64_t *knot, int32_t count, double x, double *share)
         int32_t middle = (low + high) / 2;
         *((double)knot[middle] <= x ? &low : &high) = middle;
     }
-    *share = (x - (double)knot[low]) / (double)(knot[low + 1] - knot[low]);
+    double from = (double)knot[low], to = (double)knot[low + 1];
+    *share = by_log ? log(x / from) / log(to / from) : (x - from) / (to - from);
     return low;
+}
+
+static double look_up(const struct kv_knots *k, double x, double y, bool by_log)
+{
+    double right = 0, down;
+    int32_t row = find(k->x, k->rows, x, by_log, &down), column = k->y ? find(k->y, k->columns, y, by_log, &right) : 0;
+    double sum = 0;
+    for (int32_t i = 0; i < 4; i++) {
+        double weight = (i & 1 ? right : 1 - right) * (i & 2 ? down : 1 - down);
+        if (weight <= 0) continue;
+        double value = (double)k->at[(row + (i >> 1)) * k->columns + column + (i & 1)];
+        sum += weight * (by_log ? log(value) : value);
+    }
+    return by_log ? exp(sum) : sum;
 }
 
 double kv_knots_at(const struct kv_knots *k, double x, double y)
 {
-    double right = 0, down;
-    int32_t row = find(k->x, k->rows, x, &down), column = k->y ? find(k->y, k->columns, y, &right) : 0;
-    double sum = 0;
-    for (int32_t i = 0; i < 4; i++) {
-        double weight = (i & 1 ? right : 1 - right) * (i & 2 ? down : 1 - down);
-        if (weight > 0) sum += weight * (double)k->at[(row + (i >> 1)) * k->columns + column + (i & 1)];
-    }
-    return sum;
+    return look_up(k, x, y, false);
+}
+
+double kv_knots_log_at(const struct kv_knots *k, double x, double y)
+{
+    return look_up(k, x, y, true);
 }

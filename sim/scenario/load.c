@@ -175,6 +175,39 @@ int32_t kv_load_names(struct kv_load *l, struct kv_yaml *map, const char *key, s
     return count;
 }
 
+/* ---- profiles ---- */
+
+void kv_load_profile(struct kv_load *l, struct kv_yaml *map, const char *path, kv_profile_loader *load,
+                     const char *kind)
+{
+    bool store = load == kv_store_profile_load;
+    struct kv_yaml *name = kv_yaml_get(map, "profile");
+    if (!name) return;
+    if (name->kind != KV_YAML_SCALAR) {
+        kv_load_error(l, name, NULL, "%s.profile: expected the name of a %s profile (see `kvsim list profiles`)", path,
+                      store ? "store" : "link");
+        return;
+    }
+    const char *file = name->origin == KV_FROM_FILE && name->pos.file ? name->pos.file : l->s->path;
+    const char *slash = strrchr(file, '/');
+    const char *folder = slash ? kv_arena_copy(l->arena, file, (size_t)(slash - file)) : "";
+    struct kv_yaml *profile = load(l->arena, name->text, folder, name->pos, l->diag);
+    if (!profile) return;
+    const char *its = kv_yaml_get(profile, "kind")->text;
+    if (kind && strcmp(kind, its) != 0) {
+        kv_load_error(l, name, NULL, "%s.profile: %s is a profile of kind %s; this %s is of kind %s", path, name->text,
+                      its, store ? "tier" : "link", kind);
+        return;
+    }
+    static const char *const about[] = {"name", "kind", "source", "aliases", "calibration"};
+    for (const struct kv_yaml *c = profile->child; c; c = c->next) {
+        bool wanted = true;
+        for (size_t i = 0; i < sizeof about / sizeof *about; i++) wanted = wanted && strcmp(c->key, about[i]);
+        if (!kind && !strcmp(c->key, "kind")) wanted = true;
+        if (wanted && !kv_yaml_get(map, c->key)) kv_load_adopt(l, map, c);
+    }
+}
+
 /* ---- plug-ins ---- */
 
 const struct kv_plugin *kv_load_find(struct kv_load *l, const struct kv_yaml *node, const char *path,
@@ -221,6 +254,7 @@ static void end_plugin(struct kv_load *l, struct kv_yaml *node, const char *path
     struct kv_yaml **tail = &node->child;
     move_next("kind", &tail);
     move_next("policy", &tail);
+    move_next("profile", &tail);
     for (const struct kv_param *p = extra; p && p->key; p++) move_next(p->key, &tail);
     for (const struct kv_param *p = params; p && p->key; p++) move_next(p->key, &tail);
 }
@@ -256,6 +290,7 @@ const struct kv_plugin *kv_load_plugin(struct kv_load *l, struct kv_yaml *map, c
     if (!plugin) return NULL;   /* its keys cannot be judged */
     void *bound = info->params_bytes ? kv_arena_take(l->arena, info->params_bytes) : NULL;
     if (info->params) kv_bind(l->arena, node, path, info->params, bound, l->diag);
+    if (info->prepare) info->prepare(bound);
     end_plugin(l, node, kv_arena_text(l->arena, "%s (%s)", path, plugin->name), info->params, extra);
     *params = bound;
     return plugin;

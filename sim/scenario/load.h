@@ -6,12 +6,14 @@
 #include "sim/conf/bind.h"
 #include "sim/scenario/scenario.h"
 #include "sim/scenario/sections.h"
+#include "sim/scenario/shapes.h"
 
 struct kv_load {
     struct kv_scenario *s;
     struct kv_arena *arena;     /* of the scenario */
     struct kv_diag *diag;
     bool model_known;           /* s->model is filled */
+    bool efficiency_given;      /* transfer.efficiency is in the file */
     bool gpu_blamed;            /* it has been said what is wrong with cluster.nodes.gpu */
 };
 
@@ -24,6 +26,7 @@ void kv_load_route(struct kv_load *l);
 void kv_load_links(struct kv_load *l);        /* network.links: tiers name them */
 void kv_load_fetch(struct kv_load *l);
 void kv_load_transfer(struct kv_load *l);
+void kv_load_check_transfer(struct kv_load *l);   /* with tiers and links known */
 void kv_load_tiers(struct kv_load *l);
 void kv_load_handover(struct kv_load *l);
 void kv_load_network(struct kv_load *l);      /* gateways, rates of nodes; and what nothing crosses */
@@ -70,6 +73,10 @@ const struct kv_plugin *kv_load_find(struct kv_load *l, const struct kv_yaml *no
 int32_t kv_load_names(struct kv_load *l, struct kv_yaml *map, const char *key, struct kv_yaml **nodes, int32_t max);
 /* Puts a node into a map, behind its other children; makes it a copy of `from` with another parent. */
 void kv_load_adopt(struct kv_load *l, struct kv_yaml *map, const struct kv_yaml *from);
+/* The keys of the profile that `map` names under `profile`, where `map` does not have them itself. `path` is that of
+ * `map`. `kind` is what it is of, and another one is an error; NULL: the profile says that too. */
+void kv_load_profile(struct kv_load *l, struct kv_yaml *map, const char *path, kv_profile_loader *load,
+                     const char *kind);
 /* A plug-in under `key`: a name or a map {kind: NAME, parameters...} (`policy` says the same). A name gets its
  * parameters, defaults included, as a map. `preset` may be NULL: the key must be there. `extra`: keys beside the
  * plug-in's own, bound into extra_out. NULL when there is no such plug-in (noted). */

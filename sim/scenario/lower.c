@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tiers[1..]: what lies below HBM. One tier at a time, from top to bottom, so that each may name those above it. */
 #include <string.h>
+#include <unistd.h>
 
 #include "sim/lib/kvsize.h"
 #include "sim/scenario/load.h"
@@ -268,35 +269,6 @@ static void load_link(const struct lower *w)
 
 /* ---- parameters of the store ---- */
 
-/* The keys of the profile that `store` does not have itself. */
-static void take_profile(const struct lower *w, struct kv_yaml *map)
-{
-    struct kv_yaml *name = kv_yaml_get(map, "profile");
-    if (!name) return;
-    if (name->kind != KV_YAML_SCALAR) {
-        kv_load_error(w->l, name, NULL, "%s.store.profile: expected the name of a store profile (see `kvsim list "
-                      "profiles`)", w->path);
-        return;
-    }
-    const char *file = name->origin == KV_FROM_FILE && name->pos.file ? name->pos.file : w->l->s->path;
-    const char *slash = strrchr(file, '/');
-    const char *folder = slash ? kv_arena_copy(w->l->arena, file, (size_t)(slash - file)) : "";
-    struct kv_yaml *profile = kv_store_profile_load(w->l->arena, name->text, folder, name->pos, w->l->diag);
-    if (!profile) return;
-    const char *kind = kv_yaml_get(profile, "kind")->text;
-    if (strcmp(kind, w->kind) != 0) {
-        kv_load_error(w->l, name, NULL, "%s.store.profile: %s is a profile of kind %s; this tier is of kind %s",
-                      w->path, name->text, kind, w->kind);
-        return;
-    }
-    static const char *const about[] = {"name", "kind", "source", "aliases"};
-    for (const struct kv_yaml *c = profile->child; c; c = c->next) {
-        bool parameter = true;
-        for (size_t i = 0; i < sizeof about / sizeof *about; i++) parameter = parameter && strcmp(c->key, about[i]);
-        if (parameter && !kv_yaml_get(map, c->key)) kv_load_adopt(w->l, map, c);
-    }
-}
-
 struct kv_store_env kv_scenario_store_env(const struct kv_scenario *s, int32_t index)
 {
     const struct kv_tier_config *tier = &s->sim.tier[index];
@@ -316,8 +288,23 @@ static void try_store(const struct lower *w, const struct kv_yaml *at)
     struct kv_store_env env = kv_scenario_store_env(s, w->index);
     void *state = kv_arena_take(w->l->arena, w->tier->store->state_bytes + 1);
     if (!w->tier->store->open(state, w->tier->store_params, &env, &err))
-        kv_load_error(w->l, at, NULL, "%s.store: %s", w->path, err.text);
+        kv_load_error(w->l, at, NULL, "%s.store: %s%s%s", w->path, err.where, *err.where ? ": " : "", err.text);
     else if (w->tier->store->close) w->tier->store->close(state);
+}
+
+/* A table that the scenario itself names lies beside it. */
+static void place_tables(const struct lower *w, struct kv_yaml *map, const struct kv_param *row, void *params)
+{
+    for (; row && row->key; row++) {
+        size_t length = strlen(row->key);
+        if (row->dim != KV_DIM_TEXT || length < 6 || strcmp(row->key + length - 6, "_curve") != 0) continue;
+        const struct kv_yaml *node = kv_yaml_get(map, row->key);
+        const char **text = (const char **)(void *)((char *)params + row->offset);
+        const char *slash = node && node->pos.file ? strrchr(node->pos.file, '/') : NULL;
+        if (!slash || !*text || **text == '/') continue;
+        const char *beside = kv_arena_text(w->l->arena, "%.*s/%s", (int)(slash - node->pos.file), node->pos.file, *text);
+        if (access(beside, R_OK) == 0) *text = beside;
+    }
 }
 
 static void load_store(const struct lower *w)
@@ -326,9 +313,11 @@ static void load_store(const struct lower *w)
     const char *path = kv_arena_text(w->l->arena, "%s.store", w->path);
     if (!kv_bind(w->l->arena, map, path, NULL, NULL, w->l->diag) || !w->kind) return;
     const struct kv_plugin_info *info = &w->tier->store->info;
-    take_profile(w, map);
+    kv_load_profile(w->l, map, path, kv_store_profile_load, w->kind);
     void *params = info->params_bytes ? kv_arena_take(w->l->arena, info->params_bytes) : NULL;
     kv_bind(w->l->arena, map, path, info->params, params, w->l->diag);
+    place_tables(w, map, info->params, params);
+    if (info->prepare) info->prepare(params);
     w->tier->store_params = params;
     static const struct kv_special profile[] = {
         SPECIAL("profile", KV_DIM_TEXT, NULL, 0, 0, NULL, "presets", KV_FORM_NAME, KV_FAMILY_COUNT), KV_SPECIAL_END

@@ -20,6 +20,8 @@ static const struct kv_param link_params[] = {
 static const struct kv_special link_specials[] = {
     { { "kind", KV_DIM_TEXT, 0, "fair", 0, 0, NULL, "how flows share it; beside it, that model's parameters", NULL },
       KV_FORM_NAME, KV_FAMILY_link, NULL },
+    { { "profile", KV_DIM_TEXT, 0, NULL, 0, 0, NULL, "presets kind and parameters: a name, or the path of a profile",
+        NULL }, KV_FORM_NAME, KV_FAMILY_COUNT, NULL },
     KV_SPECIAL_END
 };
 const struct kv_section kv_section_link = { "network.links.*", "a link", link_params, link_specials };
@@ -49,6 +51,15 @@ static const struct kv_special network_specials[] = {
 };
 const struct kv_section kv_section_network = { "network", "links and gateways", NULL, network_specials };
 
+/* A profile also says the kind, where the link does not. */
+static void load_link_profile(struct kv_load *l, struct kv_yaml *map)
+{
+    const struct kv_yaml *kind = kv_yaml_get(map, "kind");
+    const char *path = kv_arena_text(l->arena, "network.links.%s", map->key);
+    kv_load_profile(l, map, path, kv_link_profile_load,
+                    kind && kind->kind == KV_YAML_SCALAR ? kind->text : NULL);
+}
+
 void kv_load_links(struct kv_load *l)
 {
     struct kv_network_config *n = &l->s->sim.network;
@@ -77,6 +88,7 @@ void kv_load_links(struct kv_load *l)
         if (!*c->key || strlen(c->key) > 64)
             kv_diag_add(l->diag, KV_ERROR, c->key_pos, NULL, "network.links: a name has 1 to 64 characters");
         *link = (struct kv_link_config){.name = c->key};
+        if (c->kind == KV_YAML_MAP) load_link_profile(l, c);
         const struct kv_plugin *plugin = kv_load_plugin(l, links, c->key, KV_FAMILY_link, "fair", link_params, &k,
                                                         &link->params);
         link->ops = plugin ? kv_plugin_ops(link, plugin) : NULL;

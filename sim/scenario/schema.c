@@ -90,6 +90,7 @@ static void put_value(struct out *o, const struct kv_param *p)
 }
 
 static void put_section(struct out *o, const struct kv_section *section);
+static void put_special(struct out *o, const struct kv_special *s);
 
 /* The section of the further items of a list: "X[1..]" for "X[]". */
 static const struct kv_section *rest_of(struct out *o, const struct kv_section *first)
@@ -126,6 +127,11 @@ static void put_plugins(struct out *o, const struct kv_special *s, const struct 
     if (unnamed) put(o, "\"type\": \"string\"");
     else put_names(o, s->family);
     put(o, "}");
+    if (s->param.choices) {   /* or none of them */
+        put(o, ", {");
+        put_words(o, s->param.choices);
+        put(o, "}");
+    }
     for (int32_t i = 0; i < count; i++) {
         if (all[i].family != s->family) continue;
         put(o, ", {\"type\": \"object\", \"additionalProperties\": false, \"properties\": {");
@@ -146,6 +152,13 @@ static void put_plugins(struct out *o, const struct kv_special *s, const struct 
                 put_help(o, p);
                 put(o, "}");
             }
+        for (const struct kv_special *e = extra ? extra->specials : NULL; e && e->param.key; e++) {
+            if (!strcmp(e->param.key, selector)) continue;
+            put(o, ", ");
+            put_string(o, e->param.key);
+            put(o, ": ");
+            put_special(o, e);
+        }
         put(o, "}}");
     }
     put(o, "]");

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "sim/conf/bind.h"
 
@@ -17,15 +18,28 @@ static int by_name(const void *a, const void *b)
 
 struct names { KV_VEC(const char *) list; };
 
-/* Names of the .yaml files of a folder, without the ending, sorted. False when it cannot be read. */
+#define MEASURED_FILE "profile.yaml"   /* of a profile that is a folder, with tables beside it */
+
+/* Where a name of a folder is: a file, or a folder of its own. */
+static const char *shape_path(struct kv_arena *arena, const char *folder, const char *name)
+{
+    const char *file = kv_arena_text(arena, "%s/%s.yaml", folder, name);
+    return access(file, F_OK) == 0 ? file : kv_arena_text(arena, "%s/%s/" MEASURED_FILE, folder, name);
+}
+
+/* Names of the .yaml files of a folder, without the ending, and of the folders with a profile in it, sorted. False when
+ * it cannot be read. */
 static bool list_folder(struct kv_arena *arena, const char *folder, struct names *names)
 {
     DIR *dir = opendir(folder);
     if (!dir) return false;
     for (const struct dirent *e; (e = readdir(dir));) {
         size_t length = strlen(e->d_name);
-        if (length <= 5 || e->d_name[0] == '.' || strcmp(e->d_name + length - 5, ".yaml") != 0) continue;
-        kv_vec_push(&names->list, kv_arena_copy(arena, e->d_name, length - 5));
+        if (e->d_name[0] == '.') continue;
+        if (length > 5 && strcmp(e->d_name + length - 5, ".yaml") == 0)
+            kv_vec_push(&names->list, kv_arena_copy(arena, e->d_name, length - 5));
+        else if (access(kv_arena_text(arena, "%s/%s/" MEASURED_FILE, folder, e->d_name), F_OK) == 0)
+            kv_vec_push(&names->list, kv_arena_copy(arena, e->d_name, length));
     }
     closedir(dir);
     if (names->list.count) qsort(names->list.at, names->list.count, sizeof *names->list.at, by_name);
@@ -67,7 +81,8 @@ static bool ends_with(const char *text, const char *end)
 
 /* What a file is about: as messages call it, its folder, and `kvsim list` of it. */
 static const struct kind { const char *noun, *folder, *list; } models = {"model", "models/data", "models"},
-    gpus = {"GPU", "models/gpus", "gpus"}, profiles = {"store profile", "models/stores", "profiles"};
+    gpus = {"GPU", "models/gpus", "gpus"}, store_profiles = {"store profile", "models/stores", "profiles"},
+    link_profiles = {"link profile", "models/links", "profiles"};
 
 /* The tree of the file that `name` means. NULL with a note when there is none. */
 static struct kv_yaml *find_shape(struct kv_arena *arena, const struct kind *kind, const char **name,
@@ -91,13 +106,12 @@ static struct kv_yaml *find_shape(struct kv_arena *arena, const struct kind *kin
     list_folder(arena, dir, &known);
     struct kv_yaml *root = NULL;
     for (size_t i = 0; i < known.list.count && !root; i++) {
-        path = kv_arena_text(arena, "%s/%s.yaml", dir, known.list.at[i]);
-        if (same_name(known.list.at[i], *name)) root = read_file(arena, path, diag);
+        if (same_name(known.list.at[i], *name)) root = read_file(arena, shape_path(arena, dir, known.list.at[i]), diag);
         if (root) *name = known.list.at[i];
         all = kv_arena_text(arena, "%s%s%s", all, i ? ", " : "", known.list.at[i]);
     }
     for (size_t i = 0; i < known.list.count && !root; i++) {
-        struct kv_yaml *tree = read_file(arena, kv_arena_text(arena, "%s/%s.yaml", dir, known.list.at[i]), diag);
+        struct kv_yaml *tree = read_file(arena, shape_path(arena, dir, known.list.at[i]), diag);
         if (!tree || !has_alias(tree, *name)) continue;
         root = tree;
         *name = known.list.at[i];
@@ -238,20 +252,60 @@ bool kv_gpu_load(struct kv_arena *arena, const char *name, const char *folder, s
     return true;
 }
 
-/* ---- stores ---- */
+/* ---- stores and links ---- */
+
+/* Tables lie beside the profile: their names become paths, of what ships below models/stores (so that a scenario that
+ * says all that is in force means the same on every machine). */
+static void place_tables(struct kv_arena *arena, const struct kind *kind, struct kv_yaml *root)
+{
+    const char *file = root->pos.file, *slash = file ? strrchr(file, '/') : NULL, *data = kv_data_folder(arena);
+    if (!slash) return;
+    const char *folder = kv_arena_copy(arena, file, (size_t)(slash - file));
+    const char *home = kv_arena_text(arena, "%s/%s/", data ? data : ".", kind->folder);
+    if (!strncmp(folder, home, strlen(home))) folder += strlen(home);
+    for (struct kv_yaml *c = root->child; c; c = c->next)
+        if (ends_with(c->key, "_curve") && c->kind == KV_YAML_SCALAR && *c->text != '/' && strcmp(c->text, "none"))
+            c->text = kv_arena_text(arena, "%s/%s", folder, c->text);
+}
+
+/* How it was measured is for `kvsim calib`; but what a newer program wrote may mean something else. */
+static bool check_version(struct kv_yaml *root, const struct kind *kind, struct kv_diag *diag)
+{
+    struct kv_yaml *calibration = kv_yaml_get(root, "calibration");
+    struct kv_yaml *version = calibration ? kv_yaml_get(calibration, "version") : NULL;
+    if (!version || (version->kind == KV_YAML_SCALAR && !strcmp(version->text, KV_CALIBRATION_VERSION))) return true;
+    return kv_diag_add(diag, KV_ERROR, version->pos, NULL, "a %s of version %s; this program reads version "
+                       KV_CALIBRATION_VERSION, kind->noun, version->kind == KV_YAML_SCALAR ? version->text : "?");
+}
+
+static struct kv_yaml *load_profile(struct kv_arena *arena, const struct kind *kind, const char *name,
+                                    const char *folder, struct kv_pos at, struct kv_diag *diag)
+{
+    if (strchr(name, '/') && !ends_with(name, ".yaml")) name = kv_arena_text(arena, "%s/" MEASURED_FILE, name);
+    struct kv_yaml *root = find_shape(arena, kind, &name, folder, at, diag);
+    if (!root) return NULL;
+    const struct kv_yaml *of = kv_yaml_get(root, "kind"), *source = kv_yaml_get(root, "source");
+    kv_yaml_get(root, "aliases");
+    if (!of || of->kind != KV_YAML_SCALAR || !source || source->kind != KV_YAML_SCALAR) {
+        kv_diag_add(diag, KV_ERROR, root->pos, NULL, "a %s has a `kind` (of a %s) and a `source`", kind->noun,
+                    kind == &store_profiles ? "tier" : "link");
+        return NULL;
+    }
+    if (!check_version(root, kind, diag)) return NULL;
+    place_tables(arena, kind, root);
+    return root;
+}
 
 struct kv_yaml *kv_store_profile_load(struct kv_arena *arena, const char *name, const char *folder, struct kv_pos at,
                                       struct kv_diag *diag)
 {
-    struct kv_yaml *root = find_shape(arena, &profiles, &name, folder, at, diag);
-    if (!root) return NULL;
-    const struct kv_yaml *kind = kv_yaml_get(root, "kind"), *source = kv_yaml_get(root, "source");
-    kv_yaml_get(root, "aliases");
-    if (!kind || kind->kind != KV_YAML_SCALAR || !source || source->kind != KV_YAML_SCALAR) {
-        kv_diag_add(diag, KV_ERROR, root->pos, NULL, "a store profile has a `kind` (of a tier) and a `source`");
-        return NULL;
-    }
-    return root;
+    return load_profile(arena, &store_profiles, name, folder, at, diag);
+}
+
+struct kv_yaml *kv_link_profile_load(struct kv_arena *arena, const char *name, const char *folder, struct kv_pos at,
+                                     struct kv_diag *diag)
+{
+    return load_profile(arena, &link_profiles, name, folder, at, diag);
 }
 
 /* ---- lists ---- */
@@ -272,7 +326,7 @@ static int32_t list_shapes(struct kv_arena *arena, const char *folder, const str
     struct kv_shape_entry *list = kv_arena_take(arena, (size_t)(count + 1) * sizeof *list);
     for (int32_t i = 0; i < count; i++) {
         list[i] = (struct kv_shape_entry){.name = names.list.at[i], .source = "", .aliases = "",
-                                          .path = kv_arena_text(arena, "%s/%s.yaml", dir, names.list.at[i])};
+                                          .path = shape_path(arena, dir, names.list.at[i])};
         struct kv_yaml *root = read_file(arena, list[i].path, diag);
         const struct kv_yaml *source = root ? kv_yaml_get(root, "source") : NULL;
         const struct kv_yaml *aliases = root ? kv_yaml_get(root, "aliases") : NULL;
@@ -300,4 +354,9 @@ int32_t kv_gpu_list(struct kv_arena *arena, const struct kv_shape_entry **entrie
 int32_t kv_store_profile_list(struct kv_arena *arena, const struct kv_shape_entry **entries, struct kv_diag *diag)
 {
     return list_shapes(arena, "models/stores", entries, diag);
+}
+
+int32_t kv_link_profile_list(struct kv_arena *arena, const struct kv_shape_entry **entries, struct kv_diag *diag)
+{
+    return list_shapes(arena, "models/links", entries, diag);
 }

@@ -16,15 +16,21 @@ bool kv_model_load(struct kv_arena *arena, const char *name, const char *folder,
 bool kv_gpu_load(struct kv_arena *arena, const char *name, const char *folder, struct kv_pos at,
                  struct kv_gpu_spec *gpu, struct kv_diag *diag);
 
-/* Parameter presets of a store: the tree of models/stores/NAME.yaml. Its keys are `kind` (the plug-in that has the
- * parameters), `source`, perhaps `aliases`, and parameters, which nobody has looked at yet. */
-struct kv_yaml *kv_store_profile_load(struct kv_arena *arena, const char *name, const char *folder, struct kv_pos at,
-                                      struct kv_diag *diag);
+/* Parameter presets of a store or a link: the tree of models/stores/NAME.yaml or models/links/NAME.yaml; a name with a
+ * slash is the path of such a file or, without ".yaml", of a folder with profile.yaml, as `kvsim calib` writes it. Its
+ * keys are `kind` (the plug-in that has the parameters), `source`, perhaps `aliases` and `calibration` (how it was
+ * measured), and parameters, which nobody has looked at yet. Parameters that end in "_curve" are tables that lie beside
+ * the file; here they are paths. models/stores/NAME may itself be such a folder. */
+#define KV_CALIBRATION_VERSION "1"   /* of calibration.version */
+typedef struct kv_yaml *kv_profile_loader(struct kv_arena *arena, const char *name, const char *folder,
+                                          struct kv_pos at, struct kv_diag *diag);
+kv_profile_loader kv_store_profile_load, kv_link_profile_load;
 
 struct kv_shape_entry { const char *name, *path, *source, *aliases /* "a, b"; "" */; };
 /* All that ship, by name. Returns how many; notes problems. */
 int32_t kv_model_list(struct kv_arena *arena, const struct kv_shape_entry **entries, struct kv_diag *diag);
 int32_t kv_gpu_list(struct kv_arena *arena, const struct kv_shape_entry **entries, struct kv_diag *diag);
 int32_t kv_store_profile_list(struct kv_arena *arena, const struct kv_shape_entry **entries, struct kv_diag *diag);
+int32_t kv_link_profile_list(struct kv_arena *arena, const struct kv_shape_entry **entries, struct kv_diag *diag);
 
 #endif

@@ -19,6 +19,7 @@ static inline void *plugin_defaults(struct kv_arena *arena, const struct kv_plug
     kv_bind(arena, NULL, "test", info->params, params, &diag);
     if (diag.errors) abort();   /* the caller gives required parameters itself */
     kv_diag_close(&diag);
+    if (info->prepare) info->prepare(params);
     return params;
 }
 
@@ -57,6 +58,7 @@ static inline void *plugin_draw(struct kv_arena *arena, const struct kv_plugin_i
         default: *(double *)(void *)(params + row->offset) = value; break;
         }
     }
+    if (info->prepare) info->prepare(params);
     return params;
 }
 

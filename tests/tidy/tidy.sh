@@ -15,9 +15,11 @@ say() { echo "$*" >>"$work/found"; }
 files() { find sim models policies traces calib tests analysis configs docs .ci Makefile ./*.md -type f \
               ! -path '*/__pycache__/*' "$@" 2>/dev/null | sort; }
 
-sources=$(files -name '*.c')
+# Programs that measure are left out where their package is not there (make says which), and their tests with them.
+left_out=$(for name in ${CALIB_LEFT_OUT:-}; do printf '^calib/%s/|^tests/calib/%s/|' "$name" "$name"; done)
+sources=$(files -name '*.c' | grep -vE "${left_out}^$")
 product=$(echo "$sources" | grep -v '^tests/')
-plugins=$(echo "$product" | grep -v '^sim/')
+plugins=$(echo "$product" | grep -v '^sim/\|^calib/')
 for s in $sources; do
     [ -e "$build/${s%.c}.o" ] || say "$s: not built: no rule of the Makefile finds it"
 done
@@ -29,28 +31,30 @@ done >"$work/symbols"
 
 # --- floors: whatever a file includes, directly or not, lies on its own floor or below ---
 for s in $sources; do cat "$build/${s%.c}.d" 2>/dev/null; done | awk '
-    BEGIN { n = split("base lib engine conf iface PLUGIN plug scenario serve out cli", name, " ")
+    BEGIN { n = split("base lib engine conf iface PLUGIN plug scenario serve out calib cli", name, " ")
             for (i = 1; i <= n; i++) floor[name[i]] = i }
     function place(path,   part) {
         split(path, part, "/")
         if (path ~ /^sim\/plug\./) return "plug"
+        if (part[1] == "calib") return "calib"
         return part[1] == "sim" ? part[2] : part[1] ~ /^(models|policies|traces)$/ ? "PLUGIN" : ""
     }
     { gsub(/\\/, ""); for (i = 1; i <= NF; i++) {
         if ($i ~ /\.o:$/ || ($i ~ /:$/ && i == NF)) { continue }
         if ($i ~ /\.c$/) { source = $i; continue }
-        if ($i !~ /^(sim|models|policies|traces|tests)\//) continue
+        if ($i !~ /^(sim|models|policies|traces|calib|tests)\//) continue
         mine = place(source); its = place($i)
         if (source ~ /^tests\/oracle\// && $i ~ /^sim\/serve\//) print source ": the oracle includes " $i
         if (source ~ /^tests\//) continue
         if ($i ~ /^tests\//) print source ": includes " $i
         else if (!(its in floor)) print $i ": lies on no floor"
         else if (floor[its] > floor[mine]) print source ": includes " $i " from a higher floor"
+        else if (its == "calib" && mine != "calib") print source ": includes " $i ", of a program that measures"
         else if (mine == "PLUGIN" && its == "engine") print source ": a plug-in includes " $i
         else if (mine == "PLUGIN" && its == "PLUGIN") print source ": a plug-in includes another plug-in, " $i
     } }' | sort -u >>"$work/found"
 
-# --- calls that only some floors may make ---
+# --- calls that only some floors may make (calib: programs of their own, as free as sim/cli) ---
 awk '
     BEGIN {
         split("malloc calloc realloc free aligned_alloc posix_memalign reallocarray strdup strndup", a, " ")
@@ -64,7 +68,7 @@ awk '
         for (i in d) cli_only[d[i]] = 1
     }
     $2 == "U" && $1 !~ /^tests\// {
-        base = $1 ~ /^sim\/base\//; cli = $1 ~ /^sim\/cli\//
+        base = $1 ~ /^sim\/base\//; cli = $1 ~ /^(sim\/cli|calib)\//
         if ($3 in nowhere) print $1 ": calls " $3 ", which nothing may call"
         if ($3 in base_only && !base) print $1 ": uses " $3 " outside sim/base (see sim/base/arena.h)"
         if ($3 in base_and_cli && !base && !cli) print $1 ": calls " $3 " outside sim/base and sim/cli"
@@ -72,7 +76,7 @@ awk '
     }' "$work/symbols" >>"$work/found"
 
 # --- names with linkage, and the one symbol of a plug-in ---
-awk '$2 ~ /^[TDBRVWC]$/ && $1 !~ /^tests\// && $3 !~ /^kv_/ && $1 != "sim/cli/main.c" {
+awk '$2 ~ /^[TDBRVWC]$/ && $1 !~ /^tests\// && $3 !~ /^kv_/ && $1 !~ /^(sim\/cli|calib\/[a-z]*)\/main.c$/ {
          print $1 ": exports " $3 ", which does not begin with kv_" }' "$work/symbols" >>"$work/found"
 for p in $plugins; do
     wanted=kv_$(basename "$(dirname "$p")")_$(basename "$p" .c)
@@ -93,7 +97,7 @@ awk '
                 if (by[i] != owner[symbol] && counts) used[owner[symbol]] = 1
             }
         }
-        for (s in owners) if (!(s in used) && s != "sim/cli/main.c" && s !~ /\/(test|slow|bench)_[^\/]*$/)
+        for (s in owners) if (!(s in used) && s !~ /^(sim\/cli|calib\/[a-z]*)\/main.c$/ && s !~ /\/(test|slow|bench)_[^\/]*$/)
             print s ": dead: " (s ~ /^tests\// ? "nothing" : "nothing but tests") " uses what it exports"
     }' "$work/symbols" >>"$work/found"
 for s in $sources; do cat "$build/${s%.c}.d" 2>/dev/null; done | tr ' \\' '\n\n' | grep '\.h$' | sort -u >"$work/included"

@@ -9,6 +9,34 @@
 #include "sim/lib/pipe.h"
 #include "tests/models/plugin_params.h"
 
+/* The curve lies inside the parameters, falls from `capacity` at most, and stays a rate. */
+static void check_curve(const struct kv_link_spec *spec, const char *params, size_t params_bytes)
+{
+    if (!spec->curve) {
+        assert_int_equal(spec->curve_count, 0);
+        return;
+    }
+    const char *curve = (const char *)spec->curve;
+    assert_true(curve >= params);
+    assert_true(curve + (size_t)spec->curve_count * sizeof *spec->curve <= params + params_bytes);
+    assert_true(spec->curve_count >= 1 && spec->curve[0] <= spec->capacity);
+    for (int32_t n = 0; n < spec->curve_count; n++) {
+        assert_true(spec->curve[n] >= 0);
+        assert_true(n == 0 || spec->curve[n] <= spec->curve[n - 1]);
+    }
+}
+
+/* An access that is on its way moves, at any size of its messages, and a function answers alike twice. */
+static void check_messages(const struct kv_link_ops *ops, const void *params, uint64_t *seed)
+{
+    for (int i = 0; i < 8; i++) {
+        double bytes = 1 + (double)draw_below(seed, INT64_C(1) << (1 + draw_below(seed, 50))) / 2;
+        kv_rate rate = ops->message_rate(params, bytes);
+        assert_true(rate >= 1 && rate <= KV_RATE_UNLIMITED);
+        assert_true(rate == ops->message_rate(params, bytes));
+    }
+}
+
 static void every_link_is_a_pure_function_within_its_ranges(void **unused)
 {
     (void)unused;
@@ -25,11 +53,14 @@ static void every_link_is_a_pure_function_within_its_ranges(void **unused)
             assert_true(first.capacity >= 0 && first.capacity <= KV_RATE_UNLIMITED);
             assert_true(first.latency_tk >= 0 && first.latency_tk < KV_TICK_LIMIT);
             assert_true(first.capacity == again.capacity && first.latency_tk == again.latency_tk
-                        && first.in_order == again.in_order);
+                        && first.in_order == again.in_order && first.curve == again.curve
+                        && first.curve_count == again.curve_count);
+            check_curve(&first, (const char *)params, ops->info.params_bytes);
+            if (ops->message_rate) check_messages(ops, params, &seed);
         }
         tested++;
     }
-    assert_true(tested >= 2);
+    assert_true(tested >= 3);
     kv_arena_close(&arena);
 }
 

@@ -24,7 +24,7 @@ static struct kv_store_env random_env(uint64_t *seed)
 static struct kv_access random_access(uint64_t *seed)
 {
     struct kv_access a = { .write = draw_below(seed, 2), .delivery = (enum kv_delivery)draw_below(seed, 3),
-                           .chunks = 1 + draw_below(seed, INT64_C(1) << draw_below(seed, 16)), .number = draw(seed) };
+                           .chunks = 1 + draw_below(seed, INT64_C(1) << draw_below(seed, 16)), .number = draw(seed), .under_way = draw_below(seed, 1 << draw_below(seed, 12)) };
     if (a.delivery == KV_DELIVERY_CHUNKWISE) a.chunks = 1;
     return a;
 }
@@ -46,6 +46,7 @@ static void check_access(const struct kv_store_ops *ops, const void *state, cons
     assert_true(plan.ack_tk >= 0 && plan.ack_tk < KV_TICK_LIMIT);
     assert_true(plan.limit >= 1 && plan.limit <= KV_RATE_UNLIMITED);
     if (!access.write) assert_int_equal(plan.ack_tk, 0);
+    assert_true(plan.requests >= 1);
     if (access.delivery == KV_DELIVERY_CHUNKWISE) return;
 
     /* More chunks of the same kind: never a lower rate, never done sooner (but for the rounding of rates). */
@@ -62,6 +63,23 @@ static void check_access(const struct kv_store_ops *ops, const void *state, cons
                  (long long)access.chunks, before_s, (long long)larger.chunks, after_s, (long long)plan.delay_tk,
                  (long long)more.delay_tk, (long long)plan.limit, (long long)more.limit);
     assert_int_equal(more.ack_tk, plan.ack_tk);
+    assert_true(more.requests >= plan.requests);
+}
+
+/* Refused accesses: never at once, the same again for the same, other times for others. */
+static void check_refusals(const struct kv_store_ops *ops, const void *state, uint64_t *seed)
+{
+    if (ops->queue_limit) assert_true(ops->queue_limit(state) >= -1);
+    assert_true(!ops->queue_limit || ops->retry_tk);
+    for (int32_t attempt = 1; ops->retry_tk && attempt < 200; attempt += 1 + (int32_t)draw_below(seed, 20)) {
+        uint64_t number = draw(seed);
+        kv_tick tk = ops->retry_tk(state, number, attempt);
+        assert_true(tk > 0 && tk < KV_TICK_LIMIT);
+        assert_int_equal(tk, ops->retry_tk(state, number, attempt));
+    }
+    if (!ops->price) return;
+    struct kv_store_price price = ops->price(state);
+    assert_true(price.read_request >= 0 && price.write_request >= 0 && price.GiB_month >= 0);
 }
 
 static void every_store_plans_purely_and_larger_accesses_take_longer(void **unused)
@@ -86,6 +104,7 @@ static void every_store_plans_purely_and_larger_accesses_take_longer(void **unus
             assert_true(ops->device_rate(state) >= 1 && ops->device_rate(state) <= KV_RATE_UNLIMITED);
             assert_true(ops->concurrency_limit(state) >= 0);
             for (int32_t k = 0; k < 20; k++) check_access(ops, state, &env, &seed);
+            check_refusals(ops, state, &seed);
             if (ops->close) ops->close(state);
         }
         tested++;

@@ -98,6 +98,34 @@ static void values_between_knots_are_bilinear_and_stay_outside(void **unused)
     assert_near(kv_knots_at(&one, 12, 0), 1000, 1e-9);
 }
 
+static void in_logarithms_they_grow_by_factors(void **unused)
+{
+    (void)unused;
+    int64_t x[] = {10, 1000}, y[] = {1, 16}, at[] = {100, 400, 900, 3600};
+    struct kv_knots grid = {2, 2, x, y, at};
+    assert_near(kv_knots_log_at(&grid, 100, 1), 300, 1e-9);     /* half-way in x: sqrt(100 * 900) */
+    assert_near(kv_knots_log_at(&grid, 10, 4), 200, 1e-9);
+    assert_near(kv_knots_log_at(&grid, 100, 4), 600, 1e-9);
+    assert_near(kv_knots_log_at(&grid, 1, 99), 400, 1e-9);
+}
+
+static void rates_are_kept_to_the_kilobyte_and_values_can_be_checked(void **unused)
+{
+    (void)unused;
+    const struct kv_knots_form form = {{"bytes", "connections"}, {"rate_GBps"}};
+    int64_t x[] = {1, 2}, y[] = {1, 4}, at[] = {1234567, 7, 1000000000, 12500000};
+    struct kv_knots grid = {2, 2, x, y, at}, again;
+    struct kv_err err = {0};
+    assert_true(kv_knots_write(path, &form, &grid, NULL) && kv_knots_read(&arena, path, &form, &again, NULL));
+    assert_memory_equal(again.at, at, sizeof at);
+    assert_true(kv_knots_check(path, &grid, KV_KNOTS_POSITIVE, &err));
+    assert_false(kv_knots_check(path, &grid, KV_KNOTS_RISING, &err));
+    assert_non_null(strstr(err.where, ".csv:3"));
+    at[3] = 0;
+    assert_false(kv_knots_check(path, &grid, KV_KNOTS_POSITIVE, &err));
+    assert_non_null(strstr(err.where, ".csv:5"));
+}
+
 static int prepare(void **unused)
 {
     (void)unused;
@@ -120,6 +148,8 @@ int main(void)
         cmocka_unit_test(what_is_written_reads_back_the_same),
         cmocka_unit_test(a_wrong_table_is_refused_at_its_line),
         cmocka_unit_test(values_between_knots_are_bilinear_and_stay_outside),
+        cmocka_unit_test(in_logarithms_they_grow_by_factors),
+        cmocka_unit_test(rates_are_kept_to_the_kilobyte_and_values_can_be_checked),
     };
     return cmocka_run_group_tests_name("knots", tests, prepare, clean);
 }

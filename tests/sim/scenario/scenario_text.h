@@ -41,7 +41,7 @@ static inline const char *write_file(const char *name, const char *text)
 static inline int remove_folder(void **state)
 {
     (void)state;
-    static const char *const names[] = {"a.yaml", "b.yaml", "resolved.yaml", "my-model.yaml"};
+    static const char *const names[] = {"a.yaml", "b.yaml", "resolved.yaml", "my-model.yaml", "profile.yaml"};
     char path[256];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         snprintf(path, sizeof path, "%s/%s", folder, names[i]);
