@@ -17,11 +17,11 @@
 #include <cmocka.h>
 
 #include "sim/scenario/store_profile.h"
+#include "tests/support/arena.h"
 #include "tests/support/http_server.h"
 
 #define SECRET "hush-hush-4711"
 
-static struct kv_arena arena;
 static struct http_server *server;
 static struct http_conduct *conduct;
 static char folder[256], program[4096];

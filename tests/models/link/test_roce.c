@@ -11,6 +11,8 @@
 #include "sim/lib/pipe.h"
 #include "sim/plug.h"
 #include "sim/scenario/shapes.h"
+#include "tests/support/arena.h"
+#include "tests/support/near.h"
 
 static const struct kv_link_ops *roce(void)
 {
@@ -18,7 +20,6 @@ static const struct kv_link_ops *roce(void)
 }
 
 /* Parameters as a scenario writes them, e.g. "bandwidth: 400Gbps, mtu: 1KiB". */
-static struct kv_arena arena;
 static const void *given(const char *keys)
 {
     struct kv_diag diag = {0};
@@ -39,11 +40,6 @@ static struct kv_link_spec spec_of(const char *keys)
 static kv_rate rate_of(const char *keys, double message_bytes)
 {
     return roce()->message_rate(given(keys), message_bytes);
-}
-
-static void assert_near(double actual, double expected, double relative)
-{
-    if (!(fabs(actual - expected) <= relative * expected)) fail_msg("%.17g is not %.17g", actual, expected);
 }
 
 /* All that slows messages but their headers, off. */
@@ -90,15 +86,15 @@ static void queue_pairs_and_window_bound_a_message(void **unused)
     #define BARE "bandwidth: 100Gbps, headers: false, "
     /* 4 KiB every microsecond, in one and in three queue pairs; in four the wire is the least. */
     const char *cost = BARE "latency: 0s, outstanding: 0, message_cost: 1us, queue_pairs: %d";
-    assert_near(kv_rate_to_Bps(rate_of(kv_arena_text(&arena, cost, 1), 4096)), 4096e6, 1e-7);
-    assert_near(kv_rate_to_Bps(rate_of(kv_arena_text(&arena, cost, 3), 4096)), 3 * 4096e6, 1e-7);
-    assert_near(kv_rate_to_Bps(rate_of(kv_arena_text(&arena, cost, 4), 4096)), 12.5e9, 1e-7);
+    assert_close(kv_rate_to_Bps(rate_of(kv_arena_text(&arena, cost, 1), 4096)), 4096e6, 1e-7);
+    assert_close(kv_rate_to_Bps(rate_of(kv_arena_text(&arena, cost, 3), 4096)), 3 * 4096e6, 1e-7);
+    assert_close(kv_rate_to_Bps(rate_of(kv_arena_text(&arena, cost, 4), 4096)), 12.5e9, 1e-7);
     /* Two of 12,500 bytes under way, each back after 2 * 4 us + 1 us on the wire + 1 us of cost. */
     const char *window = BARE "latency: 4us, outstanding: %d, message_cost: 1us, queue_pairs: %d";
-    assert_near(kv_rate_to_Bps(rate_of(kv_arena_text(&arena, window, 2, 1), 12500)), 2 * 12500 / 10e-6, 1e-7);
-    assert_near(kv_rate_to_Bps(rate_of(kv_arena_text(&arena, window, 1, 2), 12500)), 2 * 12500 / 10e-6, 1e-7);
-    assert_near(kv_rate_to_Bps(rate_of(kv_arena_text(&arena, window, 20, 1), 12500)), 12.5e9, 1e-7);
-    assert_near(kv_rate_to_Bps(rate_of(kv_arena_text(&arena, window, 0, 1), 12500)), 12.5e9, 1e-7);
+    assert_close(kv_rate_to_Bps(rate_of(kv_arena_text(&arena, window, 2, 1), 12500)), 2 * 12500 / 10e-6, 1e-7);
+    assert_close(kv_rate_to_Bps(rate_of(kv_arena_text(&arena, window, 1, 2), 12500)), 2 * 12500 / 10e-6, 1e-7);
+    assert_close(kv_rate_to_Bps(rate_of(kv_arena_text(&arena, window, 20, 1), 12500)), 12.5e9, 1e-7);
+    assert_close(kv_rate_to_Bps(rate_of(kv_arena_text(&arena, window, 0, 1), 12500)), 12.5e9, 1e-7);
 }
 
 /* Never slower with bigger messages of whole packets, more queue pairs, a wider window, less cost and less latency. */
@@ -122,7 +118,7 @@ static void more_of_what_helps_never_slows(void **unused)
             before[i] = rate;
         }
     }
-    for (int i = 0; i < 4; i++) assert_near(kv_rate_to_Bps(before[i]), 50e9 * 0.97, 0.02);   /* the wire in the end */
+    for (int i = 0; i < 4; i++) assert_close(kv_rate_to_Bps(before[i]), 50e9 * 0.97, 0.02);   /* the wire in the end */
 }
 
 /* With everything off it is a fair link, to the bit. */
@@ -149,11 +145,11 @@ static void shares_of_many_flows_are_straight_lines(void **unused)
     };
     assert_int_equal(spec.curve_count, 64);
     for (size_t i = 0; i < sizeof points / sizeof *points; i++)
-        assert_near(kv_rate_to_Bps(spec.curve[points[i].flows - 1]), 12.5e9 * points[i].share, 1e-7);
+        assert_close(kv_rate_to_Bps(spec.curve[points[i].flows - 1]), 12.5e9 * points[i].share, 1e-7);
     assert_true(spec.curve[0] == spec.capacity);
     /* A share that would rise again stays. */
     spec = spec_of(PLAIN ", headers: false, incast_2: 0.5, incast_4: 1");
-    for (int32_t n = 2; n <= 64; n++) assert_near(kv_rate_to_Bps(spec.curve[n - 1]), 12.5e9 * 0.5, 1e-7);
+    for (int32_t n = 2; n <= 64; n++) assert_close(kv_rate_to_Bps(spec.curve[n - 1]), 12.5e9 * 0.5, 1e-7);
 }
 
 /* What others measured, with the defaults and the bounds that docs/models.md states for each. */
@@ -170,7 +166,7 @@ static void published_rates_are_met(void **unused)
         {"bandwidth: 100Gbps, mtu: 2KiB", 1 << 20, 95.2, 0.011}, {"bandwidth: 100Gbps", 1 << 20, 97.5, 0.006},
     };
     for (size_t i = 0; i < sizeof points / sizeof *points; i++)
-        assert_near(kv_rate_to_Bps(rate_of(points[i].keys, points[i].message)) * 8e-9, points[i].Gbps,
+        assert_close(kv_rate_to_Bps(rate_of(points[i].keys, points[i].message)) * 8e-9, points[i].Gbps,
                     points[i].relative);
 }
 
@@ -203,8 +199,8 @@ static void profiles_give_what_they_say(void **unused)
     };
     for (size_t i = 0; i < sizeof profiles / sizeof *profiles; i++) {
         double GBps = kv_rate_to_Bps(rate_of(profile_keys(profiles[i].name), profiles[i].message)) * 1e-9;
-        assert_near(GBps, profiles[i].said_GBps, 0.0005);
-        assert_near(GBps, profiles[i].measured_GBps, profiles[i].off);
+        assert_close(GBps, profiles[i].said_GBps, 0.0005);
+        assert_close(GBps, profiles[i].measured_GBps, profiles[i].off);
     }
     /* Every profile that ships is one of a link, with parameters in order. */
     const struct kv_shape_entry *entry;

@@ -4,11 +4,10 @@
 #ifndef KV_TESTS_OPEN_STORE_H
 #define KV_TESTS_OPEN_STORE_H
 
-#include <math.h>
-
 #include "sim/lib/pipe.h"
 #include "tests/models/plugin_params.h"
 #include "tests/support/arena.h"
+#include "tests/support/near.h"
 
 /* 256 tokens of Llama-3.1-8B: 32 layers, 32 MiB; 16 blocks of 16. */
 static const struct kv_store_env chunk_256 = { .layers = 32, .chunk_tokens = 256, .block_tokens = 16,
@@ -41,10 +40,5 @@ static inline struct kv_access_plan plan_of(struct store s, bool write, enum kv_
 }
 
 static inline double limit_Bps(struct kv_access_plan plan) { return kv_rate_to_Bps(plan.limit); }
-#define assert_near(a, b) \
-    do { \
-        if (!(fabs((a) - (b)) <= 1e-6 * fabs(b))) \
-            fail_msg("%s = %.12g, expected %.12g", #a, (double)(a), (double)(b)); \
-    } while (0)
 
 #endif

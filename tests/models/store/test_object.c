@@ -59,12 +59,12 @@ static void a_first_byte_is_as_it_was_measured_by_size_and_connections(void **un
                                                            {32, 24000}};
     for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
         struct kv_access_plan p = plan_with(s, false, KV_DELIVERY_CHUNKWISE, 1, at[i].under_way);
-        assert_near(kv_tick_to_s(p.delay_tk), at[i].us * 1e-6);   /* 2: a third of the way from 1 to 4 */
-        assert_near(limit_Bps(p), 2e9);                           /* one request: nothing but its bytes */
+        assert_close(kv_tick_to_s(p.delay_tk), at[i].us * 1e-6, 1e-6);   /* 2: a third of the way from 1 to 4 */
+        assert_close(limit_Bps(p), 2e9, 1e-6);                           /* one request: nothing but its bytes */
         assert_int_equal(p.requests, 1);
     }
     /* A layer of it is small: the first row, whatever it is below. */
-    assert_near(kv_tick_to_s(plan_with(s, false, KV_DELIVERY_LAYERWISE, 1, 1).delay_tk), 1.2e-3);   /* 4 streams */
+    assert_close(kv_tick_to_s(plan_with(s, false, KV_DELIVERY_LAYERWISE, 1, 1).delay_tk), 1.2e-3, 1e-6);   /* 4 streams */
 }
 
 static void further_requests_of_a_connection_wait_too(void **unused)
@@ -75,14 +75,14 @@ static void further_requests_of_a_connection_wait_too(void **unused)
     struct store s = with(&env, "");
     /* 12 objects over 4 connections: three times 2.7 ms, one of them before the first byte. */
     struct kv_access_plan p = plan_with(s, false, KV_DELIVERY_BULK, 12, 1);
-    assert_near(kv_tick_to_s(p.delay_tk) + 12.0 * MiB / limit_Bps(p), 3 * (2.7e-3 + MiB / 2e9));
-    assert_near(kv_tick_to_s(p.delay_tk), 2.7e-3);
+    assert_close(kv_tick_to_s(p.delay_tk) + 12.0 * MiB / limit_Bps(p), 3 * (2.7e-3 + MiB / 2e9), 1e-6);
+    assert_close(kv_tick_to_s(p.delay_tk), 2.7e-3, 1e-6);
     assert_int_equal(p.requests, 12);
     /* A write begins at once, and waits for its acknowledgements instead. */
     p = plan_with(s, true, KV_DELIVERY_BULK, 8, 4);
     assert_int_equal(p.delay_tk, 0);
-    assert_near(kv_tick_to_s(p.ack_tk), 9e-3);
-    assert_near(8.0 * MiB / limit_Bps(p), 9e-3 + 2 * MiB / 1e9);
+    assert_close(kv_tick_to_s(p.ack_tk), 9e-3, 1e-6);
+    assert_close(8.0 * MiB / limit_Bps(p), 9e-3 + 2 * MiB / 1e9, 1e-6);
 }
 
 static void a_read_has_its_share_of_the_devices(void **unused)
@@ -92,14 +92,14 @@ static void a_read_has_its_share_of_the_devices(void **unused)
     env.chunk_bytes = MiB;
     const char *more = kv_arena_text(&arena, ", backend_curve: %s", file_of("rate.csv", rates));
     struct store s = with(&env, more);
-    assert_near(limit_Bps(plan_with(s, false, KV_DELIVERY_CHUNKWISE, 1, 1)), 1e9);
-    assert_near(limit_Bps(plan_with(s, false, KV_DELIVERY_CHUNKWISE, 1, 4)), 3e9 / 4);
-    assert_near(limit_Bps(plan_with(s, false, KV_DELIVERY_CHUNKWISE, 1, 64)), 4e9 / 64);   /* capped */
-    assert_near(limit_Bps(plan_with(s, false, KV_DELIVERY_BULK, 4, 1)), 3e9);              /* four connections of one */
-    assert_near(limit_Bps(plan_with(s, true, KV_DELIVERY_CHUNKWISE, 1, 64)), 1e9);         /* writes know nothing of it */
+    assert_close(limit_Bps(plan_with(s, false, KV_DELIVERY_CHUNKWISE, 1, 1)), 1e9, 1e-6);
+    assert_close(limit_Bps(plan_with(s, false, KV_DELIVERY_CHUNKWISE, 1, 4)), 3e9 / 4, 1e-6);
+    assert_close(limit_Bps(plan_with(s, false, KV_DELIVERY_CHUNKWISE, 1, 64)), 4e9 / 64, 1e-6);   /* capped */
+    assert_close(limit_Bps(plan_with(s, false, KV_DELIVERY_BULK, 4, 1)), 3e9, 1e-6);              /* four connections of one */
+    assert_close(limit_Bps(plan_with(s, true, KV_DELIVERY_CHUNKWISE, 1, 64)), 1e9, 1e-6);         /* writes know nothing of it */
     env.chunk_bytes = 262144;                                                              /* half-way in logs */
     s = with(&env, more);
-    assert_near(limit_Bps(plan_with(s, false, KV_DELIVERY_CHUNKWISE, 1, 1)), sqrt(0.5) * 1e9);
+    assert_close(limit_Bps(plan_with(s, false, KV_DELIVERY_CHUNKWISE, 1, 1)), sqrt(0.5) * 1e9, 1e-6);
 }
 
 static void a_gateway_that_aggregates_reads_pieces_for_one_stream(void **unused)
@@ -108,15 +108,15 @@ static void a_gateway_that_aggregates_reads_pieces_for_one_stream(void **unused)
     struct store s = store_of("object", &chunk_256, "{first_byte: 54ms, request_cost: 0s, aggregate: true, "
                               "aggregate_bandwidth: 5GB/s, stream_bandwidth: 1GB/s}");
     struct kv_access_plan p = plan_with(s, false, KV_DELIVERY_LAYERWISE, 224, 4);   /* each: no less for the others */
-    assert_near(limit_Bps(p), 5e9);
-    assert_near(kv_tick_to_s(p.delay_tk), 54e-3);
+    assert_close(limit_Bps(p), 5e9, 1e-6);
+    assert_close(kv_tick_to_s(p.delay_tk), 54e-3, 1e-6);
     assert_int_equal(p.requests, 1);
-    assert_near(limit_Bps(plan_with(s, true, KV_DELIVERY_BULK, 1, 1)), 1e9);
+    assert_close(limit_Bps(plan_with(s, true, KV_DELIVERY_BULK, 1, 1)), 1e9, 1e-6);
     /* Behind it: 4 reads at a time of a layer of a chunk, 1 MiB, give 3 GB/s; four of them share 4 GB/s. */
     s = store_of("object", &chunk_256, kv_arena_text(&arena, "{request_cost: 0s, aggregate: true, streams: 4, "
                  "aggregate_bandwidth: 5GB/s, backend_curve: %s}", file_of("rate.csv", rates)));
-    assert_near(limit_Bps(plan_with(s, false, KV_DELIVERY_LAYERWISE, 224, 1)), 3e9);
-    assert_near(limit_Bps(plan_with(s, false, KV_DELIVERY_LAYERWISE, 224, 4)), 1e9);
+    assert_close(limit_Bps(plan_with(s, false, KV_DELIVERY_LAYERWISE, 224, 1)), 3e9, 1e-6);
+    assert_close(limit_Bps(plan_with(s, false, KV_DELIVERY_LAYERWISE, 224, 4)), 1e9, 1e-6);
 }
 
 static void curves_keep_larger_accesses_slower(void **unused)
@@ -175,8 +175,8 @@ static void a_refused_access_backs_off_by_twos_with_jitter(void **unused)
     struct store s = store_of("object", &chunk_256, "{queue_limit: 8, retry_first: 100ms, retry_max: 1s, retry_jitter: 0}");
     assert_int_equal(s.ops->queue_limit(s.state), 8);
     for (int32_t attempt = 1; attempt < 70; attempt++)
-        assert_near(kv_tick_to_s(s.ops->retry_tk(s.state, 7, attempt)),
-                    attempt > 4 ? 1 : 0.1 * (double)(1 << (attempt - 1)));
+        assert_close(kv_tick_to_s(s.ops->retry_tk(s.state, 7, attempt)),
+                    attempt > 4 ? 1 : 0.1 * (double)(1 << (attempt - 1)), 1e-6);
     s = store_of("object", &chunk_256, "{retry_first: 100ms, retry_max: 1s, retry_jitter: 0.5}");
     assert_int_equal(s.ops->queue_limit(s.state), -1);
     double sum_s = 0, least_s = 1, most_s = 0;
@@ -202,9 +202,9 @@ static void what_it_charges_is_as_it_was_told(void **unused)
     struct store s = store_of("object", &chunk_256, "{price_read_request: 0.0000004, price_write_request: 0.000005, "
                               "price_GiB_month: 0.023}");
     struct kv_store_price p = s.ops->price(s.state);
-    assert_near(p.read_request, 4e-7);
-    assert_near(p.write_request, 5e-6);
-    assert_near(p.GiB_month, 0.023);
+    assert_close(p.read_request, 4e-7, 1e-6);
+    assert_close(p.write_request, 5e-6, 1e-6);
+    assert_close(p.GiB_month, 0.023, 1e-6);
 }
 
 /* 3 chunks of 32 layers in 16 blocks, 32 MiB each. */

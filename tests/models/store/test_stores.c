@@ -23,8 +23,8 @@ static void dram_is_as_fast_as_the_links_unless_it_is_told(void **unused)
     assert_int_equal(plan.delay_tk, 3300 * 256);
     assert_true(plain.ops->fills && !plain.ops->network && plain.ops->preset_chunk_tokens == 0);
     struct store told = store_of("dram", &chunk_256, "{bandwidth: 200GB/s, stream_bandwidth: 10GB/s, latency: 1us}");
-    assert_near(kv_rate_to_Bps(told.ops->device_rate(told.state)), 200e9);
-    assert_near(limit_Bps(plan_of(told, true, KV_DELIVERY_BULK, 1)), 10e9);
+    assert_close(kv_rate_to_Bps(told.ops->device_rate(told.state)), 200e9, 1e-6);
+    assert_close(limit_Bps(plan_of(told, true, KV_DELIVERY_BULK, 1)), 10e9, 1e-6);
     assert_int_equal(plan_of(told, true, KV_DELIVERY_BULK, 1).delay_tk, 1000 * 256);
     assert_int_equal(plan_of(told, true, KV_DELIVERY_BULK, 1).ack_tk, 0);
 }
@@ -51,13 +51,13 @@ static void a_deep_queue_of_large_blocks_reaches_the_drives_rate(void **unused)
     (void)unused;
     struct store s = store_of("disk", &chunk_256, DRIVE "queue_depth: 32, block_bytes: 128KiB, ack: 5us}");
     struct kv_access_plan read = plan_of(s, false, KV_DELIVERY_BULK, 4), write = plan_of(s, true, KV_DELIVERY_BULK, 4);
-    assert_near(limit_Bps(read), 8e9);
+    assert_close(limit_Bps(read), 8e9, 1e-6);
     assert_int_equal(read.delay_tk, 80000 * 256);    /* the first block's latency, then the stream */
     assert_int_equal(read.ack_tk, 0);
-    assert_near(limit_Bps(write), 4e9);
+    assert_close(limit_Bps(write), 4e9, 1e-6);
     assert_int_equal(write.delay_tk, 20000 * 256);
     assert_int_equal(write.ack_tk, 5000 * 256);
-    assert_near(kv_rate_to_Bps(s.ops->device_rate(s.state)), 8e9);
+    assert_close(kv_rate_to_Bps(s.ops->device_rate(s.state)), 8e9, 1e-6);
 }
 
 static void a_shallow_queue_of_small_blocks_does_not(void **unused)
@@ -68,14 +68,14 @@ static void a_shallow_queue_of_small_blocks_does_not(void **unused)
     env.chunk_bytes = 32 * 64000;
     struct store s = store_of("disk", &env, DRIVE "queue_depth: 2, block_bytes: 64KB}");
     struct kv_access_plan plan = plan_of(s, false, KV_DELIVERY_BULK, 1);
-    assert_near(limit_Bps(plan), 2 * 64000 / 88e-6);
+    assert_close(limit_Bps(plan), 2 * 64000 / 88e-6, 1e-6);
     assert_int_equal(plan.delay_tk, 0);              /* 32 blocks, two by two, hide the first latency */
     /* Never more than there is to read: one block alone takes latency + bytes / bandwidth. */
     env.chunk_bytes = 64000;
     s = store_of("disk", &env, DRIVE "queue_depth: 32, block_bytes: 64KB}");
     plan = plan_of(s, false, KV_DELIVERY_BULK, 1);
-    assert_near(limit_Bps(plan), 64000 / 88e-6);
-    assert_near(kv_tick_to_s(plan.delay_tk) + 64000 / limit_Bps(plan), 88e-6);
+    assert_close(limit_Bps(plan), 64000 / 88e-6, 1e-6);
+    assert_close(kv_tick_to_s(plan.delay_tk) + 64000 / limit_Bps(plan), 88e-6, 1e-6);
 }
 
 static void layers_of_blocks_make_small_reads(void **unused)
@@ -91,7 +91,7 @@ static void layers_of_blocks_make_small_reads(void **unused)
         env.layout = cases[i].layout;
         struct store s = store_of("disk", &env, DRIVE "queue_depth: 1, block_bytes: 1MiB}");
         double io = cases[i].io_bytes;
-        assert_near(limit_Bps(plan_of(s, false, cases[i].delivery, 3)), io / (80e-6 + io / 8e9));
+        assert_close(limit_Bps(plan_of(s, false, cases[i].delivery, 3)), io / (80e-6 + io / 8e9), 1e-6);
     }
 }
 
@@ -102,15 +102,15 @@ static void remote_pays_for_messages_and_registration(void **unused)
                               "message_cost: 1us, stream_bandwidth: 16GB/s, bandwidth: 40GB/s, concurrency_limit: 3}");
     struct kv_access_plan read = plan_of(s, false, KV_DELIVERY_LAYERWISE, 9);
     struct kv_access_plan write = plan_of(s, true, KV_DELIVERY_BULK, 1);
-    assert_near(limit_Bps(read), 64000 / 5e-6);      /* 1 us + 4 us */
+    assert_close(limit_Bps(read), 64000 / 5e-6, 1e-6);      /* 1 us + 4 us */
     assert_int_equal(read.delay_tk, 35000 * 256);
     assert_int_equal(write.ack_tk, 5000 * 256);
     assert_int_equal(s.ops->concurrency_limit(s.state), 3);
-    assert_near(kv_rate_to_Bps(s.ops->device_rate(s.state)), 40e9);
+    assert_close(kv_rate_to_Bps(s.ops->device_rate(s.state)), 40e9, 1e-6);
     s = store_of("remote", &chunk_256, "{message_cost: 0s}");
     assert_true(plan_of(s, false, KV_DELIVERY_BULK, 1).limit == KV_RATE_UNLIMITED);
     s = store_of("remote", &chunk_256, "{}");        /* Mooncake's 64 KiB and 100 ns */
-    assert_near(limit_Bps(plan_of(s, false, KV_DELIVERY_BULK, 1)), 65536 / 100e-9);
+    assert_close(limit_Bps(plan_of(s, false, KV_DELIVERY_BULK, 1)), 65536 / 100e-9, 1e-6);
 }
 
 #define GATEWAY "{first_byte: 2ms, request_cost: 1ms, stream_bandwidth: 1GB/s, "
@@ -121,21 +121,21 @@ static void an_objects_requests_share_the_streams(void **unused)
     double MiB = 1 << 20;
     struct store s = store_of("object", &chunk_256, GATEWAY "streams: 4, put_ack: 3ms}");
     struct kv_access_plan one = plan_of(s, false, KV_DELIVERY_BULK, 1), many = plan_of(s, false, KV_DELIVERY_BULK, 10);
-    assert_near(limit_Bps(one), 32 * MiB / (1e-3 + 32 * MiB / 1e9));         /* one GET, one stream */
-    assert_near(limit_Bps(many), 4 * 32 * MiB / (1e-3 + 32 * MiB / 1e9));
+    assert_close(limit_Bps(one), 32 * MiB / (1e-3 + 32 * MiB / 1e9), 1e-6);         /* one GET, one stream */
+    assert_close(limit_Bps(many), 4 * 32 * MiB / (1e-3 + 32 * MiB / 1e9), 1e-6);
     assert_int_equal(one.delay_tk, 1000000 * 256);                           /* first byte less what the rate has */
     struct kv_access_plan layers = plan_of(s, false, KV_DELIVERY_LAYERWISE, 1);
-    assert_near(limit_Bps(layers), 4 * MiB / (1e-3 + MiB / 1e9));            /* 32 ranges of 1 MiB */
+    assert_close(limit_Bps(layers), 4 * MiB / (1e-3 + MiB / 1e9), 1e-6);            /* 32 ranges of 1 MiB */
     struct kv_access_plan put = plan_of(s, true, KV_DELIVERY_LAYERWISE, 1);
-    assert_near(limit_Bps(put), limit_Bps(one));                             /* written whole */
+    assert_close(limit_Bps(put), limit_Bps(one), 1e-6);                             /* written whole */
     assert_int_equal(put.ack_tk, 3000000 * 256);
 
     struct kv_store_env env = chunk_256;
     env.layout = KV_LAYOUT_BLOCK_MAJOR;
     s = store_of("object", &env, GATEWAY "streams: 4}");
-    assert_near(limit_Bps(plan_of(s, false, KV_DELIVERY_LAYERWISE, 1)), 4 * MiB / 16 / (1e-3 + MiB / 16 / 1e9));
+    assert_close(limit_Bps(plan_of(s, false, KV_DELIVERY_LAYERWISE, 1)), 4 * MiB / 16 / (1e-3 + MiB / 16 / 1e9), 1e-6);
     s = store_of("object", &env, GATEWAY "streams: 4, aggregate: true}");
-    assert_near(limit_Bps(plan_of(s, false, KV_DELIVERY_LAYERWISE, 5)), 160 * MiB / (1e-3 + 160 * MiB / 1e9));
+    assert_close(limit_Bps(plan_of(s, false, KV_DELIVERY_LAYERWISE, 5)), 160 * MiB / (1e-3 + 160 * MiB / 1e9), 1e-6);
     assert_true(s.ops->network && s.ops->gateways && !s.ops->fills && s.ops->preset_chunk_tokens == 256);
 }
 
@@ -146,7 +146,7 @@ static void an_object_may_have_no_bound_of_its_own(void **unused)
                               "write_stream_bandwidth: 2GB/s, streams: 1}");
     struct kv_access_plan read = plan_of(s, false, KV_DELIVERY_BULK, 3);
     assert_true(read.limit == KV_RATE_UNLIMITED && read.delay_tk == 0);
-    assert_near(limit_Bps(plan_of(s, true, KV_DELIVERY_BULK, 3)), 2e9);
+    assert_close(limit_Bps(plan_of(s, true, KV_DELIVERY_BULK, 3)), 2e9, 1e-6);
     s = store_of("object", &chunk_256, "{first_byte: 1ms, request_cost: 2ms}");
     assert_int_equal(plan_of(s, false, KV_DELIVERY_BULK, 1).delay_tk, 0);
 }
