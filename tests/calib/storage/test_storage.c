@@ -276,8 +276,8 @@ static int begin(void **unused)
 static int end(void **unused)
 {
     (void)unused;
-    static const char *const left[] = {"p/samples.csv", "p/profile.yaml", "p/first_byte.csv", "p/backend.csv",
-                                       "p/put_ack.csv", "out"};
+    static const char *const left[] = {"p/samples.csv", "p/profile.yaml", "p/first_byte.csv",
+                                       "p/range_first_byte.csv", "p/backend.csv", "p/put_ack.csv", "out"};
     for (size_t i = 0; i < sizeof left / sizeof *left; i++) unlink(in_folder(left[i]));
     rmdir(in_folder("p"));
     int gone = rmdir(folder);
