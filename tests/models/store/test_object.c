@@ -263,8 +263,7 @@ static int remove_folder(void **unused)
     for (size_t i = 0; i < sizeof file_names / sizeof *file_names; i++)
         unlink(kv_arena_text(&arena, "%s/%s", folder, file_names[i]));
     rmdir(folder);
-    kv_arena_close(&arena);
-    return 0;
+    return close_stores(NULL);
 }
 
 int main(void)
