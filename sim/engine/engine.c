@@ -75,7 +75,8 @@ void kv_timer_disarm(struct kv_engine *e, uint32_t timer)
 
 kv_tick kv_timer_due_tk(const struct kv_engine *e, uint32_t timer)
 {
-    return timer != e->firing && kv_heap_has(&e->due, timer) ? e->due.key.at[e->due.position.at[timer]].due : KV_TICK_NEVER;
+    if (timer == e->firing || !kv_heap_has(&e->due, timer)) return KV_TICK_NEVER;
+    return e->due.key.at[e->due.position.at[timer]].due;
 }
 
 enum kv_class kv_engine_class(const struct kv_engine *e)

@@ -63,7 +63,10 @@ void kv_blocks_cursor_move(struct kv_blocks_cursor *c, int32_t block)
     uint32_t group = find_group(b, c->place.group);
     c->used = group == KV_NONE ? 0 : kv_block_group_at(b, group)->used;
     c->slot = group << b->width_bits | c->place.member;
-    if (group != KV_NONE) kv_map_prefetch(&b->index, kv_blocks_place(b, c->prefix, c->end).group);
+    int64_t next_end_tokens = (int64_t)(c->end + 1) * b->chunk_blocks * b->block_tokens;
+    if (group == KV_NONE || (c->prefix->ids && next_end_tokens > (int64_t)c->prefix->ids_count * c->prefix->ids_tokens))
+        return;
+    kv_map_prefetch(&b->index, kv_blocks_place(b, c->prefix, c->end).group);
 }
 
 static inline void forget(struct kv_blocks *b, uint32_t slot)

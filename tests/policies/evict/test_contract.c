@@ -267,13 +267,12 @@ static int32_t some_slots(const struct bench *b, uint64_t *seed, enum place plac
 static void call_both(struct bench *together, struct bench *apart, const uint32_t *slots, int32_t count,
                       void (*all)(void *, const uint32_t *, int32_t), void (*one)(struct bench *, uint32_t))
 {
-    struct bench before = *together;
     for (int32_t i = 0; i < count; i++) {
         one(apart, slots[i]);
         if (!all) one(together, slots[i]);
     }
     if (!all) return;
-    all(before.state, slots, count);
+    all(together->state, slots, count);
     void *state = together->state;
     struct kv_arena arena = together->arena;
     *together = *apart;   /* what a naive reader knows is the same */
