@@ -19,9 +19,6 @@ struct kv_engine {
     struct kv_heap due;
     KV_VEC(struct timer) timers;
     enum kv_class class;           /* being fired; KV_CLASS_COUNT outside */
-    /* The timer being fired until it is armed again, else KV_NONE. It is disarmed, but its key stays where it was: most
-     * timers are armed again from their own fire, and a key that moves costs half of one taken out and put in. */
-    uint32_t firing;
     uint32_t round;                /* of the tick `now` */
     uint64_t fired, fired_before;  /* in all; before the tick `now` */
     FILE *log;
@@ -38,7 +35,6 @@ struct kv_engine *kv_engine_open(uint64_t seed)
 {
     struct kv_engine *e = kv_mem_take(sizeof *e);
     e->class = KV_CLASS_COUNT;
-    e->firing = KV_NONE;
     kv_assert_context(&e->clock.now, seed);
     return e;
 }
@@ -64,19 +60,16 @@ void kv_timer_arm(struct kv_engine *e, uint32_t timer, kv_tick due_tk)
     kv_assert(due_tk >= e->clock.now);
     if (due_tk == e->clock.now) round = e->round + (e->class != KV_CLASS_COUNT && class < e->class);
     kv_heap_set(&e->due, (struct kv_heap_key){due_tk, order_of(round, class, timer)});
-    if (timer == e->firing) e->firing = KV_NONE;
 }
 
 void kv_timer_disarm(struct kv_engine *e, uint32_t timer)
 {
     kv_heap_drop(&e->due, timer);
-    if (timer == e->firing) e->firing = KV_NONE;
 }
 
 kv_tick kv_timer_due_tk(const struct kv_engine *e, uint32_t timer)
 {
-    if (timer == e->firing || !kv_heap_has(&e->due, timer)) return KV_TICK_NEVER;
-    return e->due.key.at[e->due.position.at[timer]].due;
+    return kv_heap_has(&e->due, timer) ? e->due.key.at[e->due.position.at[timer]].due : KV_TICK_NEVER;
 }
 
 enum kv_class kv_engine_class(const struct kv_engine *e)
@@ -94,12 +87,7 @@ kv_tick kv_engine_seen_tk(const struct kv_engine *e)
 kv_tick kv_engine_next_tk(const struct kv_engine *e)
 {
     const struct kv_heap_key *top = kv_heap_top(&e->due);
-    if (!top) return KV_TICK_NEVER;
-    if (e->firing == KV_NONE || (uint32_t)top->order != e->firing) return top->due;
-    kv_tick next_tk = KV_TICK_NEVER;
-    for (size_t i = 1; i <= KV_HEAP_CHILDREN && i < e->due.key.count; i++)
-        if (e->due.key.at[i].due < next_tk) next_tk = e->due.key.at[i].due;
-    return next_tk;
+    return top ? top->due : KV_TICK_NEVER;
 }
 
 static bool livelock(const struct kv_heap_key *key, uint64_t fires, const struct timer *timer, struct kv_err *err)
@@ -122,16 +110,13 @@ bool kv_engine_step(struct kv_engine *e, struct kv_err *err)
     if (key.due > e->clock.now) e->fired_before = e->fired;
     if (round >= ROUNDS_MAX || e->fired - e->fired_before >= FIRES_MAX)
         return livelock(&key, e->fired - e->fired_before, &timer, err);
-    e->firing = id;
+    kv_heap_drop(&e->due, id);
     e->clock.now = key.due;
     e->round = round;
     e->class = timer.class;
     e->fired++;
     timer.fire(timer.owner, timer.kind);
     e->class = KV_CLASS_COUNT;
-    if (e->firing == KV_NONE) return true;
-    kv_heap_drop(&e->due, id);
-    e->firing = KV_NONE;
     return true;
 }
 

@@ -9,8 +9,6 @@
 
 #include "sim/base/arena.h"
 
-/* Children of the key at place i stand at 4 i + 1 to 4 i + 4; nothing below a key comes before it. */
-#define KV_HEAP_CHILDREN 4
 /* Ordered by (due, order); the low 32 bits of order are the id, so keys are unique. */
 struct kv_heap_key { int64_t due; uint64_t order; };
 struct kv_heap {

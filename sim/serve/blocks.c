@@ -199,11 +199,16 @@ static int64_t evict_some(struct kv_blocks *b, int64_t want)
     struct slots next, gone;
     gone.count = 0;
     next.count = 1;
-    if (b->evict->victims) next.count = b->evict->victims(b->policy, next.at, (int32_t)least(want, AT_ONCE));
-    else next.at[0] = b->evict->victim(b->policy);
-    kv_assert(next.count > 0 && next.at[0] != KV_NONE);
-    int64_t all = 0, got;
-    for (int32_t i = 0; i < next.count; i++) {   /* what left longest ago has left the caches too */
+    next.at[0] = b->evict->victim(b->policy);
+    kv_assert(next.at[0] != KV_NONE);
+    if (want > 1 && b->evict->victims && kv_slot_at(b, next.at[0])->run == 0)   /* a run may well be enough */
+        next.count = b->evict->victims(b->policy, next.at, (int32_t)least(want, AT_ONCE));
+    int64_t all = 0, got = 0;
+    if (next.count == 1) {
+        if (!park(b, next.at[0]) && evict(b, next.at[0], want, &got)) b->evict->remove(b->policy, next.at[0]);
+        return got;
+    }
+    for (int32_t i = 1; i < next.count; i++) {   /* what left longest ago has left the caches too */
         kv_prefetch(kv_block_group_at(b, next.at[i] >> b->width_bits));
         kv_prefetch(kv_slot_at(b, next.at[i]));
     }
