@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "sim/base/arena.h"
+#include "sim/base/prefetch.h"
 
 struct kv_map_cell { uint64_t key; uint32_t value; uint32_t used; };
 struct kv_map { struct kv_map_cell *cell; uint64_t mask; uint64_t count; };
@@ -17,6 +18,9 @@ void kv_map_open(struct kv_map *m, uint64_t expected);
 void kv_map_close(struct kv_map *m);
 void kv_map_put(struct kv_map *m, uint64_t key, uint32_t value);   /* inserts or replaces; may grow */
 bool kv_map_drop(struct kv_map *m, uint64_t key);                  /* false when absent */
+
+/* The key will be asked for soon (prefetch.h says how to use it). */
+#define kv_map_prefetch(m, key) kv_prefetch(&(m)->cell[(key) & (m)->mask])
 
 /* Value, or KV_NONE when absent. */
 static inline uint32_t kv_map_get(const struct kv_map *m, uint64_t key)

@@ -2,14 +2,9 @@
 /* Four children a node: half the depth of a binary heap, and the four 16-byte keys share a cache line. */
 #include "sim/engine/heap.h"
 
-#include "sim/base/tick.h"
-
-#define WORD ((kv_cost)1 << 64)
-
-/* One comparison of 128 bits, without a jump: which of two is first cannot be predicted. */
-static inline bool before(const struct kv_heap_key *a, const struct kv_heap_key *b)
+static bool before(const struct kv_heap_key *a, const struct kv_heap_key *b)
 {
-    return a->due * WORD + a->order < b->due * WORD + b->order;
+    return a->due != b->due ? a->due < b->due : a->order < b->order;
 }
 
 static void put(struct kv_heap *h, size_t i, struct kv_heap_key key)

@@ -124,8 +124,8 @@ static inline struct kv_prefix_place kv_prefix_place(const struct kv_prefix *p, 
     return (struct kv_prefix_place){kv_mix64_pair(stream, part >> width_bits), member};
 }
 
-/* Chunks from `chunk` on, itself included, whose places are that of `chunk` with growing members; at least 1 and no more
- * than fit the group. `member`: that of `chunk`. */
+/* Chunks from `chunk` on, itself included, whose places are that of `chunk` with growing members; at least 1 and no
+ * more than fit the group. `member`: that of `chunk`. */
 static inline int32_t kv_prefix_stretch(const struct kv_prefix *p, int32_t chunk, int32_t blocks, int32_t block_tokens,
                                         uint32_t width_bits, uint32_t member)
 {

@@ -20,6 +20,7 @@ void kv_batch_open(struct kv_instance *n)
     n->free_places = (int32_t)places;
     for (size_t i = 0; i < places; i++) n->free_place[i] = (uint32_t)(places - 1 - i);   /* place 0 is taken first */
     n->head = n->tail = KV_NONE;
+    n->publish_step = INT64_MAX;
 }
 
 void kv_batch_close(struct kv_instance *n)
@@ -61,15 +62,32 @@ static int32_t phase_of(const struct kv_instance *n, int64_t ctx_tokens)
     return phase < 0 ? phase + block_tokens(n) : phase;
 }
 
+/* INT64_MAX: it has no block to come. */
+static int64_t due_step(const struct kv_instance *n, uint32_t place)
+{
+    const struct kv_seq *q = kv_seq_at(n->serve, n->place[place].seq);
+    if (q->slot_count == q->slot_capacity) return INT64_MAX;
+    return (int64_t)(q->slot_count + 1) * block_tokens(n) - 1 - n->place[place].ctx_base_tokens;
+}
+
+static void find_publish_step(struct kv_instance *n)
+{
+    n->publish_step = INT64_MAX;
+    for (size_t i = 0; i < n->publishers.count; i++)
+        if (n->publishers.at[i].due_step < n->publish_step) n->publish_step = n->publishers.at[i].due_step;
+}
+
 /* Members start to decode in the order of their admission, so publishers stay in running order. */
 static void add_publisher(struct kv_instance *n, uint32_t place, const struct kv_seq *q)
 {
     for (size_t i = 0; i < n->publishers.count && !n->publishers_meet; i++) {
-        const struct kv_seq *other = kv_seq_at(n->serve, n->place[n->publishers.at[i]].seq);
+        const struct kv_seq *other = kv_seq_at(n->serve, n->place[n->publishers.at[i].place].seq);
         n->publishers_meet = q->prefix.ids || other->prefix.ids || q->prefix.own_stream == other->prefix.own_stream
                              || q->prefix.shared_tokens > q->input_tokens;
     }
-    kv_vec_push(&n->publishers, place);
+    struct kv_publisher publisher = {place, due_step(n, place)};
+    kv_vec_push(&n->publishers, publisher);
+    if (publisher.due_step < n->publish_step) n->publish_step = publisher.due_step;
 }
 
 void kv_batch_join(struct kv_instance *n, uint32_t place)
@@ -105,8 +123,9 @@ static void forget_publisher(struct kv_instance *n, uint32_t place)
 {
     size_t kept = 0;
     for (size_t i = 0; i < n->publishers.count; i++)
-        if (n->publishers.at[i] != place) n->publishers.at[kept++] = n->publishers.at[i];
+        if (n->publishers.at[i].place != place) n->publishers.at[kept++] = n->publishers.at[i];
     n->publishers.count = kept;
+    find_publish_step(n);
     if (kept < 2) n->publishers_meet = false;
 }
 
@@ -150,10 +169,14 @@ void kv_batch_register(struct kv_instance *n, struct kv_seq *q, int64_t tokens)
 
 void kv_batch_publish(struct kv_instance *n)
 {
+    if (n->step < n->publish_step) return;
     for (size_t i = 0; i < n->publishers.count; i++) {
-        uint32_t place = n->publishers.at[i];
-        kv_batch_register(n, kv_seq_at(n->serve, n->place[place].seq), context_of(n, place) + 1);
+        struct kv_publisher *p = &n->publishers.at[i];
+        if (n->step < p->due_step) continue;
+        kv_batch_register(n, kv_seq_at(n->serve, n->place[p->place].seq), context_of(n, p->place) + 1);
+        p->due_step = due_step(n, p->place);
     }
+    find_publish_step(n);
 }
 
 bool kv_batch_needs_block(const struct kv_instance *n, uint32_t place)
@@ -203,19 +226,6 @@ int64_t kv_batch_steps_to_full_block(const struct kv_instance *n, int64_t steps)
     return steps;
 }
 
-/* Steps after the one under way until a publisher fills its next known block; at most `limit`. */
-static int64_t steps_to_publication(const struct kv_instance *n, int64_t limit)
-{
-    for (size_t i = 0; i < n->publishers.count; i++) {
-        uint32_t place = n->publishers.at[i];
-        const struct kv_seq *q = kv_seq_at(n->serve, n->place[place].seq);
-        if (q->slot_count == q->slot_capacity) continue;
-        int64_t steps = (int64_t)(q->slot_count + 1) * block_tokens(n) - 1 - context_of(n, place);
-        if (steps < limit) limit = steps;
-    }
-    return limit;
-}
-
 /* Contexts grow by `steps` tokens each. */
 static void grow(struct kv_instance *n, int64_t steps)
 {
@@ -235,10 +245,13 @@ void kv_batch_roll(struct kv_instance *n, int64_t steps)
     while (steps > 0) {
         /* Registrations must come in step order where that can matter: where two publishers may register the same
          * key, or where the pool evicts at the same time. Otherwise all steps are one. */
-        int64_t some = steps;
-        if (n->publishers_meet || (n->publishers.count > 0 && blocks_ahead(n, steps) > n->blocks.free))
-            some = steps_to_publication(n, steps);
-        kv_blocks_take(&n->blocks, blocks_ahead(n, some));
+        int64_t some = steps, to_publication = n->publish_step - n->step, blocks = -1;
+        if (to_publication < steps
+            && (n->publishers_meet || (blocks = blocks_ahead(n, steps)) > n->blocks.free)) {
+            some = to_publication;
+            blocks = -1;
+        }
+        kv_blocks_take(&n->blocks, blocks >= 0 ? blocks : blocks_ahead(n, some));
         grow(n, some);
         kv_batch_publish(n);
         steps -= some;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim/serve/blocks.h"
 
+#include "sim/base/prefetch.h"
+
 #define WIDTH_MAX 16
 
 void kv_blocks_open(struct kv_blocks *b, const struct kv_blocks_config *config)
@@ -61,9 +63,13 @@ void kv_blocks_cursor_move(struct kv_blocks_cursor *c, int32_t block)
     uint32_t group = find_group(b, c->place.group);
     c->used = group == KV_NONE ? 0 : kv_block_group_at(b, group)->used;
     c->slot = group << b->width_bits | c->place.member;
+    int64_t next_end_tokens = (int64_t)(c->end + 1) * b->chunk_blocks * b->block_tokens;
+    if (group == KV_NONE || (c->prefix->ids && next_end_tokens > (int64_t)c->prefix->ids_count * c->prefix->ids_tokens))
+        return;
+    kv_map_prefetch(&b->index, kv_blocks_place(b, c->prefix, c->end).group);
 }
 
-static void forget(struct kv_blocks *b, uint32_t slot)
+static inline void forget(struct kv_blocks *b, uint32_t slot)
 {
     uint32_t group = slot >> b->width_bits;
     struct kv_block_group *g = kv_block_group_at(b, group);
@@ -130,10 +136,11 @@ static inline void gather(struct kv_blocks *b, struct slots *s, enum call call, 
 /* ---- evictions ----------------------------------------------------------------------------------------------- */
 
 /* T4: a victim that is being read is parked, and the next one asked for. */
-static bool park(struct kv_blocks *b, uint32_t victim)
+static inline bool park(struct kv_blocks *b, uint32_t victim)
 {
+    if (!b->by_hit) return false;
     struct kv_slot *s = kv_slot_at(b, victim);
-    if (!b->by_hit || s->run > 0 || s->refs == 0) return false;
+    if (s->run > 0 || s->refs == 0) return false;
     b->evict->pin(b->policy, victim);
     s->flags |= KV_SLOT_PARKED;
     return true;
@@ -168,7 +175,7 @@ static void tell(const struct kv_blocks *b, uint32_t slot, const struct kv_slot 
 }
 
 /* A victim gives up to `want` blocks. True when it is gone and the policy has to forget it. */
-static bool evict(struct kv_blocks *b, uint32_t victim, int64_t want, int64_t *got)
+static inline bool evict(struct kv_blocks *b, uint32_t victim, int64_t want, int64_t *got)
 {
     struct kv_slot *s = kv_slot_at(b, victim);
     *got = s->run == 0 ? 1 : least(s->run, want);
@@ -192,10 +199,19 @@ static int64_t evict_some(struct kv_blocks *b, int64_t want)
     struct slots next, gone;
     gone.count = 0;
     next.count = 1;
-    if (b->evict->victims) next.count = b->evict->victims(b->policy, next.at, (int32_t)least(want, AT_ONCE));
-    else next.at[0] = b->evict->victim(b->policy);
-    kv_assert(next.count > 0 && next.at[0] != KV_NONE);
-    int64_t all = 0, got;
+    next.at[0] = b->evict->victim(b->policy);
+    kv_assert(next.at[0] != KV_NONE);
+    if (want > 1 && b->evict->victims && kv_slot_at(b, next.at[0])->run == 0)   /* a run may well be enough */
+        next.count = b->evict->victims(b->policy, next.at, (int32_t)least(want, AT_ONCE));
+    int64_t all = 0, got = 0;
+    if (next.count == 1) {
+        if (!park(b, next.at[0]) && evict(b, next.at[0], want, &got)) b->evict->remove(b->policy, next.at[0]);
+        return got;
+    }
+    for (int32_t i = 1; i < next.count; i++) {   /* what left longest ago has left the caches too */
+        kv_prefetch(kv_block_group_at(b, next.at[i] >> b->width_bits));
+        kv_prefetch(kv_slot_at(b, next.at[i]));
+    }
     for (int32_t i = 0; i < next.count && all < want; i++, all += got) {
         got = 0;
         if (!park(b, next.at[i]) && evict(b, next.at[i], want - all, &got)) gather(b, &gone, REMOVE, next.at[i]);

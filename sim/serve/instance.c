@@ -77,7 +77,7 @@ void kv_instance_release_blocks(struct kv_instance *n, struct kv_seq *q, int64_t
         if (slot == KV_NONE) kv_blocks_give(&n->blocks, 1);
         else kv_blocks_unref_forget(&n->blocks, slot);
     }
-    kv_blocks_unref_all(&n->blocks, q->slot, q->slot_count);
+    if (q->slot_count > 0) kv_blocks_unref_all(&n->blocks, q->slot, q->slot_count);
     q->slot_count = 0;
 }
 

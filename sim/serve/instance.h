@@ -58,6 +58,9 @@ struct kv_place {
     int64_t joined_step;           /* decoding: its first decode step */
 };
 
+/* A decoding member whose generated blocks have known keys; it fills the next of them in step `due_step`. */
+struct kv_publisher { uint32_t place; int64_t due_step; };
+
 /* A member of the step under way that is not decoding yet: `new_tokens` of its prompt are computed in it. */
 struct kv_prefill { uint32_t place; int32_t new_tokens; };
 
@@ -104,7 +107,8 @@ struct kv_instance {
     kv_cost ctx_sq_sum;
     int32_t *phase;                /* [b]: decoding members that need a block at steps s with s mod block_tokens = b */
     struct kv_heap finishing;      /* decoding members by their last step */
-    KV_VEC(uint32_t) publishers;   /* decoding members whose generated blocks have known keys, in running order */
+    KV_VEC(struct kv_publisher) publishers;   /* in running order */
+    int64_t publish_step;          /* the least due_step of them */
     bool publishers_meet;          /* two of them may come to register the same key */
     KV_VEC(struct kv_prefill) prefills;
     KV_VEC(struct kv_chunk) chunks;

@@ -249,6 +249,100 @@ static void lru_renews_on_unpin_and_fifo_does_not(void **unused)
     }
 }
 
+/* ---- calls for several slots ---- */
+
+#define AT_ONCE 9
+
+/* Up to AT_ONCE slots in a given state, in random order. */
+static int32_t some_slots(const struct bench *b, uint64_t *seed, enum place place, uint32_t slots[AT_ONCE])
+{
+    int32_t count = 0;
+    uint32_t at = (uint32_t)draw_below(seed, SLOTS), step = 1 + 2 * (uint32_t)draw_below(seed, SLOTS / 2);
+    for (int32_t i = 0; i < SLOTS && count < AT_ONCE; i++, at = (at + step) % SLOTS)
+        if (b->place[at] == place && draw_below(seed, 2)) slots[count++] = at;
+    return count;
+}
+
+/* The optional call on `together`, where there is one, and that for one slot on `apart`. */
+static void call_both(struct bench *together, struct bench *apart, const uint32_t *slots, int32_t count,
+                      void (*all)(void *, const uint32_t *, int32_t), void (*one)(struct bench *, uint32_t))
+{
+    for (int32_t i = 0; i < count; i++) {
+        one(apart, slots[i]);
+        if (!all) one(together, slots[i]);
+    }
+    if (!all) return;
+    all(together->state, slots, count);
+    void *state = together->state;
+    struct kv_arena arena = together->arena;
+    *together = *apart;   /* what a naive reader knows is the same */
+    together->state = state;
+    together->arena = arena;
+}
+
+static void evict_both(struct bench *together, struct bench *apart, int32_t want)
+{
+    uint32_t named[AT_ONCE];
+    int32_t count = together->ops->victims(together->state, named, want);
+    assert_int_equal(count, want < apart->unpinned ? want : apart->unpinned);
+    check_victim(together);
+    if (count > 0) assert_int_equal(together->ops->victim(together->state), named[0]);
+    for (int32_t i = 0; i < count; i++) {
+        assert_int_equal(apart->ops->victim(apart->state), named[i]);
+        do_remove(apart, named[i]);
+        do_remove(together, named[i]);
+    }
+}
+
+static void several_slots_in_one_call_are_as_many_calls(void **unused)
+{
+    (void)unused;
+    int32_t count, tested = 0;
+    const struct kv_plugin *plugins = kv_plugins(&count);
+    for (int32_t p = 0; p < count; p++) {
+        if (plugins[p].family != KV_FAMILY_evict) continue;
+        for (uint64_t script = 200; script < 240; script++) {
+            struct bench together, apart;
+            uint64_t seed = script;
+            uint32_t slots[AT_ONCE];
+            bench_open(&together, &plugins[p]);
+            bench_open(&apart, &plugins[p]);
+            const struct kv_evict_ops *ops = together.ops;
+            for (int32_t i = 0; i < 1000; i++) {
+                switch (draw_below(&seed, 8)) {
+                case 0:
+                case 1:
+                    call_both(&together, &apart, slots, some_slots(&apart, &seed, OUT, slots), ops->insert_all,
+                              do_insert);
+                    break;
+                case 2:
+                    call_both(&together, &apart, slots, some_slots(&apart, &seed, IN, slots), ops->pin_all, do_pin);
+                    break;
+                case 3:
+                case 4:
+                    call_both(&together, &apart, slots, some_slots(&apart, &seed, PINNED, slots), ops->unpin_all,
+                              do_unpin);
+                    break;
+                case 5:
+                    call_both(&together, &apart, slots, some_slots(&apart, &seed, IN, slots), ops->remove_all,
+                              do_remove);
+                    break;
+                default:
+                    if (ops->victims) evict_both(&together, &apart, 1 + (int32_t)draw_below(&seed, AT_ONCE));
+                }
+                assert_int_equal(ops->victim(together.state), ops->victim(apart.state));
+                check_victim(&together);
+            }
+            tested += ops->victims != NULL;
+            drain(&together);
+            drain(&apart);
+            bench_close(&together);
+            bench_close(&apart);
+        }
+    }
+    assert_true(tested > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -256,6 +350,7 @@ int main(void)
         cmocka_unit_test(with_everything_pinned_there_is_no_victim),
         cmocka_unit_test(a_run_in_one_slot_is_evicted_like_its_blocks),
         cmocka_unit_test(lru_renews_on_unpin_and_fifo_does_not),
+        cmocka_unit_test(several_slots_in_one_call_are_as_many_calls),
     };
     return cmocka_run_group_tests_name("policies/evict contract", tests, NULL, NULL);
 }

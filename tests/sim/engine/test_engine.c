@@ -265,12 +265,43 @@ static void the_log_has_tick_class_verb_and_values(void **state)
     kv_engine_close(w.engine);
 }
 
+/* Its own fire sees a timer disarmed, the next due one of the others, and may disarm it; others may come before it. */
+static void look_around(struct world *w, uint32_t kind)
+{
+    if (kind != 'b' || kv_engine_now(w->engine) > 10) return;
+    assert_int_equal(kv_timer_due_tk(w->engine, w->timer[1]), KV_TICK_NEVER);
+    assert_int_equal(kv_engine_next_tk(w->engine), 20);
+    kv_timer_arm(w->engine, w->timer[0], 10);   /* same class, lower id: before the one that fires */
+    assert_int_equal(kv_engine_next_tk(w->engine), 10);
+    kv_timer_disarm(w->engine, w->timer[0]);
+    kv_timer_arm(w->engine, w->timer[1], 15);
+    assert_int_equal(kv_engine_next_tk(w->engine), 15);
+    kv_timer_disarm(w->engine, w->timer[1]);
+    assert_int_equal(kv_timer_due_tk(w->engine, w->timer[1]), KV_TICK_NEVER);
+    assert_int_equal(kv_engine_next_tk(w->engine), 20);
+    kv_timer_arm(w->engine, w->timer[1], 17);
+}
+
+static void a_timer_that_fires_is_not_there(void **state)
+{
+    (void)state;
+    struct world w = open_world(look_around);
+    for (uint32_t i = 0; i < 8; i++) {
+        w.timer[i] = kv_timer_new(w.engine, KV_CLASS_ARRIVAL, note, &w, 'a' + i);
+        kv_timer_arm(w.engine, w.timer[i], i == 1 ? 10 : 20 + (kv_tick)i % 3);
+    }
+    assert_string_equal(play(&w), "b@10 b@17 d@20 g@20 e@21 h@21 c@22 f@22");
+    assert_int_equal(kv_engine_next_tk(w.engine), KV_TICK_NEVER);
+    kv_engine_close(w.engine);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(timers_of_one_tick_fire_by_class_then_id_whoever_armed_first),
         cmocka_unit_test(a_passed_class_waits_for_the_next_round_and_a_coming_one_does_not),
         cmocka_unit_test(a_timer_is_disarmed_while_it_fires_and_may_arm_itself),
+        cmocka_unit_test(a_timer_that_fires_is_not_there),
         cmocka_unit_test(rearming_moves_and_disarming_cancels),
         cmocka_unit_test(an_arrival_sees_boundaries_before_its_tick_and_a_sample_those_of_its_tick),
         cmocka_unit_test(two_timers_that_wake_each_other_for_ever_are_named),

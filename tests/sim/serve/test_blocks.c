@@ -176,6 +176,96 @@ static void places_are_equal_exactly_when_keys_are(void **state)
                 }
 }
 
+/* Chunks of 1, 2 and 8 blocks: a stretch is what one place and growing members reach. */
+static void a_stretch_is_one_group_with_growing_members(void **state)
+{
+    (void)state;
+    uint64_t ids[64];
+    for (uint64_t i = 0; i < 64; i++) ids[i] = i / 2;   /* neighbours may be the same block */
+    const struct kv_prefix prefixes[] = {
+        {.ids = ids, .ids_count = 16, .ids_tokens = 512, .known_tokens = 8192},
+        {.ids = ids, .ids_count = 64, .ids_tokens = 64, .known_tokens = 4096},
+        {.ids = ids, .ids_count = 64, .ids_tokens = 16, .known_tokens = 1024},
+        {.ids = ids, .ids_count = 64, .ids_tokens = 8, .known_tokens = 512},
+        {.own_stream = 5, .known_tokens = 8192},
+        {.shared_stream = 6, .shared_tokens = 333, .own_stream = 5, .known_tokens = 8192},
+    };
+    int64_t wide = 0;
+    for (size_t p = 0; p < sizeof prefixes / sizeof prefixes[0]; p++)
+        for (int32_t blocks = 1; blocks <= 8; blocks = blocks == 1 ? 2 : blocks * 4)
+            for (uint32_t bits = 0; bits <= 4; bits++) {
+                int32_t chunks = kv_prefix_known_blocks(&prefixes[p], 8192, 16) / blocks;
+                for (int32_t c = 0; c < chunks; c++) {
+                    struct kv_prefix_place at = kv_prefix_place(&prefixes[p], c, blocks, 16, bits);
+                    int32_t stretch = kv_prefix_stretch(&prefixes[p], c, blocks, 16, bits, at.member);
+                    assert_in_range(stretch, 1, 1u << bits);
+                    wide += stretch > 1;
+                    for (int32_t i = 0; i < stretch && c + i < chunks; i++) {
+                        struct kv_prefix_place next = kv_prefix_place(&prefixes[p], c + i, blocks, 16, bits);
+                        assert_true(next.group == at.group);
+                        assert_int_equal(next.member, at.member + (uint32_t)i);
+                    }
+                }
+            }
+    assert_true(wide > 1000);
+}
+
+/* The same life of a prefix in two pools, block by block and many at once; and a look-up by cursor sees what single
+ * ones see. */
+static void many_blocks_at_once_are_as_many_single_ones(void **state)
+{
+    (void)state;
+    const char *const policies[] = {"lru", "fifo"};
+    for (int p = 0; p < 2; p++) {
+        struct bench one, all;
+        uint32_t a[60], z[60];
+        open_pool(&one, policies[p], 24);
+        open_pool(&all, policies[p], 24);
+        one.prefix.shared_stream = all.prefix.shared_stream = 7;
+        one.prefix.shared_tokens = all.prefix.shared_tokens = 90;
+        for (int32_t round = 0; round < 40; round++) {
+            int32_t from = round * 13 % 30, to = from + 1 + round * 7 % 20;
+            kv_blocks_take(&one.pool, to - from);
+            kv_blocks_take(&all.pool, to - from);
+            for (int32_t i = from; i < to; i++) a[i] = kv_blocks_register(&one.pool, place(&one, i), i >= 25);
+            kv_blocks_register_all(&all.pool, &all.prefix, from, to, 25, z);
+            struct kv_blocks_cursor cursor = kv_blocks_cursor(&all.pool, &all.prefix);
+            for (int32_t i = 0; i < 60; i++) {
+                uint32_t found = kv_blocks_find(&all.pool, place(&all, i));
+                assert_int_equal(kv_blocks_look(&cursor, i), found);
+                assert_int_equal(found == KV_NONE, kv_blocks_find(&one.pool, place(&one, i)) == KV_NONE);
+                struct kv_prefix_place at = kv_blocks_cursor_place(&cursor, i);
+                assert_true(at.group == place(&all, i).group && at.member == place(&all, i).member);
+            }
+            for (int32_t i = from; i < to; i++) assert_int_equal(a[i] == KV_NONE, z[i] == KV_NONE);
+            for (int32_t i = to - 1; i >= from; i--) {
+                if (a[i] == KV_NONE) kv_blocks_give(&one.pool, 1);
+                else kv_blocks_unref(&one.pool, a[i]);
+            }
+            kv_blocks_unref_all(&all.pool, z + from, to - from);
+            uint32_t found[8];
+            int32_t hits = 0;
+            for (int32_t i = 0; i < 8; i++) {   /* whoever is there of the first is renewed */
+                uint32_t slot = kv_blocks_find(&one.pool, place(&one, i));
+                if (slot == KV_NONE) continue;
+                found[hits++] = kv_blocks_find(&all.pool, place(&all, i));
+                kv_blocks_ref(&one.pool, slot);
+                kv_blocks_unref(&one.pool, slot);
+            }
+            for (int32_t i = 0; i < hits; i++) {
+                kv_blocks_ref_all(&all.pool, &found[i], 1);
+                kv_blocks_unref_all(&all.pool, &found[i], 1);
+            }
+            assert_pool(&all, one.pool.active, one.pool.inactive, one.pool.free);
+            assert_int_equal(all.pool.registrations, one.pool.registrations);
+            assert_int_equal(all.counters.blocks_evicted, one.counters.blocks_evicted);
+        }
+        assert_true(one.counters.blocks_evicted > 100);
+        kv_blocks_close(&one.pool);
+        kv_blocks_close(&all.pool);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -185,6 +275,8 @@ int main(void)
         cmocka_unit_test(a_run_loses_its_tail_and_tells_its_owner_at_the_end),
         cmocka_unit_test(a_hit_renews_a_block_for_lru_and_not_for_fifo),
         cmocka_unit_test(places_are_equal_exactly_when_keys_are),
+        cmocka_unit_test(a_stretch_is_one_group_with_growing_members),
+        cmocka_unit_test(many_blocks_at_once_are_as_many_single_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
