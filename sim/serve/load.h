@@ -6,6 +6,9 @@
 
 #include "sim/serve/tier.h"
 
+/* T42: tokens behind the match of a look-up that were on their way into a tier; tier 0: none. */
+struct kv_pending { int32_t tier, tokens; };
+
 /* What a request has that ever had to wait for KV. In the slab, from its first such wait to its end. */
 struct kv_hold {
     KV_VEC(uint32_t) loads;                /* it waits for, not ended */
@@ -18,6 +21,7 @@ struct kv_hold {
     int32_t hit_tokens[KV_TIERS_MAX];      /* of its present hit, by tier; HBM included */
     int32_t first_hit_tokens[KV_TIERS_MAX];/* as counted at its first joining */
     bool counted;                          /* that it was here then */
+    struct kv_pending pending;             /* of its present hit's look-up */
     int64_t fetched_bytes[KV_TIERS_MAX];   /* delivered by its loads, all parts */
 };
 

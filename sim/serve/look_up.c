@@ -9,21 +9,47 @@ static uint32_t find(struct kv_instance *n, const struct kv_seq *q, int32_t bloc
     return kv_blocks_find(&n->blocks, kv_blocks_place(&n->blocks, &q->prefix, block));
 }
 
-/* T5: where block `block` is below HBM; KV_NONE in none of them. */
+/* Slot in a tier of the chunk that holds a block, visible or arriving; KV_NONE: none, or the chunk is not known. */
+static uint32_t find_in(struct kv_instance *n, const struct kv_seq *q, int32_t tier, int32_t block,
+                        int32_t known_blocks)
+{
+    struct kv_tiers *t = n->serve->tiers;
+    int32_t chunk = block / t->tier[tier].blocks;
+    if ((chunk + 1) * t->tier[tier].blocks > known_blocks) return KV_NONE;
+    struct kv_blocks *chunks = &kv_tier_pool_of(t, tier, n->id)->chunks;
+    return kv_blocks_find(chunks, kv_blocks_place(chunks, &q->prefix, chunk));
+}
+
+static bool arrives(struct kv_instance *n, int32_t tier, uint32_t slot)
+{
+    return slot != KV_NONE && kv_blocks_pending(&kv_tier_pool_of(n->serve->tiers, tier, n->id)->chunks, slot);
+}
+
+/* T5: where block `block` is below HBM; KV_NONE in none of them, then *tier is the first into which it is on its way. */
 static uint32_t find_below(struct kv_instance *n, const struct kv_seq *q, int32_t block, int32_t known_blocks,
                            uint8_t *tier)
 {
-    struct kv_tiers *t = n->serve->tiers;
-    for (int32_t i = 1; i < t->count; i++) {
-        int32_t chunk = block / t->tier[i].blocks;
-        if ((chunk + 1) * t->tier[i].blocks > known_blocks) continue;
-        struct kv_blocks *chunks = &kv_tier_pool_of(t, i, n->id)->chunks;
-        uint32_t slot = kv_blocks_find(chunks, kv_blocks_place(chunks, &q->prefix, chunk));
-        if (slot == KV_NONE || kv_blocks_pending(chunks, slot)) continue;
-        *tier = (uint8_t)i;
-        return slot;
+    uint8_t arriving = 0;
+    for (int32_t i = 1; i < n->serve->tiers->count; i++) {
+        uint32_t slot = find_in(n, q, i, block, known_blocks);
+        if (slot == KV_NONE) continue;
+        if (!arrives(n, i, slot)) {
+            *tier = (uint8_t)i;
+            return slot;
+        }
+        if (arriving == 0) arriving = (uint8_t)i;
     }
+    *tier = arriving;
     return KV_NONE;
+}
+
+/* T42: of the blocks [from, end), those in a row that are on their way into a tier. */
+static void note_pending(struct kv_instance *n, const struct kv_seq *q, struct kv_hit *hit, int32_t tier, int32_t from,
+                         int32_t end, int32_t known_blocks)
+{
+    int32_t i = from;
+    while (i < end && arrives(n, tier, find_in(n, q, tier, i, known_blocks))) i++;
+    hit->pending = (struct kv_pending){tier, (i - from) * (int32_t)n->block.by};
 }
 
 static void note_segment(struct kv_serve *serve, int32_t source)
@@ -48,7 +74,10 @@ static void look_below(struct kv_instance *n, const struct kv_seq *q, struct kv_
         uint8_t tier = 0;
         uint32_t slot = find(n, q, i);
         if (slot == KV_NONE) slot = find_below(n, q, i, all_known, &tier);
-        if (slot == KV_NONE) break;
+        if (slot == KV_NONE) {
+            if (tier > 0) note_pending(n, q, hit, tier, i, keyed < cap ? keyed : cap, all_known);
+            break;
+        }
         kv_vec_push(&serve->hits, slot);
         kv_vec_push(&serve->sources, tier);
         note_segment(serve, tier);
