@@ -118,5 +118,7 @@ kv_tick kv_load_layer_tk(const struct kv_tiers *t, uint32_t load, int32_t layer)
 void kv_load_told(struct kv_tiers *t, uint32_t load, int32_t part, uint32_t access, int64_t bytes);
 /* The timer of timeouts. */
 void kv_load_timeouts(struct kv_tiers *t);
+/* Arms it for the first load that can still time out; to be called when one no longer can. */
+void kv_load_arm_timeouts(struct kv_tiers *t);
 
 #endif
