@@ -352,7 +352,8 @@ void naive_transfers_end(struct oracle *o);                            /* of the
 void naive_check_grants(const struct oracle *o);
 
 /* naive_links.c: T15, T17a, T19. */
-static inline bool naive_moving(const struct access *a)   /* on its links: neither paused nor over, nor not yet permitted */
+/* On its links: neither waiting for a first permission, nor paused, nor over. */
+static inline bool naive_moving(const struct access *a)
 {
     return a->phase == FLOWING && a->flow >= 0 && !a->paused;
 }

@@ -159,8 +159,8 @@ static const char *draw_store(struct kv_random_scenario *s, struct tiers_plan *t
         if (p->concurrency == 0) p->concurrency = between(d, 1, 3);
         limit_time(s, t);
     }
-    return kv_arena_text(&s->arena, "\n  %s: crowd %lld, shared %lld, requests 1+%lld, queue %lld, retry %lld, at a time "
-                         "%lld", s->config.tier[tier].name, (long long)p->crowd_delay_tk, (long long)p->shared,
+    return kv_arena_text(&s->arena, "\n  %s: crowd %lld, shared %lld, requests 1+%lld, queue %lld, retry %lld, at a "
+                         "time %lld", s->config.tier[tier].name, (long long)p->crowd_delay_tk, (long long)p->shared,
                          (long long)p->chunk_requests, p->refuses ? (long long)p->queue_limit : -1,
                          (long long)p->retry_tk, (long long)p->concurrency);
 }
