@@ -298,8 +298,10 @@ static bool nobody_runs(const struct kv_instance *n)
 
 static bool relieve(struct kv_instance *n, const struct kv_seq *q, int64_t blocks, struct kv_hit *hit)
 {
+    const struct kv_pending pending = hit->pending;   /* what is dropped here was on its way when it was looked for */
     while (nobody_runs(n) && kv_write_drop_one(n->serve->tiers, n)) {
         *hit = kv_look_up(n, q);   /* blocks of the hit may have lost their last reference */
+        hit->pending = pending;
         if (fits(n, blocks, hit)) return true;
     }
     return false;

@@ -25,7 +25,7 @@ static bool arrives(struct kv_instance *n, int32_t tier, uint32_t slot)
     return slot != KV_NONE && kv_blocks_pending(&kv_tier_pool_of(n->serve->tiers, tier, n->id)->chunks, slot);
 }
 
-/* T5: where block `block` is below HBM; KV_NONE in none of them, then *tier is the first into which it is on its way. */
+/* T5: where block `block` is below HBM; KV_NONE: in none, and *tier is the first into which it is on its way. */
 static uint32_t find_below(struct kv_instance *n, const struct kv_seq *q, int32_t block, int32_t known_blocks,
                            uint8_t *tier)
 {

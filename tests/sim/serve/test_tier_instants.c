@@ -325,8 +325,7 @@ static void hits_lost_to_writes_under_way_are_counted(void **state)
                 struct kv_tier_bench b;
                 setup(&b);
                 if (second) kv_tier_bench_add_tier(&b);
-                if (second) b.store[2] = (struct kv_bench_store){.limit = KV_RATE_UNLIMITED, .device = KV_RATE_UNLIMITED,
-                                                                 .ack_tk = 2 * LATE};
+                if (second) b.store[2].ack_tk = 2 * LATE;
                 seed(&b, A, 4);
                 b.store[1].ack_tk = LATE + late - STEP - 4 * CHUNK;
                 kv_tier_bench_come(&b, LATE_NS, 1, A, 4 * KV_BENCH_BLOCK + more, 1);
