@@ -269,7 +269,6 @@ static bool admit_with(struct oracle *o, struct instance *n, int64_t seat, const
         if (n->running.count + n->holders.count > 0 || !naive_drop_write(o, n)) return false;
         bool loading = false;
         hbm_hits(o, n, seat, found, &unreferenced, &loading);
-        naive_note_pending(o, seat);     /* what is dropped is on its way no more */
     }
     o->coverage->unreferenced_hits += unreferenced;
     if (hit > job_of(o, seat)->shared_count) o->coverage->own_hits += hit - job_of(o, seat)->shared_count;
@@ -288,8 +287,7 @@ static bool admit(struct oracle *o, struct instance *n, int64_t seat, int64_t *b
     match found = {0};
     bool hbm_only = o->seats[seat].handing_over || o->seats[seat].hbm_only;
     naive_match(o, seat, hbm_only, &found);
-    o->seats[seat].match_end = hbm_only ? -1 : (int64_t)found.count;
-    naive_note_pending(o, seat);
+    naive_note_pending(o, seat, hbm_only, (int64_t)found.count);
     struct kv_fetch_choice choice = naive_choose(o, seat, &found);
     found.count = (size_t)choice.blocks;
     bool admitted = admit_with(o, n, seat, &found, choice.timeout_tk, budget);

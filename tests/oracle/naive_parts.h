@@ -37,8 +37,7 @@ struct seat {
     KV_VEC(int32_t) sources;         /* of the blocks of its hit */
     bool holder, ready;
     bool hbm_only;                   /* a load of it timed out: so until its next joining (T14) */
-    int64_t match_end;               /* of its last look-up: first block that was found nowhere; -1: it was of HBM alone */
-    int32_t pending_tier;            /* of that look-up (T42) */
+    int32_t pending_tier;            /* of its last look-up (T42) */
     int64_t pending_tokens;
     bool prompt_due;                 /* reserved before its prompt is computed (T29): not ready before that */
     kv_tick since;                   /* holder since */
@@ -305,7 +304,8 @@ struct kv_access_plan naive_plan(const struct oracle *o, int32_t tier, const str
 int64_t naive_chunk_blocks(const struct oracle *o, int32_t tier);      /* r */
 /* T5; up to `most` blocks. */
 void naive_match(struct oracle *o, int64_t seat, bool hbm_only, match *found);
-void naive_note_pending(struct oracle *o, int64_t seat);        /* T42, of its last look-up */
+/* T42, of a look-up that ended at block `end`. */
+void naive_note_pending(struct oracle *o, int64_t seat, bool hbm_only, int64_t end);
 uint64_t naive_chunk_key(const struct oracle *o, const struct job *j, int32_t tier, int64_t chunk);
 bool naive_chunk_known(const struct oracle *o, const struct job *j, int32_t tier, int64_t chunk);
 bool naive_admits(struct oracle *o, struct tier_pool *p, const struct proposed *c);

@@ -163,18 +163,18 @@ static bool arriving(const struct oracle *o, int64_t seat, const struct tier_poo
     return found != KV_NONE && !p->chunks.at[found].visible;
 }
 
-void naive_note_pending(struct oracle *o, int64_t seat)
+void naive_note_pending(struct oracle *o, int64_t seat, bool hbm_only, int64_t end)
 {
     struct seat *s = &o->seats[seat];
-    int64_t most = (known(o, seat) - 1) / block_tokens(o), end = s->match_end, i = end;
-    if (most > job_of(o, seat)->shared_count) most = job_of(o, seat)->shared_count;
+    int64_t most = (known(o, seat) - 1) / block_tokens(o), i = end;
     s->pending_tokens = 0;
-    if (end < 0 || !has_tiers(o) || !o->config->engine.enable_prefix_caching) return;
-    for (int32_t t = 1; t < o->tier_count && i == end; t++) {
-        const struct tier_pool *p = naive_pool_of(o, t, s->instance);
-        while (i < most && arriving(o, seat, p, i)) i++;
-        s->pending_tier = t;
-    }
+    if (hbm_only || !has_tiers(o) || !o->config->engine.enable_prefix_caching) return;
+    if (i < most && i < job_of(o, seat)->shared_count)
+        for (int32_t t = 1; t < o->tier_count && i == end; t++) {
+            const struct tier_pool *p = naive_pool_of(o, t, s->instance);
+            while (i < most && i < job_of(o, seat)->shared_count && arriving(o, seat, p, i)) i++;
+            s->pending_tier = t;
+        }
     s->pending_tokens = (i - end) * block_tokens(o);
 }
 
