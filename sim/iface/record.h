@@ -83,6 +83,7 @@ struct kv_tier_counters {
     int64_t resident_chunks;                /* put there with requests that said so */
     int64_t read_requests, write_requests;  /* of the accesses that got their turn */
     int64_t refused_accesses;               /* answered 503, each time counted */
+    int64_t pending_tokens;                 /* that would have been hits here, had what was on its way been visible */
     kv_tick saved_tk;                       /* of computing, estimated, by what was found here (HBM too) */
 };
 

@@ -32,9 +32,18 @@ static void start_flow(struct kv_tiers *t, uint32_t access)
     if (a->mark < a->permitted) kv_flow_mark(t->net, a->flow, a->mark);
 }
 
+/* For the first of the queue that is still wanted: a timer for nobody would be an event of the run. */
+static void arm_first(struct kv_tiers *t, struct kv_pqueue *queue, uint32_t timer)
+{
+    while (queue->count > 0 && kv_access_at(t, queue->at[0].value)->state == KV_ACCESS_DEAD)
+        kv_pool_give(&t->accesses, kv_pqueue_pop(queue).value);
+    if (queue->count > 0) kv_timer_arm(t->serve->engine, timer, queue->at[0].key);
+    else kv_timer_disarm(t->serve->engine, timer);
+}
+
 static void arm_delays(struct kv_tiers *t)
 {
-    if (t->delays.count > 0) kv_timer_arm(t->serve->engine, t->delay_timer, t->delays.at[0].key);
+    arm_first(t, &t->delays, t->delay_timer);
 }
 
 static void go(struct kv_tiers *t, uint32_t access)
@@ -97,7 +106,7 @@ static void take_turn(struct kv_tiers *t, uint32_t access)
 
 static void arm_retries(struct kv_tiers *t)
 {
-    if (t->retries.count > 0) kv_timer_arm(t->serve->engine, t->retry_timer, t->retries.at[0].key);
+    arm_first(t, &t->retries, t->retry_timer);
 }
 
 /* It comes, or comes again (T37a): a turn, a place in the line, or a refusal. */

@@ -39,7 +39,7 @@ static void note_saved(struct kv_instance *n, const struct kv_seq *q, int64_t hi
 }
 
 /* The first joining: hits and prompt by source. */
-static void note_first(struct kv_instance *n, struct kv_seq *q, int64_t hit_tokens)
+static void note_first(struct kv_instance *n, struct kv_seq *q, int64_t hit_tokens, struct kv_pending pending)
 {
     struct kv_counters *counters = &n->serve->counters;
     const int32_t *by_source = q->hold ? q->hold->hit_tokens : NULL;
@@ -55,18 +55,19 @@ static void note_first(struct kv_instance *n, struct kv_seq *q, int64_t hit_toke
         counters->tier[i].hit_tokens += here;
         left -= here;
     }
+    if (pending.tier > 0) counters->tier[pending.tier].pending_tokens += pending.tokens;
     note_saved(n, q, hit_tokens, by_source);
     if (!q->hold) return;
     q->hold->counted = true;
     memcpy(q->hold->first_hit_tokens, q->hold->hit_tokens, sizeof q->hold->hit_tokens);
 }
 
-static void note_admission(struct kv_instance *n, struct kv_seq *q, int64_t hit_tokens)
+static void note_admission(struct kv_instance *n, struct kv_seq *q, int64_t hit_tokens, struct kv_pending pending)
 {
     kv_tick now = kv_engine_now(n->serve->engine);
     struct kv_counters *counters = &n->serve->counters;
     if (q->first_sched_tk < 0) {
-        note_first(n, q, hit_tokens);
+        note_first(n, q, hit_tokens, pending);
     } else {
         int64_t again = q->computed_before_tokens - hit_tokens;
         if (again > 0) q->recomputed_tokens += again, counters->recomputed_tokens += again;
@@ -115,7 +116,7 @@ static void admit(struct kv_instance *n, uint32_t seq, struct kv_hit hit, int64_
     kv_blocks_take(&n->blocks, kv_blocks_for(n, q->computed_tokens + tokens) - hit.blocks);
     *budget -= tokens;
     kv_batch_register(n, q, q->computed_tokens + tokens);
-    note_admission(n, q, hit.blocks * kv_engine_of(n)->block_tokens);
+    note_admission(n, q, hit.blocks * kv_engine_of(n)->block_tokens, hit.pending);
 }
 
 /* ---- holders (T7-T13) --------------------------------------------------------------------------------------- */
@@ -167,6 +168,7 @@ static void hold(struct kv_instance *n, uint32_t seq, struct kv_hit hit)
     kv_waiting_take_first(&n->waiting);
     take_hit(n, q, hit);
     struct kv_hold *h = kv_hold_make(serve, q);
+    h->pending = hit.pending;
     memset(h->hit_tokens, 0, sizeof h->hit_tokens);
     for (int64_t i = 0; i < hit.keyed; i++) h->hit_tokens[hit.below > 0 ? serve->sources.at[i] : 0] += (int32_t)block;
     h->hit_tokens[0] += (int32_t)((hit.blocks - hit.keyed) * block);
@@ -270,7 +272,7 @@ static bool join_first(struct kv_instance *n, int64_t *budget)
     }
     kv_layered_join(n, seq);
     q->hold->hbm_only = false;
-    note_admission(n, q, q->computed_tokens);
+    note_admission(n, q, q->computed_tokens, q->hold->pending);
     return true;
 }
 
@@ -297,8 +299,10 @@ static bool nobody_runs(const struct kv_instance *n)
 
 static bool relieve(struct kv_instance *n, const struct kv_seq *q, int64_t blocks, struct kv_hit *hit)
 {
+    const struct kv_pending pending = hit->pending;   /* what is dropped here was on its way when it was looked for */
     while (nobody_runs(n) && kv_write_drop_one(n->serve->tiers, n)) {
         *hit = kv_look_up(n, q);   /* blocks of the hit may have lost their last reference */
+        hit->pending = pending;
         if (fits(n, blocks, hit)) return true;
     }
     return false;

@@ -41,6 +41,7 @@ struct kv_hit {
     int64_t below;                 /* to be loaded */
     bool loading;                  /* some of those in HBM are being loaded */
     kv_tick timeout_tk;
+    struct kv_pending pending;
 };
 /* Rule 18, T5, T6: leaves slots and sources by block in the scratch arrays of n->serve. */
 struct kv_hit kv_look_up(struct kv_instance *n, const struct kv_seq *q);

@@ -40,6 +40,7 @@ void kv_layered_join(struct kv_instance *n, uint32_t seq)
         kv_load_at(n->serve->tiers, hold->loads.at[i])->joined = true;
         kv_vec_push(&n->layered.fetchers, ((struct kv_fetcher){seq, hold->loads.at[i]}));
     }
+    if (hold->loads.count > 0) kv_load_arm_timeouts(n->serve->tiers);
 }
 
 static kv_cost since_origin(const struct kv_instance *n, kv_tick at_tk)

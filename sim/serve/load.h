@@ -6,6 +6,9 @@
 
 #include "sim/serve/tier.h"
 
+/* T42: tokens behind the match of a look-up that were on their way into a tier; tier 0: none. */
+struct kv_pending { int32_t tier, tokens; };
+
 /* What a request has that ever had to wait for KV. In the slab, from its first such wait to its end. */
 struct kv_hold {
     KV_VEC(uint32_t) loads;                /* it waits for, not ended */
@@ -18,6 +21,7 @@ struct kv_hold {
     int32_t hit_tokens[KV_TIERS_MAX];      /* of its present hit, by tier; HBM included */
     int32_t first_hit_tokens[KV_TIERS_MAX];/* as counted at its first joining */
     bool counted;                          /* that it was here then */
+    struct kv_pending pending;             /* of its present hit's look-up */
     int64_t fetched_bytes[KV_TIERS_MAX];   /* delivered by its loads, all parts */
 };
 
@@ -114,5 +118,7 @@ kv_tick kv_load_layer_tk(const struct kv_tiers *t, uint32_t load, int32_t layer)
 void kv_load_told(struct kv_tiers *t, uint32_t load, int32_t part, uint32_t access, int64_t bytes);
 /* The timer of timeouts. */
 void kv_load_timeouts(struct kv_tiers *t);
+/* Arms it for the first load that can still time out; to be called when one no longer can. */
+void kv_load_arm_timeouts(struct kv_tiers *t);
 
 #endif

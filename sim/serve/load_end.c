@@ -71,6 +71,21 @@ static void end_blocks(struct kv_load *l, const int64_t *whole_chunks)
     }
 }
 
+/* The load of an entry if its timeout still means something; NULL. */
+static const struct kv_load *timed(const struct kv_tiers *t, const struct kv_pentry *entry)
+{
+    const struct kv_load *l = entry->value < t->loads.high ? kv_load_at(t, entry->value) : NULL;
+    return l && l->live && (int64_t)l->serial == entry->tie && !l->joined ? l : NULL;
+}
+
+/* Only for what can still time out: a timer for nobody would be an event of the run. */
+void kv_load_arm_timeouts(struct kv_tiers *t)
+{
+    while (t->timeouts.count > 0 && !timed(t, &t->timeouts.at[0])) kv_pqueue_pop(&t->timeouts);
+    if (t->timeouts.count > 0) kv_timer_arm(t->serve->engine, t->timeout_timer, t->timeouts.at[0].key);
+    else kv_timer_disarm(t->serve->engine, t->timeout_timer);
+}
+
 /* Nobody waits for it any more. */
 static void dismiss(struct kv_tiers *t, uint32_t load)
 {
@@ -81,6 +96,7 @@ static void dismiss(struct kv_tiers *t, uint32_t load)
     bool used = l->users > 0;   /* then it is freed with its last user */
     kv_instance_load_ended(l->instance);
     if (!used) kv_load_free(t, load);
+    kv_load_arm_timeouts(t);
 }
 
 void kv_load_complete(struct kv_tiers *t, uint32_t load)
@@ -163,11 +179,6 @@ void kv_load_leave(struct kv_tiers *t, uint32_t load, uint32_t seq)
     else if (l->owner == seq) l->owner = KV_NONE;
 }
 
-void kv_load_arm_timeouts(struct kv_tiers *t)
-{
-    if (t->timeouts.count > 0) kv_timer_arm(t->serve->engine, t->timeout_timer, t->timeouts.at[0].key);
-}
-
 /* ---- timeouts (T14) ----------------------------------------------------------------------------------------- */
 
 static void cut(struct kv_tiers *t, uint32_t load)
@@ -206,9 +217,8 @@ void kv_load_timeouts(struct kv_tiers *t)
     kv_tick now = kv_engine_now(t->serve->engine);
     while (t->timeouts.count > 0 && t->timeouts.at[0].key <= now) {
         struct kv_pentry top = kv_pqueue_pop(&t->timeouts);
-        const struct kv_load *l = top.value < t->loads.high ? kv_load_at(t, top.value) : NULL;
-        if (!l || !l->live || (int64_t)l->serial != top.tie || l->joined) continue;
-        if (!awaited_by_handover(t, l)) cut(t, top.value);
+        const struct kv_load *l = timed(t, &top);
+        if (l && !awaited_by_handover(t, l)) cut(t, top.value);
     }
     kv_load_arm_timeouts(t);
 }

@@ -58,6 +58,5 @@ void kv_load_leave_tier(struct kv_load *l, struct kv_load_part *p);
 /* All parts are whole. */
 void kv_load_complete(struct kv_tiers *t, uint32_t load);
 void kv_load_free(struct kv_tiers *t, uint32_t load);
-void kv_load_arm_timeouts(struct kv_tiers *t);
 
 #endif

@@ -269,9 +269,19 @@ static void become_visible(struct kv_tiers *t, uint32_t write)
     if (n) kv_instance_memory_freed(n);
 }
 
+/* The write of the entry has not been dropped meanwhile. */
+static bool awaited(const struct kv_tiers *t, const struct kv_pentry *entry)
+{
+    const struct kv_write_job *w = write_at(t, entry->value);
+    return w->done && (int64_t)w->serial == entry->tie;
+}
+
+/* Only for what is still to come: a timer for nobody would be an event of the run. */
 static void arm_acks(struct kv_tiers *t)
 {
+    while (t->acks.count > 0 && !awaited(t, &t->acks.at[0])) kv_pqueue_pop(&t->acks);
     if (t->acks.count > 0) kv_timer_arm(t->serve->engine, t->visible_timer, t->acks.at[0].key);
+    else kv_timer_disarm(t->serve->engine, t->visible_timer);
 }
 
 void kv_write_told(struct kv_tiers *t, uint32_t write, int64_t bytes)
@@ -290,8 +300,7 @@ void kv_write_visible(struct kv_tiers *t)
     kv_tick now = kv_engine_now(t->serve->engine);
     while (t->acks.count > 0 && t->acks.at[0].key <= now) {
         struct kv_pentry top = kv_pqueue_pop(&t->acks);
-        const struct kv_write_job *w = write_at(t, top.value);
-        if (w->done && (int64_t)w->serial == top.tie) become_visible(t, top.value);   /* else dropped meanwhile */
+        if (awaited(t, &top)) become_visible(t, top.value);
     }
     arm_acks(t);
 }
@@ -319,6 +328,7 @@ static void drop(struct kv_tiers *t, uint32_t write)
     w->done = false;
     w->serial = UINT64_MAX;
     free_write(t, write);
+    arm_acks(t);
 }
 
 bool kv_write_drop_one(struct kv_tiers *t, struct kv_instance *n)

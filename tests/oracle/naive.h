@@ -79,7 +79,8 @@ struct kv_oracle_coverage {
 
 /* Replays `requests` (index = place in the array). `records` and `came` have `count` entries; came[i] says
  * whether request i arrived before the end of the run, only then records[i] means something. `sink` is told of
- * fetches and layers (T40, T41), not of records. `history`, `coverage` and `sink` may be NULL. False with *err when the scenario asks for a policy that the oracle does not know. */
+ * fetches and layers (T40, T41), not of records. `history`, `coverage` and `sink` may be NULL. False with *err when the
+ * scenario asks for a policy that the oracle does not know. */
 bool kv_oracle_run(const struct kv_sim_config *config, const struct kv_request *requests, int64_t count,
                    struct kv_record *records, bool *came, struct kv_counters *counters,
                    struct kv_oracle_history *history, struct kv_oracle_coverage *coverage, const struct kv_sink *sink,

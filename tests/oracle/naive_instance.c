@@ -188,6 +188,7 @@ static void note_admission(struct oracle *o, int64_t seat)
         r->prompt_tokens_by_source[o->tier_count] = (int32_t)(j->request->input_tokens - hit_tokens);
         o->counters->hit_tokens += hit_tokens;
         o->counters->prompt_tokens += j->request->input_tokens;
+        if (s->pending_tokens > 0) o->counters->tier[s->pending_tier].pending_tokens += s->pending_tokens;
         note_saved_time(o, from, hit_tokens, j->request->input_tokens);
         return;
     }
@@ -284,7 +285,9 @@ static bool admit_with(struct oracle *o, struct instance *n, int64_t seat, const
 static bool admit(struct oracle *o, struct instance *n, int64_t seat, int64_t *budget)
 {
     match found = {0};
-    naive_match(o, seat, o->seats[seat].handing_over || o->seats[seat].hbm_only, &found);
+    bool hbm_only = o->seats[seat].handing_over || o->seats[seat].hbm_only;
+    naive_match(o, seat, hbm_only, &found);
+    naive_note_pending(o, seat, hbm_only, (int64_t)found.count);
     struct kv_fetch_choice choice = naive_choose(o, seat, &found);
     found.count = (size_t)choice.blocks;
     bool admitted = admit_with(o, n, seat, &found, choice.timeout_tk, budget);

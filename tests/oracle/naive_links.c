@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Flows (T15, T17a, T19, T38a): what they have delivered, and rates that are found anew, part by part and over all links,
- * whenever anything has changed. */
+/* Flows (T15, T17a, T19, T38a): what they have delivered, and rates that are found anew, part by part and over all
+ * links, whenever anything has changed. */
 #include <string.h>
 
 #include "tests/oracle/naive_parts.h"
@@ -88,7 +88,8 @@ void naive_flows_end(struct oracle *o)
         struct access *first = NULL;
         for (size_t i = 0; i < o->accesses.count; i++) {
             struct access *a = o->accesses.at[i];
-            if (!naive_moving(a) || a->flow <= last || a->done < (kv_service)a->permitted * KV_SERVICE_PER_BYTE) continue;
+            if (!naive_moving(a) || a->flow <= last) continue;
+            if (a->done < (kv_service)a->permitted * KV_SERVICE_PER_BYTE) continue;
             if (!first || a->flow < first->flow) first = a;
         }
         if (!first) break;

@@ -37,6 +37,8 @@ struct seat {
     KV_VEC(int32_t) sources;         /* of the blocks of its hit */
     bool holder, ready;
     bool hbm_only;                   /* a load of it timed out: so until its next joining (T14) */
+    int32_t pending_tier;            /* of its last look-up (T42) */
+    int64_t pending_tokens;
     bool prompt_due;                 /* reserved before its prompt is computed (T29): not ready before that */
     kv_tick since;                   /* holder since */
     KV_VEC(struct load *) waits;     /* loads that it waits for; of a member, those that had not ended as it joined */
@@ -302,6 +304,8 @@ struct kv_access_plan naive_plan(const struct oracle *o, int32_t tier, const str
 int64_t naive_chunk_blocks(const struct oracle *o, int32_t tier);      /* r */
 /* T5; up to `most` blocks. */
 void naive_match(struct oracle *o, int64_t seat, bool hbm_only, match *found);
+/* T42, of a look-up that ended at block `end`. */
+void naive_note_pending(struct oracle *o, int64_t seat, bool hbm_only, int64_t end);
 uint64_t naive_chunk_key(const struct oracle *o, const struct job *j, int32_t tier, int64_t chunk);
 bool naive_chunk_known(const struct oracle *o, const struct job *j, int32_t tier, int64_t chunk);
 bool naive_admits(struct oracle *o, struct tier_pool *p, const struct proposed *c);
@@ -348,7 +352,8 @@ void naive_transfers_end(struct oracle *o);                            /* of the
 void naive_check_grants(const struct oracle *o);
 
 /* naive_links.c: T15, T17a, T19. */
-static inline bool naive_moving(const struct access *a)   /* on its links: neither paused nor over, nor not yet permitted */
+/* On its links: neither waiting for a first permission, nor paused, nor over. */
+static inline bool naive_moving(const struct access *a)
 {
     return a->phase == FLOWING && a->flow >= 0 && !a->paused;
 }

@@ -152,6 +152,32 @@ void naive_match(struct oracle *o, int64_t seat, bool hbm_only, match *found)
     }
 }
 
+/* Chunk of block `index` of the request is being brought to the pool. */
+static bool arriving(const struct oracle *o, int64_t seat, const struct tier_pool *p, int64_t index)
+{
+    const struct job *j = job_of(o, seat);
+    int64_t chunk = index / naive_chunk_blocks(o, p->tier);
+    if (!naive_chunk_known(o, j, p->tier, chunk)) return false;
+    if ((chunk + 1) * o->config->tier[p->tier].chunk_tokens > known(o, seat)) return false;
+    uint32_t found = kv_map_get(&p->keys, naive_chunk_key(o, j, p->tier, chunk));
+    return found != KV_NONE && !p->chunks.at[found].visible;
+}
+
+void naive_note_pending(struct oracle *o, int64_t seat, bool hbm_only, int64_t end)
+{
+    struct seat *s = &o->seats[seat];
+    int64_t most = (known(o, seat) - 1) / block_tokens(o), i = end;
+    s->pending_tokens = 0;
+    if (hbm_only || !has_tiers(o) || !o->config->engine.enable_prefix_caching) return;
+    if (i < most && i < job_of(o, seat)->shared_count)
+        for (int32_t t = 1; t < o->tier_count && i == end; t++) {
+            const struct tier_pool *p = naive_pool_of(o, t, s->instance);
+            while (i < most && i < job_of(o, seat)->shared_count && arriving(o, seat, p, i)) i++;
+            s->pending_tier = t;
+        }
+    s->pending_tokens = (i - end) * block_tokens(o);
+}
+
 /* --- Admission (T23) --- */
 
 static bool second_hit(struct oracle *o, struct tier_pool *p, uint64_t key)

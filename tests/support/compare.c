@@ -21,7 +21,8 @@ _Static_assert(KV_TIERS_MAX == 7 && KV_SOURCES_MAX == 8, "EACH_TIER lists every 
 #define TIER_FIELDS(X) \
     X(asked_tokens) X(hit_tokens) X(read_bytes) X(written_bytes) X(wasted_bytes) X(accesses) X(waited_accesses) \
     X(inserted_chunks) X(evicted_chunks) X(filled_chunks) X(dropped_chunks) X(refused_chunks) \
-    X(resident_chunks) X(read_requests) X(write_requests) X(refused_accesses) X(saved_tk)
+    X(resident_chunks) X(read_requests) X(write_requests) X(refused_accesses) X(pending_tokens) \
+    X(saved_tk)
 #define COUNTER_FIELDS(X) \
     X(injected) X(finished) X(rejected) X(failed) X(steps) X(prefill_tokens) X(decode_tokens) X(hit_tokens) \
     X(prompt_tokens) X(recomputed_tokens) X(preemptions) X(blocks_allocated) X(blocks_freed) X(blocks_evicted) \

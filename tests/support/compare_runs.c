@@ -162,8 +162,8 @@ static void print_fetch(const char *who, const struct kv_told *told, size_t i)
         return;
     }
     const struct kv_fetch_record *r = &told->fetches.at[i];
-    print_error("  %s: request %lld, instance %d, tier %d, mode %d%s, %lld of %lld bytes, begin %lld, granted %lld, first "
-                "%lld, end %lld, grant %.17g, limit %.17g, regrants %d, refused %d\n", who, (long long)r->request,
+    print_error("  %s: request %lld, instance %d, tier %d, mode %d%s, %lld of %lld bytes, begin %lld, granted %lld, "
+                "first %lld, end %lld, grant %.17g, limit %.17g, regrants %d, refused %d\n", who, (long long)r->request,
                 r->instance, r->tier, r->mode, r->cut ? ", cut" : "", (long long)r->delivered_bytes,
                 (long long)r->bytes, (long long)r->begin_tk, (long long)r->granted_tk, (long long)r->first_tk,
                 (long long)r->end_tk, r->grant_Bps, r->limit_Bps, r->regrants, r->refused);

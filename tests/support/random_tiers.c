@@ -135,7 +135,8 @@ static const struct kv_store_ops *draw_test_store(struct kv_random_scenario *s, 
     struct kv_test_store_params *p = kv_arena_take(&s->arena, sizeof *p);
     *p = (struct kv_test_store_params){
         .delay_tk = kv_random_delay(t, 0.3), .chunk_delay_tk = chance(d, 20) ? kv_random_delay(t, 0.02) : 0,
-        .jitter_tk = chance(d, 30) ? kv_random_delay(t, 0.3) : 0, .ack_tk = kv_random_delay(t, 0.3), .limit = kv_random_rate(t, 40),
+        .jitter_tk = chance(d, 30) ? kv_random_delay(t, 0.3) : 0,
+        .ack_tk = kv_random_delay(t, 0.3), .limit = kv_random_rate(t, 40),
         .write_limit = kv_random_rate(t, 40), .device = kv_random_rate(t, 50), .concurrency = PICK(d, 0, 0, 1, 1, 2, 4),
     };
     *params = p;

@@ -19,12 +19,17 @@ static bool odd_store(const struct kv_store_ops *store)
     return store == &kv_test_store_local || store == &kv_test_store_remote || store == &kv_test_store_object;
 }
 
+/* About: how long all of it takes, and half as long again. */
+static kv_tick span_tk(const struct kv_random_scenario *s, const struct tiers_plan *t)
+{
+    double each_s = t->prompt_s + (double)t->p.mean_gap_ns * 1e-9;
+    return (kv_tick)(1.5 * (double)s->count * each_s * (double)KV_TICKS_PER_S) + 1;
+}
+
 /* Where nothing moves who is refused would come again for ever, and many epochs take the naive engine long. */
 static void limit_time(struct kv_random_scenario *s, const struct tiers_plan *t)
 {
-    double each_s = t->prompt_s + (double)t->p.mean_gap_ns * 1e-9;
-    kv_tick limit_tk = (kv_tick)(1.5 * (double)s->count * each_s * (double)KV_TICKS_PER_S) + 1;
-    if (limit_tk < s->config.time_limit_tk) s->config.time_limit_tk = limit_tk;
+    if (span_tk(s, t) < s->config.time_limit_tk) s->config.time_limit_tk = span_tk(s, t);
 }
 
 /* --- Transfer --- */
@@ -67,6 +72,7 @@ static const char *draw_transfer(struct kv_random_scenario *s, struct tiers_plan
         c->period_tk = grid ? KV_TICKS_PER_NS * t->p.unit_ns * between(d, 1, 12)
                             : 1 + (kv_tick)(t->prompt_s * share * (double)KV_TICKS_PER_S);
         if (s->count > 200 || chance(d, 60)) limit_time(s, t);
+        if (c->period_tk < span_tk(s, t) / 2000) c->period_tk = span_tk(s, t) / 2000;
     }
     return kv_arena_text(&s->arena, "\n  transfer %s, cap %lld%s, period %lld", c->policy->info.help,
                          (long long)c->cap, c->work_conserving ? ", work conserving" : "", (long long)c->period_tk);
@@ -159,8 +165,8 @@ static const char *draw_store(struct kv_random_scenario *s, struct tiers_plan *t
         if (p->concurrency == 0) p->concurrency = between(d, 1, 3);
         limit_time(s, t);
     }
-    return kv_arena_text(&s->arena, "\n  %s: crowd %lld, shared %lld, requests 1+%lld, queue %lld, retry %lld, at a time "
-                         "%lld", s->config.tier[tier].name, (long long)p->crowd_delay_tk, (long long)p->shared,
+    return kv_arena_text(&s->arena, "\n  %s: crowd %lld, shared %lld, requests 1+%lld, queue %lld, retry %lld, at a "
+                         "time %lld", s->config.tier[tier].name, (long long)p->crowd_delay_tk, (long long)p->shared,
                          (long long)p->chunk_requests, p->refuses ? (long long)p->queue_limit : -1,
                          (long long)p->retry_tk, (long long)p->concurrency);
 }

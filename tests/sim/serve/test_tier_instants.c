@@ -314,6 +314,48 @@ static void each_step_of_a_prompt_writes_the_chunks_it_fills(void **state)
     kv_tier_bench_close(&b);
 }
 
+/* T42: what was not visible yet is told, up to the last full block of the prompt; in the first tier that it is on its
+ * way into. */
+static void hits_lost_to_writes_under_way_are_counted(void **state)
+{
+    (void)state;
+    for (int late = 0; late <= 1; late++)
+        for (int32_t more = 0; more <= 8; more += 8)
+            for (int second = 0; second <= 1; second++) {
+                struct kv_tier_bench b;
+                setup(&b);
+                if (second) kv_tier_bench_add_tier(&b);
+                if (second) b.store[2].ack_tk = 2 * LATE;
+                seed(&b, A, 4);
+                b.store[1].ack_tk = LATE + late - STEP - 4 * CHUNK;
+                kv_tier_bench_come(&b, LATE_NS, 1, A, 4 * KV_BENCH_BLOCK + more, 1);
+                const struct kv_record *r = &kv_tier_bench_serve(&b)[1];
+                int32_t full = more > 0 ? 64 : 48;          /* the last token is always computed */
+                assert_int_equal(r->prompt_tokens_by_source[1], late ? 0 : full);
+                assert_int_equal(b.run.counters.tier[1].pending_tokens, late ? full : 0);
+                assert_int_equal(b.run.counters.tier[2].pending_tokens, 0);
+                kv_tier_bench_close(&b);
+            }
+}
+
+/* Behind what is found: three chunks in the first tier, the others on their way into the second. */
+static void pending_tokens_stand_behind_the_match(void **state)
+{
+    (void)state;
+    struct kv_tier_bench b;
+    setup(&b);
+    kv_tier_bench_add_tier(&b);
+    b.config.tier[1].capacity_chunks = 3;
+    b.store[2].ack_tk = 2 * LATE;
+    seed(&b, A, 6);
+    ask(&b, LATE_NS, 1, A, 6);
+    const struct kv_record *r = &kv_tier_bench_serve(&b)[1];
+    assert_int_equal(r->prompt_tokens_by_source[1], 48);
+    assert_int_equal(b.run.counters.tier[1].pending_tokens, 0);
+    assert_int_equal(b.run.counters.tier[2].pending_tokens, 48);
+    kv_tier_bench_close(&b);
+}
+
 /* A fetch from tier two leaves its chunks in tier one, visible when it ends. */
 static void a_fill_is_visible_when_the_load_ends(void **state)
 {
@@ -421,6 +463,8 @@ int main(void)
         cmocka_unit_test(written_back_it_is_under_way_when_its_request_finishes),
         cmocka_unit_test(written_on_eviction_it_is_under_way_when_it_is_evicted),
         cmocka_unit_test(each_step_of_a_prompt_writes_the_chunks_it_fills),
+        cmocka_unit_test(hits_lost_to_writes_under_way_are_counted),
+        cmocka_unit_test(pending_tokens_stand_behind_the_match),
         cmocka_unit_test(a_fill_is_visible_when_the_load_ends),
         cmocka_unit_test(a_source_that_is_read_survives_pressure),
         cmocka_unit_test(a_pending_write_makes_room_for_a_waiter_unless_it_blocks),
