@@ -24,8 +24,9 @@ same_names admit policies/admit/*.c
 same_names fetch policies/fetch/*.c
 same_names stores models/store/*.c
 same_names links models/link/*.c
+# Those of stores, files or folders, and then those of links.
 listed=$("$kvsim" list profiles --json | python3 -c 'import json,sys; print(*[r["name"] for r in json.load(sys.stdin)])')
-files=$(for f in models/stores/*.yaml models/links/*.yaml; do basename "${f%.*}"; done | tr '\n' ' ')
+files=$(for of in stores links; do ls models/$of | sed 's/\.yaml$//' | LC_ALL=C sort; done | tr '\n' ' ')
 [ "$listed " = "$files" ] || fail "list profiles: '$listed', files: '$files'"
 same_names readers traces/reader/*.c
 
