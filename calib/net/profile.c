@@ -4,8 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "calib/lib/today.h"
 #include "sim/base/version.h"
 #include "sim/conf/bind.h"
 #include "sim/lib/writer.h"
@@ -25,16 +25,6 @@ static const char *value(struct kv_arena *arena, enum kv_dim dim, double number)
 static const char *bytes(struct kv_arena *arena, int64_t count)
 {
     return kv_value_text(arena, &(struct kv_param){ .dim = KV_DIM_BYTES }, &count);
-}
-
-static const char *today(struct kv_arena *arena)
-{
-    struct timespec now;
-    struct tm day;
-    char text[16] = "";
-    clock_gettime(CLOCK_REALTIME, &now);
-    if (gmtime_r(&now.tv_sec, &day)) strftime(text, sizeof text, "%Y-%m-%d", &day);
-    return kv_arena_text(arena, "%s", text);
 }
 
 /* What the link itself is; the last two lines are of the engine that will use it, and start from what was measured. */
@@ -80,9 +70,10 @@ bool kv_net_profile_write(struct kv_arena *arena, const char *folder, const stru
     struct kv_writer w;
     if (!kv_writer_open(&w, path, true, err)) return false;
     kv_writer_text(&w, "# A link as `kvsim calib net` found it: network: {links: {NAME: {profile: PATH}}}.\n%s", of);
-    kv_writer_text(&w, "source: kvsim %s calib net, %s over %s\n", KV_VERSION, today(arena), points->transport);
+    kv_writer_text(&w, "source: kvsim %s calib net, %s over %s\n", KV_VERSION, kv_calib_today(arena),
+                   points->transport);
     kv_writer_text(&w, "calibration:   # how it was measured; mean |model / measured - 1| of message rates\n");
-    kv_writer_text(&w, "  date: %s\n  transport: %s\n  ucx: %s\n", today(arena),
+    kv_writer_text(&w, "  date: %s\n  transport: %s\n  ucx: %s\n", kv_calib_today(arena),
                    kv_text_quoted(arena, points->transport), ucp_get_version_string());
     kv_writer_text(&w, "  points: %d\n  repeats: %d\n  domain: %s\n", link->points, plan->repeats,
                    domain(arena, points));

@@ -7,10 +7,10 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "calib/lib/options.h"
+#include "calib/lib/today.h"
 #include "calib/storage/session.h"
 #include "sim/base/version.h"
 #include "sim/scenario/store_profile.h"
@@ -71,17 +71,6 @@ static void say_progress(const char *text)
 
 /* ---- what is known of both sides ---- */
 
-static const char *today(struct kv_arena *arena)
-{
-    struct timespec now;
-    struct tm day;
-    char text[32];
-    clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &day);
-    strftime(text, sizeof text, "%Y-%m-%d", &day);
-    return kv_arena_copy(arena, text, strlen(text));
-}
-
 static const char *client(struct kv_arena *arena)
 {
     struct utsname u;
@@ -132,8 +121,8 @@ static bool make_profile(struct kv_arena *arena, const struct options *o, const 
     struct kv_access_samples samples;
     struct kv_store_fitted fitted;
     struct kv_store_calibration c = {
-        .date = today(arena), .server = target->server, .client = client(arena), .how = target->how, .note = o->note,
-        .holdout_permille = 200, .holdout_seed = o->seed,
+        .date = kv_calib_today(arena), .server = target->server, .client = client(arena), .how = target->how,
+        .note = o->note, .holdout_permille = 200, .holdout_seed = o->seed,
     };
     if (!kv_access_samples_read(arena, samples_path, &samples, err)
         || !kv_store_profile_fit(arena, kind, &samples, c.holdout_permille, c.holdout_seed, &fitted, err)
