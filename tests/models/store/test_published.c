@@ -150,13 +150,6 @@ static void every_profile_that_ships_opens_and_tells_what_it_rests_on(void **unu
     kv_diag_close(&diag);
 }
 
-static int close_arena(void **unused)
-{
-    (void)unused;
-    kv_arena_close(&arena);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {

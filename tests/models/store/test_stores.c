@@ -192,13 +192,6 @@ static void a_profile_gives_what_was_measured(void **unused)
     kv_diag_close(&diag);
 }
 
-static int close_arena(void **unused)
-{
-    (void)unused;
-    kv_arena_close(&arena);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
