@@ -5,8 +5,8 @@
 # root, or through sudo; elsewhere it prints the command and stops.
 set -eu
 build="gcc libc6-dev make pkg-config libgsl-dev libyaml-dev zlib1g-dev libisal-dev libhdf5-dev libssl-dev"
-check="libcmocka-dev libcurl4-openssl-dev hdf5-tools python3 python3-h5py python3-pandas python3-xarray python3-h5netcdf python3-netcdf4"
-storage="ceph-mon ceph-osd radosgw iproute2 curl"
+check="libcmocka-dev libcurl4-openssl-dev libucx-dev iproute2 hdf5-tools python3 python3-h5py python3-pandas python3-xarray python3-h5netcdf python3-netcdf4"
+storage="ceph-mon ceph-osd radosgw curl"
 case ${1:-} in
 build) wanted=$build ;;
 check) wanted="$build $check" ;;

@@ -11,9 +11,11 @@
 /* The words of the command line again, as the other program takes them. */
 static char **words(struct kv_args *args, const char *program)
 {
-    char **word = kv_arena_take(&args->arena, (size_t)(args->value_count + 2) * sizeof *word);
+    size_t most = (size_t)args->arg_count + (size_t)args->value_count + 2;
+    char **word = kv_arena_take(&args->arena, most * sizeof *word);
     int32_t count = 0;
     word[count++] = kv_arena_text(&args->arena, "%s", program);
+    for (int32_t i = 0; i < args->arg_count; i++) word[count++] = kv_arena_text(&args->arena, "%s", args->arg[i]);
     for (int32_t i = 0; i < args->value_count; i++) {
         const struct kv_flag_value *v = &args->value[i];
         if (!strcmp(v->flag->name, "color")) continue;

@@ -15,8 +15,8 @@ struct tier_facts {
     double chunk_s, layer_s, Bps;                      /* read alone; Bps: of one GPU, once it flows; 0: never */
 };
 
-/* Where an access flows, for one of tp parts. */
-struct path { double Bps, latency_s; };
+/* Where an access flows, for one of tp parts; message_bytes: of its messages (docs/tiers.md, T38). */
+struct path { double Bps, latency_s, message_bytes, side_by_side; };
 
 static void cross(struct path *path, double Bps, int32_t parts)
 {
@@ -26,15 +26,20 @@ static void cross(struct path *path, double Bps, int32_t parts)
 static void cross_link(struct path *path, const struct kv_network_config *n, int32_t link, int32_t parts)
 {
     if (link < 0) return;
-    struct kv_link_spec spec = n->links[link].ops->spec(n->links[link].params);
-    cross(path, kv_rate_to_Bps(spec.capacity) * n->efficiency, parts);
+    const struct kv_link_ops *ops = n->links[link].ops;
+    struct kv_link_spec spec = ops->spec(n->links[link].params);
+    cross(path, kv_rate_to_Bps(spec.curve ? spec.curve[0] : spec.capacity) * n->efficiency, parts);
+    if (ops->message_rate)
+        cross(path, kv_rate_to_Bps(ops->message_rate(n->links[link].params, path->message_bytes)) * path->side_by_side,
+              parts);
     path->latency_s += kv_tick_to_s(spec.latency_tk);
 }
 
-static struct path read_path(const struct kv_sim_config *c, const struct kv_tier_config *tier, kv_rate device)
+static struct path read_path(const struct kv_sim_config *c, const struct kv_tier_config *tier, kv_rate device,
+                             double message_bytes, double side_by_side)
 {
     const struct kv_network_config *n = &c->network;
-    struct path path = {.Bps = HUGE_VAL};
+    struct path path = {.Bps = HUGE_VAL, .message_bytes = message_bytes, .side_by_side = side_by_side};
     int32_t nic_parts = c->tp < n->gpus_per_node ? c->tp : n->gpus_per_node;
     if (device != KV_RATE_UNLIMITED) cross(&path, kv_rate_to_Bps(device), c->tp);
     if (tier->store->gateways && n->gateway_Bps >= 0) cross(&path, n->gateway_Bps * n->efficiency, c->tp);
@@ -50,14 +55,19 @@ static double read_s(const struct kv_sim_config *c, const struct kv_tier_config 
                      int64_t chunks, double *Bps)
 {
     const struct kv_model_shape *m = c->compute_env.model;
-    bool chunkwise = c->fetch.mode == KV_DELIVERY_CHUNKWISE;
-    struct kv_access access = {.delivery = (enum kv_delivery)c->fetch.mode, .chunks = chunkwise ? 1 : chunks};
-    struct kv_access_plan plan = tier->store->plan(state, &access);
     double delay_s = 0, bytes = (double)(kv_bytes_per_token_per_gpu(m, c->tp) * tier->chunk_tokens) * (double)chunks;
+    enum kv_delivery delivery = (enum kv_delivery)c->fetch.mode;
+    if (delivery == KV_DELIVERY_AUTO)
+        delivery = bytes * c->tp >= (double)c->fetch.auto_bytes ? KV_DELIVERY_LAYERWISE : KV_DELIVERY_CHUNKWISE;
+    bool chunkwise = delivery == KV_DELIVERY_CHUNKWISE;
+    struct kv_access access = {.delivery = delivery, .chunks = chunkwise ? 1 : chunks, .under_way = 1};
+    struct kv_access_plan plan = tier->store->plan(state, &access);
     for (access.number = 0; access.number < DRAWS; access.number++)
         delay_s += kv_tick_to_s(tier->store->plan(state, &access).delay_tk) / DRAWS;
-    struct path path = read_path(c, tier, tier->store->device_rate(state));
     double side_by_side = chunkwise ? (double)(chunks < c->fetch.concurrency ? chunks : c->fetch.concurrency) : 1;
+    double access_bytes = bytes * c->tp * (double)access.chunks / (double)chunks;
+    double message_bytes = access_bytes / (double)(plan.requests > 0 ? plan.requests : 1);
+    struct path path = read_path(c, tier, tier->store->device_rate(state), message_bytes, side_by_side);
     if (plan.limit != KV_RATE_UNLIMITED) cross(&path, kv_rate_to_Bps(plan.limit) * side_by_side, c->tp);
     *Bps = path.Bps;
     return delay_s + path.latency_s + bytes / path.Bps;

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fetch, transfer, disaggregation: how KV moves between tiers and between instances. */
+/* fetch, disaggregation: how KV moves between tiers and between instances. */
 #include "sim/scenario/load.h"
 
 /* ---- fetch ---- */
 
 struct fetch_keys { int64_t mode; };
-static const char *const modes[] = {"bulk", "chunkwise", "layerwise", NULL};
+static const char *const modes[] = {"bulk", "chunkwise", "layerwise", "auto", NULL};
 static const struct kv_param fetch_params[] = {
     { "mode", KV_DIM_CHOICE, offsetof(struct fetch_keys, mode), "layerwise", 0, 0, modes,
-      "all at once, chunk by chunk, or layer by layer while the step computes", NULL },
+      "all at once, chunk by chunk, or layer by layer while the step computes; auto: of the latter two by the size of "
+      "a load", NULL },
     KV_PARAM_END
 };
 static const char *const unlimited[] = {"unlimited", NULL};
@@ -21,6 +22,10 @@ static const struct kv_special fetch_specials[] = {
       KV_FORM_WORD, KV_FAMILY_COUNT, NULL },
     { { "concurrency", KV_DIM_COUNT, 0, "16", 1, 1 << 20, NULL,
         "chunkwise: chunks of a request that are on their way at a time, from each tier", NULL },
+      KV_FORM_OPTIONAL, KV_FAMILY_COUNT, NULL },
+    { { "auto_threshold", KV_DIM_BYTES, 0, "512MB", 1, 9e15, NULL,
+        "auto: a load of at least so many bytes comes layer by layer, a smaller one chunk by chunk", "ObjectCache, "
+        "arXiv 2605.22850, Theta" },
       KV_FORM_OPTIONAL, KV_FAMILY_COUNT, NULL },
     { { "policy", KV_DIM_TEXT, 0, "always", 0, 0, NULL, "load or compute; a name or a map {kind: NAME, parameters}",
         NULL },
@@ -55,7 +60,9 @@ void kv_load_fetch(struct kv_load *l)
     kv_bind(l->arena, map, "fetch", fetch_params, &k, l->diag);
     if (map->kind != KV_YAML_MAP) return;
     f->mode = k.mode;
-    bool layerwise = k.mode == KV_DELIVERY_LAYERWISE, chunkwise = k.mode == KV_DELIVERY_CHUNKWISE;
+    bool sized = k.mode == KV_DELIVERY_AUTO, layerwise = sized || k.mode == KV_DELIVERY_LAYERWISE;
+    bool chunkwise = sized || k.mode == KV_DELIVERY_CHUNKWISE;
+    f->auto_bytes = load_count(l, map, "auto_threshold", "512MB", sized, "auto");
     f->release_after_layers = load_count(l, map, "release_after_layers", "1", layerwise, "layerwise");
     f->concurrency = (int32_t)load_count(l, map, "concurrency", "16", chunkwise, "chunkwise");
     if (f->concurrency < 1) f->concurrency = 1;
@@ -69,47 +76,6 @@ void kv_load_fetch(struct kv_load *l)
                                                     &f->params);
     if (plugin) f->policy = kv_plugin_ops(fetch, plugin);
     kv_load_end(l, map, &kv_section_fetch, "fetch");
-}
-
-/* ---- transfer ---- */
-
-struct transfer_keys { int64_t policy; double efficiency; bool work_conserving; };
-static const char *const policies[] = {"equal", NULL};
-static const struct kv_param transfer_params[] = {
-    { "policy", KV_DIM_CHOICE, offsetof(struct transfer_keys, policy), "equal", 0, 0, policies,
-      "who gets how much bandwidth; equal: max-min fair shares", NULL },
-    { "efficiency", KV_DIM_FRACTION, offsetof(struct transfer_keys, efficiency), "1", 0.01, 1, NULL,
-      "share of the rates of NICs, gateways and links that is payload", NULL },
-    { "work_conserving", KV_DIM_BOOL, offsetof(struct transfer_keys, work_conserving), "true", 0, 0, NULL,
-      "what one flow leaves is given to others; equal always does", NULL },
-    KV_PARAM_END
-};
-static const char *const epochs[] = {"on_arrival", NULL};
-static const struct kv_special transfer_specials[] = {
-    { { "epoch", KV_DIM_TIME, 0, "on_arrival", 1e-9, 1e7, epochs, "when shares are set; equal: whenever a flow comes "
-        "or goes", NULL },
-      KV_FORM_WORD, KV_FAMILY_COUNT, NULL },
-    KV_SPECIAL_END
-};
-const struct kv_section kv_section_transfer = { "transfer", "bandwidth of flows", transfer_params,
-                                                transfer_specials };
-
-void kv_load_transfer(struct kv_load *l)
-{
-    struct kv_yaml *map = kv_yaml_get(l->s->tree, "transfer");
-    if (!map) return;
-    struct transfer_keys k = {.efficiency = 1, .work_conserving = true};
-    double epoch_s;
-    kv_bind(l->arena, map, "transfer", transfer_params, &k, l->diag);
-    if (map->kind != KV_YAML_MAP) return;
-    if (kv_load_word(l, map, &kv_section_transfer, "epoch", &epoch_s) < 0)
-        kv_load_error(l, kv_yaml_get(map, "epoch"), NULL,
-                      "transfer.epoch: policy: equal sets shares whenever a flow comes or goes; leave on_arrival");
-    if (!k.work_conserving)
-        kv_load_error(l, kv_yaml_get(map, "work_conserving"), NULL,
-                      "transfer.work_conserving: false is not possible with policy: equal: it gives on what is left");
-    l->s->sim.network.efficiency = k.efficiency;
-    kv_load_end(l, map, &kv_section_transfer, "transfer");
 }
 
 /* ---- disaggregation ---- */

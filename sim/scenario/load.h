@@ -13,6 +13,7 @@ struct kv_load {
     struct kv_arena *arena;     /* of the scenario */
     struct kv_diag *diag;
     bool model_known;           /* s->model is filled */
+    bool efficiency_given;      /* transfer.efficiency is in the file */
     bool gpu_blamed;            /* it has been said what is wrong with cluster.nodes.gpu */
 };
 
@@ -25,6 +26,7 @@ void kv_load_route(struct kv_load *l);
 void kv_load_links(struct kv_load *l);        /* network.links: tiers name them */
 void kv_load_fetch(struct kv_load *l);
 void kv_load_transfer(struct kv_load *l);
+void kv_load_check_transfer(struct kv_load *l);   /* with tiers and links known */
 void kv_load_tiers(struct kv_load *l);
 void kv_load_handover(struct kv_load *l);
 void kv_load_network(struct kv_load *l);      /* gateways, rates of nodes; and what nothing crosses */

@@ -127,6 +127,11 @@ static void put_plugins(struct out *o, const struct kv_special *s, const struct 
     if (unnamed) put(o, "\"type\": \"string\"");
     else put_names(o, s->family);
     put(o, "}");
+    if (s->param.choices) {   /* or none of them */
+        put(o, ", {");
+        put_words(o, s->param.choices);
+        put(o, "}");
+    }
     for (int32_t i = 0; i < count; i++) {
         if (all[i].family != s->family) continue;
         put(o, ", {\"type\": \"object\", \"additionalProperties\": false, \"properties\": {");

@@ -13,7 +13,7 @@
 enum kv_form {
     KV_FORM_OPTIONAL,  /* a value of param.dim; without it nothing is in force, or what the section computes */
     KV_FORM_WORD,      /* one of param.choices, or a value of param.dim: capacity: auto | 40GiB */
-    KV_FORM_PLUGIN,    /* name of a plug-in of `family`, or a map {kind: NAME, its parameters} */
+    KV_FORM_PLUGIN,    /* name of a plug-in of `family`, one of param.choices, or a map {kind: NAME, its parameters} */
     KV_FORM_MAP,       /* a map: section `section` */
     KV_FORM_WORD_MAP,  /* one of param.choices, or section `section` with that word under its first key */
     KV_FORM_MAP_OF,    /* a map whose keys are names, each a section `section` */

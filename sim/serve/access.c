@@ -269,7 +269,8 @@ int64_t kv_access_drop(struct kv_tiers *t, uint32_t access)
     if (was == KV_ACCESS_QUEUED) a->pool->in_line--;
     give_turn_back(t, a);
     /* One that waits is given back where it comes up. */
-    if (was != KV_ACCESS_QUEUED && was != KV_ACCESS_REFUSED && was != KV_ACCESS_DELAYED) kv_pool_give(&t->accesses, access);
+    bool waits = was == KV_ACCESS_QUEUED || was == KV_ACCESS_REFUSED || was == KV_ACCESS_DELAYED;
+    if (!waits) kv_pool_give(&t->accesses, access);
     return moved;
 }
 

@@ -19,7 +19,8 @@ static void note_saved(struct kv_instance *n, const struct kv_seq *q, int64_t hi
 {
     if (hit_tokens == 0) return;
     struct kv_tier_counters *tier = n->serve->counters.tier;
-    kv_tick saved = kv_look_up_compute_tk(n, 0, q->input_tokens) - kv_look_up_compute_tk(n, hit_tokens, q->input_tokens);
+    kv_tick saved = kv_look_up_compute_tk(n, 0, q->input_tokens)
+                    - kv_look_up_compute_tk(n, hit_tokens, q->input_tokens);
     if (saved < 0) saved = 0;
     if (!by_source) {
         tier[0].saved_tk += saved;
@@ -207,6 +208,17 @@ void kv_instance_released(struct kv_instance *n, uint32_t seq)
     else if (n->running < kv_engine_of(n)->max_num_seqs) kv_instance_cut(n);
 }
 
+/* Of the loads that it waits for the one that began first: it is left, and may be cut, before the others (T13). */
+static uint32_t take_first_begun(struct kv_tiers *t, struct kv_hold *h)
+{
+    size_t first = 0;
+    for (size_t i = 1; i < h->loads.count; i++)
+        if (kv_load_at(t, h->loads.at[i])->serial < kv_load_at(t, h->loads.at[first])->serial) first = i;
+    uint32_t load = h->loads.at[first];
+    h->loads.at[first] = h->loads.at[--h->loads.count];
+    return load;
+}
+
 void kv_instance_give_back(struct kv_instance *n, uint32_t seq)
 {
     struct kv_seq *q = kv_seq_at(n->serve, seq);
@@ -218,10 +230,7 @@ void kv_instance_give_back(struct kv_instance *n, uint32_t seq)
     q->computed_tokens = 0;
     h->unreleased = 0;
     n->serve->counters.given_back++;
-    while (h->loads.count > 0) {
-        uint32_t load = h->loads.at[--h->loads.count];
-        kv_load_leave(n->serve->tiers, load, seq);
-    }
+    while (h->loads.count > 0) kv_load_leave(n->serve->tiers, take_first_begun(n->serve->tiers, h), seq);
     if (q->preemptions > 0) kv_waiting_add_preempted_last(&n->waiting, seq);
     else kv_waiting_add(&n->waiting, q->urgency, q->order, seq);
     kv_log(n->serve->engine, "give_back", "request=%lld instance=%d", (long long)q->request, n->id);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fetches: what one load brings from one tier (docs/tiers.md T40). Kept where somebody wants to know of them: a sink, or
- * a transfer policy, which grants bandwidth to those over the network (T39; grant.h). */
+/* Fetches: what one load brings from one tier (docs/tiers.md T40). Kept where somebody wants to know of them: a sink,
+ * or a transfer policy, which grants bandwidth to those over the network (T39; grant.h). */
 #ifndef KV_SERVE_FETCH_H
 #define KV_SERVE_FETCH_H
 

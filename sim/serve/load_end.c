@@ -101,8 +101,8 @@ void kv_load_complete(struct kv_tiers *t, uint32_t load)
     kv_instance_memory_freed(n);
 }
 
-/* Cancels those accesses of a part that wait for a turn, or those that do not; returns what they moved. Who waits leaves
- * the line first, so that nobody about to be cancelled gets a turn (T15). */
+/* Cancels those accesses of a part that wait for a turn, or those that do not; returns what they moved. Who waits
+ * leaves the line first, so that nobody about to be cancelled gets a turn (T15). */
 static int64_t drop_gets(struct kv_tiers *t, struct kv_load_part *p, bool that_wait)
 {
     int64_t moved = 0;

@@ -79,7 +79,8 @@ static uint32_t make_seq(struct kv_replay *r, const struct kv_request *request)
         .prefix = request->prefix, .request = request->index, .trace_row = request->trace_row,
         .arrival_tk = -1, .first_sched_tk = -1, .first_token_tk = -1,
         .input_tokens = request->input_tokens, .output_tokens = request->output_tokens,
-        .priority = request->priority, .resident_tokens = request->resident_tokens, .own_run = KV_NONE, .session = request->session, .place = KV_NONE,
+        .priority = request->priority, .resident_tokens = request->resident_tokens, .own_run = KV_NONE,
+        .session = request->session, .place = KV_NONE,
         .turn = request->turn, .slo_class = request->slo_class, .instance = KV_NO_INSTANCE,
         .prefill_instance = KV_NO_INSTANCE,
     };

@@ -263,7 +263,8 @@ bool kv_sim_run(struct kv_sim *sim, uint64_t events, enum kv_sim_end *end, struc
     struct kv_engine *engine = sim->serve.engine;
     uint64_t until = events ? kv_engine_fired(engine) + events : UINT64_MAX;
     while (kv_engine_fired(engine) < until) {
-        if (kv_engine_next_tk(engine) > sim->config->time_limit_tk && kv_engine_next_tk(engine) != KV_TICK_NEVER) {
+        bool past = kv_engine_next_tk(engine) > sim->config->time_limit_tk;
+        if (past && !kv_engine_idle(engine)) {
             *end = KV_SIM_TIME_LIMIT;
             sim->limited = true;
             return true;
@@ -272,7 +273,7 @@ bool kv_sim_run(struct kv_sim *sim, uint64_t events, enum kv_sim_end *end, struc
             *end = KV_SIM_EVENT_LIMIT;
             return true;
         }
-        bool fired = kv_engine_step(engine, &sim->err);
+        bool fired = !past && kv_engine_step(engine, &sim->err);   /* a sample alone is nothing to wait for */
         if (kv_engine_now(engine) != sim->series.last_tk || kv_engine_next_tk(engine) != KV_TICK_NEVER)
             sim->last_tk = kv_engine_now(engine);
         if (sim->err.code != KV_OK) {

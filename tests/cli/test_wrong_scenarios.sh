@@ -13,6 +13,7 @@ names() { (cd "$1" && printf '%s\n' *.c | sed 's/\.c$//' | LC_ALL=C sort | paste
 sed_known="s/@compute@/$(names models/compute)/;s/@evict@/$(names policies/evict)/;s/@route@/$(names policies/route)/"
 sed_known+=";s/@sched@/$(names policies/sched)/;s/@reader@/$(names traces/reader)/;s/@store@/$(names models/store)/"
 sed_known+=";s/@link@/$(names models/link)/;s/@admit@/$(names policies/admit)/;s/@fetch@/$(names policies/fetch)/"
+sed_known+=";s/@transfer@/$(names policies/transfer)/"
 
 # expect NAME EXPECTED_STDERR COMMAND...: exit code 3, nothing on stdout, that text on stderr.
 expect() {

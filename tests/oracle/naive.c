@@ -131,6 +131,7 @@ static void reach_router(struct oracle *o, int64_t job)
     bool reserve = goes_on && o->config->handover.reserve == KV_RESERVE_AT_ROUTE;
     const struct instance *n = &o->instances[reserve ? decode : prefill];
     if (n->busy && n->due == o->now) o->coverage->arrivals_on_boundary++;
+    naive_put_resident(o, 2 * job);
     naive_enqueue(o, reserve ? 2 * job + 1 : 2 * job);
 }
 
@@ -171,13 +172,14 @@ static struct instance *due_instance(struct oracle *o)
     return NULL;
 }
 
-static kv_tick next_tick(const struct oracle *o)
+kv_tick naive_next_tick(const struct oracle *o)
 {
     kv_tick next = naive_replay_next_tick(&o->replay);
     next = least(next, naive_flows_next_tick(o));
     next = least(next, naive_layers_next_tick(o));
     next = least(next, naive_writes_next_tick(o));
     next = least(next, naive_timeouts_next_tick(o));
+    next = least(next, o->epoch);
     for (int32_t i = 0; i < o->config->instance_count; i++) next = least(next, o->instances[i].due);
     return next;
 }
@@ -185,7 +187,7 @@ static kv_tick next_tick(const struct oracle *o)
 /* One pass of the loop is one round of one tick (rules 3 and 3a), class by class; then the rates from here on. */
 static void run(struct oracle *o)
 {
-    for (kv_tick t; (t = next_tick(o)) != KV_TICK_NEVER && t <= o->config->time_limit_tk;) {
+    for (kv_tick t; (t = naive_next_tick(o)) != KV_TICK_NEVER && t <= o->config->time_limit_tk;) {
         o->now = t;
         naive_flows_serve(o, t);
         naive_flows_end(o);
@@ -201,18 +203,21 @@ static void run(struct oracle *o)
             }
         }
         naive_timeouts(o);
+        naive_epochs(o);
         for (struct instance *n; (n = due_instance(o));) naive_boundary(o, n);
         naive_rates(o);
         naive_check(o);
         naive_see(o);
     }
     /* Rule 23: cut short, the run lasts until its limit. */
-    if (next_tick(o) != KV_TICK_NEVER) o->now = o->config->time_limit_tk;
+    if (naive_next_tick(o) != KV_TICK_NEVER) o->now = o->config->time_limit_tk;
     for (int64_t i = 0; i < o->count; i++)
         if (o->came[i] && !o->jobs[i].ended) {
-            o->coverage->stuck += next_tick(o) == KV_TICK_NEVER;
+            o->coverage->stuck += naive_next_tick(o) == KV_TICK_NEVER;
             naive_end_job(o, i, KV_STATUS_UNFINISHED);
         }
+    naive_flows_serve(o, o->now);
+    naive_transfers_end(o);
 }
 
 /* --- Open and close --- */
@@ -318,12 +323,14 @@ static void close_oracle(struct oracle *o)
 
 bool kv_oracle_run(const struct kv_sim_config *config, const struct kv_request *requests, int64_t count,
                    struct kv_record *records, bool *came, struct kv_counters *counters,
-                   struct kv_oracle_history *history, struct kv_oracle_coverage *coverage, struct kv_err *err)
+                   struct kv_oracle_history *history, struct kv_oracle_coverage *coverage, const struct kv_sink *sink,
+                   struct kv_err *err)
 {
     struct kv_oracle_coverage unwanted = {0};
     *counters = (struct kv_counters){0};
     struct oracle o = {.config = config, .requests = requests, .count = count, .came = came, .counters = counters,
-                       .history = history, .coverage = coverage ? coverage : &unwanted,
+                       .history = history, .coverage = coverage ? coverage : &unwanted, .sink = sink,
+                       .epoch = KV_TICK_NEVER,
                        .tier_count = config->tier_count > 1 ? config->tier_count : 1,
                        .layers = config->compute_env.model->layers};
     if (!know_policies(&o, err)) return false;

@@ -64,14 +64,25 @@ struct kv_oracle_coverage {
     int64_t pauses;                  /* flows that had delivered all they might (T19) */
     int64_t layered_steps;           /* steps that waited for layers (T20) */
     int64_t handed_on_arrival, handed_at_route, pushed_layers;   /* T28, T29 */
+    int64_t regranted;               /* grants changed while their fetch moved bytes (T39) */
+    int64_t ungranted;               /* settings of rates at which a flow had to wait for a grant */
+    int64_t periodic_grants;         /* epochs at a multiple of the period that granted something */
+    int64_t made_layerwise, made_chunkwise;          /* loads, by their size (T35) */
+    int64_t resident_evictions;      /* chunks that left for resident tokens (T36) */
+    int64_t came_again;              /* accesses that were refused and then got a turn or a place in the line (T37a) */
+    int64_t cancelled_refused;       /* accesses cancelled between two attempts */
+    int64_t message_limited;         /* accesses whose limit is that of a link's messages (T38) */
+    int64_t curve_bound;             /* links that bound somebody below their first capacity (T38a) */
+    int64_t cut_fetches;             /* told as cut (T40) */
     int64_t stuck;                   /* requests left behind by a run in which nothing is pending any more */
 };
 
 /* Replays `requests` (index = place in the array). `records` and `came` have `count` entries; came[i] says
- * whether request i arrived before the end of the run, only then records[i] means something. `history` and
- * `coverage` may be NULL. False with *err when the scenario asks for a policy that the oracle does not know. */
+ * whether request i arrived before the end of the run, only then records[i] means something. `sink` is told of
+ * fetches and layers (T40, T41), not of records. `history`, `coverage` and `sink` may be NULL. False with *err when the scenario asks for a policy that the oracle does not know. */
 bool kv_oracle_run(const struct kv_sim_config *config, const struct kv_request *requests, int64_t count,
                    struct kv_record *records, bool *came, struct kv_counters *counters,
-                   struct kv_oracle_history *history, struct kv_oracle_coverage *coverage, struct kv_err *err);
+                   struct kv_oracle_history *history, struct kv_oracle_coverage *coverage, const struct kv_sink *sink,
+                   struct kv_err *err);
 
 #endif

@@ -97,7 +97,8 @@ static void check_tiers(const struct oracle *o)
             for (size_t i = 0; o->pools.at[p]->tier == t && i < o->pools.at[p]->chunks.count; i++)
                 visible += o->pools.at[p]->chunks.at[i].visible;
         kv_assert(visible == c->inserted_chunks - c->evicted_chunks);
-        kv_assert(c->wasted_bytes <= c->read_bytes + c->written_bytes && c->filled_chunks <= c->inserted_chunks);
+        kv_assert(c->wasted_bytes <= c->read_bytes + c->written_bytes);
+        kv_assert(c->filled_chunks + c->resident_chunks <= c->inserted_chunks);
     }
 }
 
@@ -109,10 +110,10 @@ static void check_links(const struct oracle *o)
         kv_service carried = 0;
         for (size_t i = 0; i < o->accesses.count; i++) {
             const struct access *a = o->accesses.at[i];
-            if (a->phase != FLOWING || a->flow < 0 || a->paused) continue;
+            if (!naive_moving(a)) continue;
             carried += (kv_service)a->rate * naive_parts_on(&a->path, o->config->tp, (int32_t)l);
         }
-        kv_assert(carried <= o->links.at[l].capacity);
+        kv_assert(carried <= o->links.at[l].now && o->links.at[l].now <= o->links.at[l].capacity);
     }
     for (size_t i = 0; i < o->accesses.count; i++) {
         const struct access *a = o->accesses.at[i];
@@ -144,4 +145,5 @@ void naive_check(struct oracle *o)
     for (size_t p = 0; p < o->pools.count; p++) check_pool(o, o->pools.at[p]);
     check_tiers(o);
     check_links(o);
+    naive_check_grants(o);
 }

@@ -20,18 +20,17 @@ static void stop_waiting(struct seat *s, const struct load *load)
 /* --- What has arrived when a load is cut --- */
 
 /* Whole chunks of this part that stay after a timeout, in order; chunkwise: see `in`. */
-static int64_t leading_chunks(const struct oracle *o, const struct load_part *part)
+static int64_t leading_chunks(const struct oracle *o, const struct load *load, const struct load_part *part)
 {
     if (part->over) return (int64_t)part->index.count;
-    if (o->config->fetch.mode != KV_DELIVERY_BULK) return 0;
+    if (load->mode != KV_DELIVERY_BULK) return 0;
     int64_t chunk = o->config->tier[part->pool->tier].chunk_tokens * naive_read_bytes(o, o->layers);
     return (int64_t)(part->accesses.at[0]->done / KV_SERVICE_PER_BYTE) / chunk;
 }
 
-static bool chunk_arrived(const struct oracle *o, const struct load_part *part, size_t i)
+static bool chunk_arrived(const struct oracle *o, const struct load *load, const struct load_part *part, size_t i)
 {
-    return (int64_t)i < leading_chunks(o, part)
-           || (o->config->fetch.mode == KV_DELIVERY_CHUNKWISE && part->in.at[i]);
+    return (int64_t)i < leading_chunks(o, load, part) || (load->mode == KV_DELIVERY_CHUNKWISE && part->in.at[i]);
 }
 
 static bool block_arrived(const struct oracle *o, const struct load *load, const struct load_block *b)
@@ -40,7 +39,7 @@ static bool block_arrived(const struct oracle *o, const struct load *load, const
         const struct load_part *part = &load->parts.at[p];
         if (part->pool->tier != b->tier) continue;
         for (size_t i = 0; i < part->index.count; i++)
-            if (part->index.at[i] == b->index / naive_chunk_blocks(o, b->tier)) return chunk_arrived(o, part, i);
+            if (part->index.at[i] == b->index / naive_chunk_blocks(o, b->tier)) return chunk_arrived(o, load, part, i);
     }
     kv_assert(!"every block of a load is in a chunk of one of its parts");
     return false;
@@ -52,7 +51,8 @@ static void cancel_read(struct oracle *o, struct load *load, struct load_part *p
 {
     int64_t kept = 0, moved;
     int32_t tier = part->pool->tier;
-    if (keep) kept = leading_chunks(o, part) * o->config->tier[tier].chunk_tokens * naive_read_bytes(o, o->layers);
+    if (keep)
+        kept = leading_chunks(o, load, part) * o->config->tier[tier].chunk_tokens * naive_read_bytes(o, o->layers);
     moved = naive_cancel(o, a);
     naive_count_read(o, load, tier, moved);
     o->counters->tier[tier].wasted_bytes += (moved - kept) * o->config->tp;
@@ -66,11 +66,14 @@ static void cancel_reads(struct oracle *o, struct load *load, bool keep)
             struct load_part *part = &load->parts.at[p];
             for (size_t i = 0; i < part->accesses.count; i++) {
                 struct access *a = part->accesses.at[i];
-                if (a->phase != OVER && (pass == 1 || a->phase == IN_LINE)) cancel_read(o, load, part, a, keep);
+                if (a->phase != OVER && (pass == 1 || a->phase < DELAYED)) cancel_read(o, load, part, a, keep);
             }
         }
-    for (size_t p = 0; p < load->parts.count; p++)
-        if (!load->parts.at[p].over) naive_unpin_part(o, &load->parts.at[p]);
+    for (size_t p = 0; p < load->parts.count; p++) {
+        if (load->parts.at[p].over) continue;
+        naive_unpin_part(o, &load->parts.at[p]);
+        naive_transfer_over(o, load->parts.at[p].transfer, true);
+    }
 }
 
 static void cut_rest(struct oracle *o, struct load *load)
@@ -159,18 +162,16 @@ static int64_t last_waiter(const struct oracle *o, const struct load *load)
 
 static void time_out(struct oracle *o, struct load *load)
 {
-    int64_t owner = load->owner;
     load->timed_out = true;
     o->counters->fetch_timeouts++;
-    for (int64_t seat; (seat = last_waiter(o, load)) >= 0;) {
-        o->seats[seat].hbm_only = true;
-        give_back(o, seat);
-    }
-    load->owner = owner;
     size_t count = load->blocks.count;
     bool *arrived = kv_arena_take(&o->arena, count);
     for (size_t i = 0; i < count; i++) arrived[i] = block_arrived(o, load, &load->blocks.at[i]);
     cancel_reads(o, load, true);
+    for (int64_t seat; (seat = last_waiter(o, load)) >= 0;) {
+        o->seats[seat].hbm_only = true;
+        give_back(o, seat);
+    }
     for (size_t i = 0; i < count; i++)
         if (!arrived[i]) naive_pool_forget(&o->instances[load->instance].pool, load->blocks.at[i].block);
     cut_rest(o, load);

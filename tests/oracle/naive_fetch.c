@@ -28,22 +28,37 @@ static int64_t chunks_from(const struct oracle *o, const match *found, int64_t b
     return chunks;
 }
 
-static kv_tick read_tk(struct oracle *o, int32_t t, int32_t instance, int64_t chunks)
+enum kv_delivery naive_delivery(const struct oracle *o, int64_t bytes)
+{
+    enum kv_delivery mode = (enum kv_delivery)o->config->fetch.mode;
+    if (mode != KV_DELIVERY_AUTO) return mode;
+    return bytes * o->config->tp >= o->config->fetch.auto_bytes ? KV_DELIVERY_LAYERWISE : KV_DELIVERY_CHUNKWISE;
+}
+
+/* Of a part, in whole chunks of tier t. */
+static int64_t bytes_of(const struct oracle *o, int32_t t, int64_t chunks)
+{
+    return chunks * o->config->tier[t].chunk_tokens * naive_read_bytes(o, o->layers);
+}
+
+static kv_tick read_tk(struct oracle *o, int32_t t, int32_t instance, enum kv_delivery mode, int64_t chunks)
 {
     const struct kv_sim_config *c = o->config;
     const struct tier_pool *p = naive_pool_of(o, t, instance);
-    struct kv_access access = {.delivery = (enum kv_delivery)c->fetch.mode, .number = (uint64_t)p->numbers,
-                               .chunks = c->fetch.mode == KV_DELIVERY_CHUNKWISE ? 1 : chunks};
-    struct kv_access_plan plan = c->tier[t].store->plan(o->tier[t].store, &access);
+    struct kv_access access = {.delivery = mode, .number = (uint64_t)p->numbers, .under_way = p->under_way + 1,
+                               .chunks = mode == KV_DELIVERY_CHUNKWISE ? 1 : chunks};
+    struct kv_access_plan plan = naive_plan(o, t, &access);
     struct path path;
     naive_path(o, p, instance, false, 0, &path);
-    kv_rate rate = plan.limit >= KV_RATE_UNLIMITED ? plan.limit : plan.limit / c->tp;
+    kv_rate messages = naive_message_rate(o, &path, bytes_of(o, t, access.chunks) * c->tp, plan.requests);
+    kv_rate rate = messages < plan.limit ? messages : plan.limit;
+    if (rate < KV_RATE_UNLIMITED) rate /= c->tp;
     for (int32_t h = 0; h < path.hops[0]; h++) {
         int32_t link = path.link[0][h];
-        kv_rate share = o->links.at[link].capacity / naive_parts_on(&path, c->tp, link);
+        kv_rate share = naive_capacity(o, &o->links.at[link], 0) / naive_parts_on(&path, c->tp, link);
         if (share < rate) rate = share;
     }
-    kv_service bytes = (kv_service)(chunks * c->tier[t].chunk_tokens * naive_read_bytes(o, o->layers));
+    kv_service bytes = (kv_service)bytes_of(o, t, chunks);
     kv_tick ticks = kv_rate_ticks(bytes * KV_SERVICE_PER_BYTE, rate);
     return ticks == KV_TICK_NEVER ? KV_TICK_NEVER : plan.delay_tk + path.latency_tk + ticks;
 }
@@ -51,9 +66,11 @@ static kv_tick read_tk(struct oracle *o, int32_t t, int32_t instance, int64_t ch
 static kv_tick load_tk(struct oracle *o, int64_t seat, const match *found, int64_t blocks)
 {
     kv_tick slowest = 0;
+    int64_t bytes = 0;
+    for (int32_t t = 1; t < o->tier_count; t++) bytes += bytes_of(o, t, chunks_from(o, found, blocks, t));
     for (int32_t t = 1; t < o->tier_count; t++) {
         int64_t chunks = chunks_from(o, found, blocks, t);
-        kv_tick ticks = chunks > 0 ? read_tk(o, t, o->seats[seat].instance, chunks) : 0;
+        kv_tick ticks = chunks > 0 ? read_tk(o, t, o->seats[seat].instance, naive_delivery(o, bytes), chunks) : 0;
         if (ticks > slowest) slowest = ticks;
     }
     return slowest;

@@ -62,6 +62,8 @@ static void find_begins(struct oracle *o, struct instance *n)
     kv_assert(end == end_with(o, n, -1));
 }
 
+static void tell(struct oracle *o, struct instance *n);
+
 void naive_step_begin(struct oracle *o, struct instance *n, const struct kv_batch *batch)
 {
     struct layered *y = &n->layered;
@@ -86,6 +88,7 @@ void naive_step_begin(struct oracle *o, struct instance *n, const struct kv_batc
     kv_compute_layers(o->config->compute, o->compute, batch, y->cost, o->layers, &y->before, &y->after);
     n->due = KV_TICK_NEVER;
     find_begins(o, n);
+    tell(o, n);                      /* what is due at this very tick */
 }
 
 /* --- Permissions --- */
@@ -191,6 +194,24 @@ kv_tick naive_layers_next_tick(const struct oracle *o)
 
 /* --- The end of the step: who waited for whom --- */
 
+/* T41. */
+static void tell_member(struct oracle *o, const struct instance *n, int64_t member)
+{
+    const struct layered *y = &n->layered;
+    kv_tick *in = kv_arena_take(&o->arena, (size_t)o->layers * sizeof *in);
+    kv_tick *start = kv_arena_take(&o->arena, (size_t)o->layers * sizeof *start);
+    kv_tick *end = kv_arena_take(&o->arena, (size_t)o->layers * sizeof *end);
+    struct kv_err err;
+    for (int32_t l = 0; l < o->layers; l++) {
+        in[l] = arrival(o, n, member, l);
+        start[l] = begin_tick(y, l);
+        end[l] = end_tick(y, l);
+    }
+    struct kv_layers_record record = {.request = o->seats[n->step.at[member].seat].job, .layers = o->layers,
+                                      .fetch_end_tk = in, .compute_start_tk = start, .compute_end_tk = end};
+    if (!o->sink->layers(o->sink->state, &record, &err)) kv_assert(!"the sink takes every record");
+}
+
 void naive_step_end(struct oracle *o, struct instance *n)
 {
     struct layered *y = &n->layered;
@@ -209,6 +230,7 @@ void naive_step_end(struct oracle *o, struct instance *n)
     for (size_t m = 0; m < n->step.count; m++) {
         struct seat *s = &o->seats[n->step.at[m].seat];
         for (size_t i = 0; i < s->waits.count; i++) kv_assert(s->waits.at[i]->over);   /* T21 */
+        if (s->waits.count > 0 && o->sink && o->sink->layers) tell_member(o, n, (int64_t)m);
         s->waits.count = 0;
     }
     y->on = false;

@@ -1,133 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Accesses and flows (T15, T17a, T19): turns, delays, and rates that are found anew, part by part and over all links,
+/* Flows (T15, T17a, T19, T38a): what they have delivered, and rates that are found anew, part by part and over all links,
  * whenever anything has changed. */
 #include <string.h>
 
 #include "tests/oracle/naive_parts.h"
-
-/* On its links: neither waiting for a first permission, nor paused, nor over. */
-static bool moving(const struct access *a)
-{
-    return a->phase == FLOWING && a->flow >= 0 && !a->paused;
-}
-
-/* --- Turns, delays, starts --- */
-
-static void start_flow(struct oracle *o, struct access *a)
-{
-    a->phase = FLOWING;
-    a->flow = a->permitted > 0 ? o->flow_orders++ : -1;
-    o->rates_stale = true;
-}
-
-static void start_delay(struct oracle *o, struct access *a)
-{
-    a->phase = DELAYED;
-    a->delay_end = o->now + a->delay_tk;
-    if (a->delay_tk == 0) start_flow(o, a);
-}
-
-static bool turn_free(const struct oracle *o, const struct tier_pool *p)
-{
-    int64_t limit = o->tier[p->tier].concurrency_limit;
-    return limit == 0 || p->under_way < limit;
-}
-
-static void take_turn(struct oracle *o, struct access *a)
-{
-    a->turn = true;
-    a->pool->under_way++;
-    start_delay(o, a);
-}
-
-static void leave_line(struct tier_pool *p, const struct access *a)
-{
-    size_t i = 0;
-    while (p->line.at[i] != a) i++;
-    p->line.count--;
-    memmove(&p->line.at[i], &p->line.at[i + 1], (p->line.count - i) * sizeof *p->line.at);
-}
-
-/* The turn goes to the next in line. */
-static void give_turn_back(struct oracle *o, struct access *a)
-{
-    if (!a->turn) return;
-    struct tier_pool *p = a->pool;
-    a->turn = false;
-    p->under_way--;
-    while (p->line.count > 0 && turn_free(o, p)) {
-        struct access *next = p->line.at[0];
-        leave_line(p, next);
-        take_turn(o, next);
-    }
-}
-
-static void enter(struct oracle *o, struct access *a)
-{
-    a->order = o->access_orders++;
-    a->flow = -1;
-    kv_vec_push(&o->accesses, a);
-}
-
-void naive_access_comes(struct oracle *o, struct access *a, int32_t instance, enum kv_delivery delivery,
-                        int64_t chunks)
-{
-    struct tier_pool *p = a->pool;
-    struct kv_access access = {.write = a->write, .delivery = delivery, .chunks = chunks,
-                               .number = (uint64_t)p->numbers++};
-    struct kv_access_plan plan = o->config->tier[p->tier].store->plan(o->tier[p->tier].store, &access);
-    if (a->from) naive_spill_path(o, a->from, p, access.number, &a->path);
-    else naive_path(o, p, instance, a->write, access.number, &a->path);
-    a->delay_tk = plan.delay_tk + a->path.latency_tk;
-    a->ack_tk = plan.ack_tk;
-    a->limit = plan.limit >= KV_RATE_UNLIMITED ? plan.limit : plan.limit / o->config->tp;
-    enter(o, a);
-    o->counters->tier[p->tier].accesses++;
-    if (turn_free(o, p)) {
-        take_turn(o, a);
-        return;
-    }
-    a->phase = IN_LINE;
-    kv_vec_push(&p->line, a);
-    o->counters->tier[p->tier].waited_accesses++;
-}
-
-void naive_handover_flow(struct oracle *o, struct access *a)
-{
-    a->delay_tk = a->path.latency_tk;
-    a->limit = KV_RATE_UNLIMITED;
-    enter(o, a);
-    start_delay(o, a);
-}
-
-void naive_permit(struct oracle *o, struct access *a, int64_t permitted)
-{
-    if (permitted <= a->permitted) return;
-    a->permitted = permitted;
-    if (a->phase != FLOWING) return;
-    a->paused = false;
-    if (a->flow < 0) a->flow = o->flow_orders++;
-    o->rates_stale = true;
-}
-
-static void over(struct oracle *o, struct access *a)
-{
-    size_t i = 0;
-    while (o->accesses.at[i] != a) i++;
-    o->accesses.count--;
-    memmove(&o->accesses.at[i], &o->accesses.at[i + 1], (o->accesses.count - i) * sizeof *o->accesses.at);
-    if (a->phase == IN_LINE) leave_line(a->pool, a);
-    a->phase = OVER;
-    o->rates_stale = true;
-    give_turn_back(o, a);
-}
-
-int64_t naive_cancel(struct oracle *o, struct access *a)
-{
-    kv_assert(a->phase != OVER);
-    over(o, a);
-    return (int64_t)(a->done / KV_SERVICE_PER_BYTE);
-}
 
 /* --- Service --- */
 
@@ -137,7 +13,7 @@ void naive_flows_serve(struct oracle *o, kv_tick tick)
     o->flowed = tick;
     for (size_t i = 0; span > 0 && i < o->accesses.count; i++) {
         struct access *a = o->accesses.at[i];
-        if (!moving(a)) continue;
+        if (!naive_moving(a)) continue;
         kv_service most = (kv_service)a->permitted * KV_SERVICE_PER_BYTE, served = (kv_service)a->rate * span;
         a->done = a->rate >= KV_RATE_UNLIMITED || served > most - a->done ? most : a->done + served;
     }
@@ -167,7 +43,8 @@ kv_tick naive_flows_next_tick(const struct oracle *o)
         const struct access *a = o->accesses.at[i];
         kv_tick at = KV_TICK_NEVER;
         if (a->phase == DELAYED) at = a->delay_end;
-        if (moving(a)) {
+        if (a->phase == REFUSED) at = a->again_at;
+        if (naive_moving(a)) {
             int64_t layer = next_layer_end(o, a);
             kv_tick ticks = ticks_to(a, layer < a->permitted ? layer : a->permitted);
             if (ticks < KV_TICK_NEVER - o->flowed) at = o->flowed + ticks;
@@ -185,10 +62,10 @@ static void reached(struct oracle *o, struct access *a)
         a->paused = true;
         o->rates_stale = true;
         o->coverage->pauses++;
-        give_turn_back(o, a);
+        naive_give_turn_back(o, a);
         return;
     }
-    over(o, a);
+    naive_access_over(o, a);
     if (a->write_job) naive_write_ended(o, a->write_job);
     else if (a->pool) naive_read_ended(o, a);
     else naive_load_ended(o, a->load);
@@ -211,22 +88,14 @@ void naive_flows_end(struct oracle *o)
         struct access *first = NULL;
         for (size_t i = 0; i < o->accesses.count; i++) {
             struct access *a = o->accesses.at[i];
-            if (!moving(a) || a->flow <= last || a->done < (kv_service)a->permitted * KV_SERVICE_PER_BYTE) continue;
+            if (!naive_moving(a) || a->flow <= last || a->done < (kv_service)a->permitted * KV_SERVICE_PER_BYTE) continue;
             if (!first || a->flow < first->flow) first = a;
         }
         if (!first) break;
         last = first->flow;
         reached(o, first);
     }
-    for (;;) {
-        struct access *first = NULL;
-        for (size_t i = 0; i < o->accesses.count && !first; i++) {
-            struct access *a = o->accesses.at[i];
-            if (a->phase == DELAYED && a->delay_end <= o->now) first = a;
-        }
-        if (!first) break;
-        start_flow(o, first);
-    }
+    naive_delays_end(o);
 }
 
 /* --- Rates (sim/lib/maxmin.h, with every part a class of its own) --- */
@@ -239,7 +108,7 @@ static bool behind_another(const struct oracle *o, const struct access *a, int32
 {
     for (size_t i = 0; i < o->accesses.count; i++) {
         const struct access *other = o->accesses.at[i];
-        if (!moving(other) || other->flow >= a->flow) continue;
+        if (!naive_moving(other) || other->flow >= a->flow) continue;
         if (naive_parts_on(&other->path, o->config->tp, link) > 0) return true;
     }
     return false;
@@ -255,15 +124,22 @@ static bool blocked(const struct oracle *o, const struct access *a)
     return false;
 }
 
+/* T37 to T39: the least of what the access may and what its fetch was granted. */
+static kv_rate part_limit(const struct oracle *o, const struct access *a)
+{
+    kv_rate granted = naive_grant_limit(o, a), limit = a->limit < granted ? a->limit : granted;
+    return limit >= KV_RATE_UNLIMITED ? limit : limit / o->config->tp;
+}
+
 static void add_parts(struct oracle *o, struct access *a, parts *all)
 {
     bool waits = blocked(o, a);
     o->coverage->fifo_blocked += waits;
     for (int32_t p = 0; p < o->config->tp; p++) {
-        kv_rate limit = waits ? 0 : a->limit;
+        kv_rate limit = waits ? 0 : part_limit(o, a);
         for (int32_t h = 0; h < a->path.hops[p]; h++) {
             int32_t link = a->path.link[p][h];
-            kv_rate share = o->links.at[link].capacity / naive_parts_on(&a->path, o->config->tp, link);
+            kv_rate share = o->links.at[link].now / naive_parts_on(&a->path, o->config->tp, link);
             if (share < limit) limit = share;
         }
         kv_vec_push(all, ((struct part){.access = a, .number = p, .limit = limit}));
@@ -279,7 +155,7 @@ static kv_rate share_of(const struct link *l)
 static kv_rate least_share(struct oracle *o, const parts *all)
 {
     for (size_t l = 0; l < o->links.count; l++) {
-        o->links.at[l].left = o->links.at[l].capacity;
+        o->links.at[l].left = o->links.at[l].now;
         o->links.at[l].unfixed = 0;
     }
     for (size_t i = 0; i < all->count; i++) {
@@ -317,6 +193,28 @@ static void fix(struct part *part, kv_rate rate, int64_t *unfixed)
     --*unfixed;
 }
 
+/* T38a: what each link carries with the parts that are on it. */
+static void find_capacities(struct oracle *o)
+{
+    for (size_t l = 0; l < o->links.count; l++) {
+        int64_t on = 0;
+        for (size_t i = 0; i < o->accesses.count; i++)
+            if (naive_moving(o->accesses.at[i]))
+                on += naive_parts_on(&o->accesses.at[i]->path, o->config->tp, (int32_t)l);
+        o->links.at[l].now = naive_capacity(o, &o->links.at[l], on);
+    }
+}
+
+static void note_bound(struct oracle *o, kv_rate lambda)
+{
+    o->coverage->saturated++;
+    for (size_t i = 0; i < o->links.count; i++) {
+        const struct link *l = &o->links.at[i];
+        if (l->curve && l->unfixed > 0 && share_of(l) == lambda && l->now < naive_capacity(o, l, 0))
+            o->coverage->curve_bound++;
+    }
+}
+
 static void share_links(struct oracle *o, parts *all)
 {
     for (int64_t unfixed = (int64_t)all->count; unfixed > 0;) {
@@ -328,7 +226,7 @@ static void share_links(struct oracle *o, parts *all)
         for (size_t i = 0; i < all->count; i++)
             if (!all->at[i].fixed && crosses_full_link(o, &all->at[i], lambda)) fix(&all->at[i], lambda, &unfixed);
         kv_assert(unfixed < before);
-        o->coverage->saturated++;
+        note_bound(o, lambda);
     }
 }
 
@@ -338,9 +236,11 @@ void naive_rates(struct oracle *o)
     o->rates_stale = false;
     parts all = {0};
     const struct load *layerwise = NULL;
+    find_capacities(o);
     for (size_t i = 0; i < o->accesses.count; i++) {
         struct access *a = o->accesses.at[i];
-        if (!moving(a)) continue;
+        if (!naive_moving(a)) continue;
+        o->coverage->ungranted += naive_grant_limit(o, a) == 0;
         add_parts(o, a, &all);
         if (!a->load || !a->load->layerwise) continue;
         o->coverage->overlapping += layerwise && layerwise != a->load;

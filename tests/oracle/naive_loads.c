@@ -90,8 +90,7 @@ static void pin_chunks(struct oracle *o, struct load *load)
 static void ask(struct oracle *o, struct load *load, int32_t number)
 {
     struct load_part *part = &load->parts.at[number];
-    enum kv_delivery mode = (enum kv_delivery)o->config->fetch.mode;
-    int64_t chunks = mode == KV_DELIVERY_CHUNKWISE ? 1 : (int64_t)part->index.count;
+    int64_t chunks = load->mode == KV_DELIVERY_CHUNKWISE ? 1 : (int64_t)part->index.count;
     int64_t tokens = chunks * o->config->tier[part->pool->tier].chunk_tokens;
     struct access *a = kv_arena_take(&o->arena, sizeof *a);
     *a = (struct access){.pool = part->pool, .load = load, .part = number, .chunk = part->asked,
@@ -99,20 +98,20 @@ static void ask(struct oracle *o, struct load *load, int32_t number)
     a->permitted = load->layerwise ? tokens * naive_read_bytes(o, load->permitted_layers) : a->bytes;
     part->asked++;
     kv_vec_push(&part->accesses, a);
-    naive_access_comes(o, a, load->instance, mode, chunks);
+    naive_access_comes(o, a, load->instance, load->mode, chunks);
 }
 
 /* Accesses that this part of a load will have had in the end. */
-static int64_t accesses_of(const struct oracle *o, const struct load_part *part)
+static int64_t accesses_of(const struct load *load, const struct load_part *part)
 {
-    return o->config->fetch.mode == KV_DELIVERY_CHUNKWISE ? (int64_t)part->index.count : 1;
+    return load->mode == KV_DELIVERY_CHUNKWISE ? (int64_t)part->index.count : 1;
 }
 
 static void ask_tiers(struct oracle *o, struct load *load)
 {
     for (size_t p = 0; p < load->parts.count; p++) {
-        int64_t count = accesses_of(o, &load->parts.at[p]);
-        if (o->config->fetch.mode == KV_DELIVERY_CHUNKWISE && count > o->config->fetch.concurrency)
+        int64_t count = accesses_of(load, &load->parts.at[p]);
+        if (load->mode == KV_DELIVERY_CHUNKWISE && count > o->config->fetch.concurrency)
             count = o->config->fetch.concurrency;
         while (load->parts.at[p].asked < count) ask(o, load, (int32_t)p);
     }
@@ -185,6 +184,18 @@ static void bring(struct oracle *o, struct load *load, int64_t seat, int64_t ind
     kv_vec_push(&load->blocks, ((struct load_block){index, block, tier}));
 }
 
+/* T35. */
+static void choose_mode(struct oracle *o, struct load *load)
+{
+    int64_t tokens = 0;
+    for (size_t p = 0; p < load->parts.count; p++)
+        tokens += (int64_t)load->parts.at[p].index.count * o->config->tier[load->parts.at[p].pool->tier].chunk_tokens;
+    load->mode = naive_delivery(o, tokens * naive_read_bytes(o, o->layers));
+    load->layerwise = load->mode == KV_DELIVERY_LAYERWISE;
+    if (o->config->fetch.mode != KV_DELIVERY_AUTO) return;
+    (*(load->layerwise ? &o->coverage->made_layerwise : &o->coverage->made_chunkwise))++;
+}
+
 static struct load *begin_load(struct oracle *o, int64_t seat, kv_tick timeout_tk)
 {
     struct seat *s = &o->seats[seat];
@@ -193,7 +204,7 @@ static struct load *begin_load(struct oracle *o, int64_t seat, kv_tick timeout_t
     *load = (struct load){
         .order = o->load_orders, .job = s->job, .owner = seat, .instance = s->instance, .handover = s->handing_over,
         .deadline = timeout_tk < KV_TICK_LIMIT ? o->now + timeout_tk : KV_TICK_NEVER,
-        .layerwise = !s->handing_over && o->config->fetch.mode == KV_DELIVERY_LAYERWISE,
+        .mode = KV_DELIVERY_BULK,
         .permitted_layers = lookahead > 0 && lookahead < o->layers ? (int32_t)lookahead : o->layers,
         .layer_in = kv_arena_take(&o->arena, (size_t)o->layers * sizeof(kv_tick)),
     };
@@ -207,9 +218,14 @@ static struct load *begin_load(struct oracle *o, int64_t seat, kv_tick timeout_t
     o->counters->fetches++;
     kv_vec_push(&o->loads, load);
     add_wait(s, load);
-    if (load->handover) return load;
+    if (load->handover) {
+        naive_transfer_begins(o, load, -1);
+        return load;
+    }
     pin_chunks(o, load);
+    choose_mode(o, load);
     fill(o, load);
+    for (size_t p = 0; p < load->parts.count; p++) naive_transfer_begins(o, load, (int32_t)p);
     ask_tiers(o, load);
     return load;
 }
@@ -270,9 +286,10 @@ void naive_read_ended(struct oracle *o, struct access *a)
     naive_count_read(o, load, part->pool->tier, a->bytes);
     part->ended++;
     part->in.at[a->chunk] = true;
-    if (part->asked < accesses_of(o, part)) ask(o, load, a->part);
-    if (part->ended < accesses_of(o, part)) return;
+    if (part->asked < accesses_of(load, part)) ask(o, load, a->part);
+    if (part->ended < accesses_of(load, part)) return;
     naive_unpin_part(o, part);
+    naive_transfer_over(o, part->transfer, false);
     for (size_t p = 0; p < load->parts.count; p++)
         if (!load->parts.at[p].over) return;
     naive_load_ended(o, load);
@@ -301,7 +318,10 @@ void naive_load_ended(struct oracle *o, struct load *load)
         o->counters->tier[p->tier].filled_chunks++;
     }
     naive_load_lets_go(o, load);
-    if (load->handover) naive_handover_over(o, load);
+    if (load->handover) {
+        naive_transfer_over(o, load->transfer, false);
+        naive_handover_over(o, load);
+    }
     naive_wake_blocked(o, load->instance);
     naive_check_ready(o);
     naive_load_close(load);

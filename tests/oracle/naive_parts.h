@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of the oracle share: everything is an object, and every question is answered by looking at all of
- * them. naive.c is docs/engine.md; naive_tiers.c, naive_links.c, naive_loads.c, naive_writes.c, naive_fetch.c,
- * naive_layers.c and naive_handover.c are docs/tiers.md (rules T1 and up). */
+ * them. naive.c is docs/engine.md; naive_tiers.c, naive_turns.c, naive_links.c, naive_loads.c, naive_writes.c,
+ * naive_fetch.c, naive_layers.c, naive_transfers.c and naive_handover.c are docs/tiers.md (rules T1 and up). */
 #ifndef KV_TESTS_ORACLE_NAIVE_PARTS_H
 #define KV_TESTS_ORACLE_NAIVE_PARTS_H
 
@@ -61,22 +61,30 @@ struct tier_pool {
     KV_VEC(struct access *) line;    /* waiting for their turn */
 };
 
-/* Links that each part of a flow crosses, and what they add to the delay. */
+/* Links that each part of a flow crosses, and what they add to the delay. `named`: indices of the scenario's links
+ * among them, unlimited ones too. */
 struct path {
     int32_t hops[NAIVE_PARTS_MAX];
     int32_t link[NAIVE_PARTS_MAX][NAIVE_HOPS_MAX];
+    int32_t named_count, named[NAIVE_HOPS_MAX];
     kv_tick latency_tk;
 };
 
-enum phase { IN_LINE, DELAYED, FLOWING, OVER };
+enum phase { IN_LINE, REFUSED, DELAYED, FLOWING, OVER };
 /* One access of T15, or the flow of a hand-over (without pool). */
 struct access {
     int64_t order;                   /* of coming, over all pools */
     struct tier_pool *pool, *from;   /* from: the pool that evicted what is written; NULL elsewhere (T17b) */
     bool write, turn, paused;
     enum phase phase;
+    enum kv_delivery delivery;
+    int64_t chunks_asked;
+    uint64_t number;                 /* at its pool */
+    int32_t attempts;                /* times it was refused (T37a); it comes again at: */
+    kv_tick again_at;
     kv_tick delay_tk, delay_end, ack_tk;
-    kv_rate limit, rate;             /* of a part */
+    kv_rate limit;                   /* of the access: T37, T38 */
+    kv_rate rate;                    /* of a part */
     struct path path;
     int64_t flow;                    /* order of starts */
     int64_t bytes, permitted;        /* of a part */
@@ -97,6 +105,17 @@ struct load_part {
     int64_t asked, ended;            /* accesses */
     bool over;
     int32_t layers_in;
+    struct transfer *transfer;
+};
+
+/* A fetch of T39 and T40: what a load brings from one tier (part >= 0), or a hand-over (-1). */
+struct transfer {
+    struct load *load;
+    int32_t part, parts_width;       /* width of T39 */
+    bool granted;                    /* a policy divides the bandwidth for it */
+    kv_rate grant;                   /* 0: it asks */
+    struct kv_transfer_flow flow;    /* what the policy sees of it and does not change */
+    struct kv_fetch_record record;
 };
 
 struct load_block { int64_t index; uint32_t block; int32_t tier; };
@@ -109,6 +128,7 @@ struct load {
     KV_VEC(struct load_block) blocks;
     KV_VEC(struct load_part) parts;
     KV_VEC(struct fill) fills;
+    enum kv_delivery mode;           /* its own (T35) */
     bool layerwise, joined, over, timed_out;
     kv_tick *layer_in;               /* layerwise: arrival of each layer, KV_TICK_NEVER */
     int32_t permitted_layers;
@@ -118,6 +138,7 @@ struct load {
     int64_t first_token;             /* h * B: what the decode instance has */
     int64_t *reached;                /* layerwise push: position that each layer has reached */
     struct access *flow;             /* NULL before it begins */
+    struct transfer *transfer;
 };
 
 struct write_job {
@@ -143,7 +164,10 @@ struct link {
     int32_t a, b, direction;         /* which one of its kind; 0 in, 1 out */
     kv_rate capacity;
     bool in_order;
+    const kv_rate *curve;            /* T38a, or NULL */
+    int32_t curve_count;
     /* While rates are found: */
+    kv_rate now;                     /* its capacity with the flows that are on it */
     kv_service left;
     int64_t unfixed;
 };
@@ -182,7 +206,13 @@ enum fetch { FETCH_ALWAYS, THRESHOLD, COST_MODEL, TIMEOUT };
 /* What is looked up: where block i of the request is found (0: HBM). */
 typedef KV_VEC(int32_t) match;
 
-struct tier { void *store; bool fifo; enum admit admit; kv_rate device_rate; int64_t concurrency_limit; };
+struct tier {
+    void *store;
+    bool fifo;
+    enum admit admit;
+    kv_rate device_rate;
+    int64_t concurrency_limit, queue_limit;          /* queue_limit < 0: any number may wait */
+};
 
 struct oracle {
     const struct kv_sim_config *config;
@@ -219,6 +249,11 @@ struct oracle {
     int64_t access_orders, flow_orders;
     kv_tick flowed;                  /* flows have been served up to here */
     bool rates_stale;
+    /* Fetches */
+    const struct kv_sink *sink;      /* where they are told; NULL: nowhere */
+    KV_VEC(struct transfer *) transfers;             /* present, in the order of coming */
+    uint64_t asked;                  /* that the policy ever saw or will see */
+    kv_tick epoch;                   /* KV_TICK_NEVER: none is armed */
 };
 
 static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -244,6 +279,8 @@ void naive_wake_blocked(struct oracle *o, int32_t instance);
 void naive_enqueue(struct oracle *o, int64_t seat);              /* into the waiting queue of its instance, in order */
 void naive_end_job(struct oracle *o, int64_t job, enum kv_status status);
 
+kv_tick naive_next_tick(const struct oracle *o);                 /* of whatever is pending; KV_TICK_NEVER */
+
 /* naive_history.c, naive_check.c: what a reader could see now; what must be true after every event. */
 void naive_see(struct oracle *o);
 void naive_check(struct oracle *o);
@@ -261,6 +298,7 @@ int32_t naive_domain_of(const struct oracle *o, int32_t instance, int64_t scope)
 struct tier_pool *naive_pool_of(struct oracle *o, int32_t tier, int32_t instance);
 bool naive_tiers_open(struct oracle *o, struct kv_err *err);
 void naive_tiers_close(struct oracle *o);
+struct kv_access_plan naive_plan(const struct oracle *o, int32_t tier, const struct kv_access *access);
 int64_t naive_chunk_blocks(const struct oracle *o, int32_t tier);      /* r */
 /* T5; up to `most` blocks. */
 void naive_match(struct oracle *o, int64_t seat, bool hbm_only, match *found);
@@ -273,6 +311,7 @@ void naive_make_visible(struct oracle *o, struct tier_pool *p, uint32_t chunk);
 void naive_leave(struct tier_pool *p, uint32_t chunk);
 void naive_hit_and_pin(struct oracle *o, struct tier_pool *p, uint32_t chunk);
 void naive_unpin(struct oracle *o, struct tier_pool *p, uint32_t chunk);
+void naive_put_resident(struct oracle *o, int64_t seat);        /* T36 */
 
 /* naive_topology.c: T16, T17. */
 int64_t naive_read_bytes(const struct oracle *o, int32_t layers);      /* of a token in the first `layers`, one part */
@@ -283,13 +322,36 @@ void naive_spill_path(struct oracle *o, const struct tier_pool *from, const stru
                       struct path *path);
 void naive_handover_path(struct oracle *o, int32_t from, int32_t to, struct path *path);
 int64_t naive_parts_on(const struct path *path, int32_t parts, int32_t link);
+kv_rate naive_scaled(const struct oracle *o, kv_rate rate);           /* x efficiency */
+kv_rate naive_capacity(const struct oracle *o, const struct link *l, int64_t flows);   /* T38a */
+/* T38: the least over the path's links for `bytes` (all parts) in so many requests. */
+kv_rate naive_message_rate(const struct oracle *o, const struct path *path, int64_t bytes, int64_t requests);
 
-/* naive_links.c: T15, T17a, T19. */
+/* naive_turns.c: T15, T37. */
 void naive_access_comes(struct oracle *o, struct access *a, int32_t instance, enum kv_delivery delivery,
                         int64_t chunks);
 void naive_handover_flow(struct oracle *o, struct access *a);          /* delay, then flow */
 void naive_permit(struct oracle *o, struct access *a, int64_t permitted);
 int64_t naive_cancel(struct oracle *o, struct access *a);              /* moved bytes of a part */
+void naive_give_turn_back(struct oracle *o, struct access *a);
+void naive_access_over(struct oracle *o, struct access *a);
+void naive_delays_end(struct oracle *o);                               /* class 0; then who was refused comes again */
+
+/* naive_transfers.c: T39, T40. */
+void naive_transfer_begins(struct oracle *o, struct load *load, int32_t part);
+void naive_transfer_first(struct transfer *t, kv_rate limit);          /* its first access has its turn */
+void naive_transfer_over(struct oracle *o, struct transfer *t, bool cut);
+kv_rate naive_grant_limit(const struct oracle *o, const struct access *a);   /* of the access; unlimited: not granted */
+struct transfer *naive_transfer_of(const struct access *a);
+void naive_epochs(struct oracle *o);
+void naive_transfers_end(struct oracle *o);                            /* of the run */
+void naive_check_grants(const struct oracle *o);
+
+/* naive_links.c: T15, T17a, T19. */
+static inline bool naive_moving(const struct access *a)   /* on its links: neither paused nor over, nor not yet permitted */
+{
+    return a->phase == FLOWING && a->flow >= 0 && !a->paused;
+}
 void naive_flows_serve(struct oracle *o, kv_tick tick);
 void naive_flows_end(struct oracle *o);                                /* class 0 but for permissions */
 void naive_rates(struct oracle *o);
@@ -297,6 +359,7 @@ kv_tick naive_flows_next_tick(const struct oracle *o);
 void naive_links_close(struct oracle *o);
 
 /* naive_fetch.c: T6. */
+enum kv_delivery naive_delivery(const struct oracle *o, int64_t bytes);      /* T35; bytes of a part */
 struct kv_fetch_choice naive_choose(struct oracle *o, int64_t seat, const match *found);
 kv_tick naive_compute_tk(struct oracle *o, int64_t known_tokens, int64_t from);
 

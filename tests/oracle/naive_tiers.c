@@ -65,6 +65,7 @@ bool naive_tiers_open(struct oracle *o, struct kv_err *err)
         o->tier[t].store = store;
         o->tier[t].device_rate = tier->store->device_rate(store);
         o->tier[t].concurrency_limit = tier->store->concurrency_limit(store);
+        o->tier[t].queue_limit = tier->store->queue_limit ? tier->store->queue_limit(store) : -1;
     }
     return true;
 }
@@ -84,6 +85,14 @@ void naive_tiers_close(struct oracle *o)
         kv_vec_close(&o->pools.at[i]->line);
     }
     kv_vec_close(&o->pools);
+}
+
+/* A store that says nothing of requests takes one. */
+struct kv_access_plan naive_plan(const struct oracle *o, int32_t tier, const struct kv_access *access)
+{
+    struct kv_access_plan plan = o->config->tier[tier].store->plan(o->tier[tier].store, access);
+    if (plan.requests < 1) plan.requests = 1;
+    return plan;
 }
 
 /* --- Chunks of a request (T2) --- */
@@ -244,4 +253,32 @@ void naive_unpin(struct oracle *o, struct tier_pool *p, uint32_t chunk)
     if (--c->readers > 0 || !c->parked) return;
     c->parked = false;
     if (lru(o, p)) c->stamp = ++p->stamps;
+}
+
+/* --- Resident tokens (T36) --- */
+
+void naive_put_resident(struct oracle *o, int64_t seat)
+{
+    const struct job *j = job_of(o, seat);
+    int32_t t = o->config->resident_tier;
+    if (t == 0 || !o->config->engine.enable_prefix_caching) return;
+    struct tier_pool *p = naive_pool_of(o, t, o->seats[seat].instance);
+    struct kv_tier_counters *c = &o->counters->tier[t];
+    proposal evicted = {0};
+    bool full = false;
+    for (int64_t i = 0; (i + 1) * o->config->tier[t].chunk_tokens <= j->request->resident_tokens; i++) {
+        if (!naive_chunk_known(o, j, t, i)) break;
+        struct proposed chunk = {.key = naive_chunk_key(o, j, t, i)};
+        if (kv_map_get(&p->keys, chunk.key) != KV_NONE) continue;
+        uint32_t place = full ? KV_NONE : naive_take_space(o, p, &chunk, &evicted);
+        full = place == KV_NONE;
+        if (full) {
+            c->dropped_chunks++;
+            continue;
+        }
+        naive_make_visible(o, p, place);
+        c->resident_chunks++;
+    }
+    o->coverage->resident_evictions += (int64_t)evicted.count;
+    naive_spill(o, p, &evicted);
 }

@@ -24,6 +24,30 @@ static kv_rate rate_of(double Bps, double efficiency)
     return Bps < 0 ? KV_RATE_UNLIMITED : kv_rate_from_Bps(Bps * efficiency);
 }
 
+kv_rate naive_scaled(const struct oracle *o, kv_rate rate)
+{
+    return rate >= KV_RATE_UNLIMITED ? rate : (kv_rate)((double)rate * o->config->network.efficiency);
+}
+
+kv_rate naive_capacity(const struct oracle *o, const struct link *l, int64_t flows)
+{
+    if (!l->curve) return l->capacity;
+    int64_t at = flows < l->curve_count ? flows : l->curve_count;
+    return naive_scaled(o, l->curve[at > 0 ? at - 1 : 0]);
+}
+
+kv_rate naive_message_rate(const struct oracle *o, const struct path *path, int64_t bytes, int64_t requests)
+{
+    kv_rate least = KV_RATE_UNLIMITED;
+    for (int32_t i = 0; i < path->named_count; i++) {
+        const struct kv_link_config *link = &o->config->network.links[path->named[i]];
+        if (!link->ops->message_rate) continue;
+        kv_rate rate = link->ops->message_rate(link->params, (double)bytes / (double)requests);
+        if (rate < least) least = rate;
+    }
+    return least;
+}
+
 /* The link, made when first asked for; -1: it is unlimited. */
 static int32_t link_of(struct oracle *o, struct link want)
 {
@@ -70,11 +94,11 @@ static void cross_named(struct oracle *o, struct path *path, int32_t index, int3
 {
     const struct kv_link_config *c = &o->config->network.links[index];
     struct kv_link_spec spec = c->ops->spec(c->params);
-    kv_rate capacity = spec.capacity;
-    if (capacity < KV_RATE_UNLIMITED) capacity = (kv_rate)((double)spec.capacity * o->config->network.efficiency);
     path->latency_tk += spec.latency_tk;
+    path->named[path->named_count++] = index;
     struct link link = {.kind = LINK_NAMED, .a = index, .b = naive_domain_of(o, instance, c->scope),
-                        .direction = c->duplex ? direction : 0, .capacity = capacity, .in_order = spec.in_order};
+                        .direction = c->duplex ? direction : 0, .capacity = naive_scaled(o, spec.capacity),
+                        .in_order = spec.in_order, .curve = spec.curve, .curve_count = spec.curve_count};
     for (int32_t part = 0; part < o->config->tp; part++) cross(path, part, link_of(o, link));
 }
 

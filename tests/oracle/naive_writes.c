@@ -86,13 +86,21 @@ static void reference_blocks(struct oracle *o, struct write_job *w, int64_t seat
     }
 }
 
+/* Resident tokens can evict a chunk twice at once (T36). */
+static bool proposed_before(const proposal *all, size_t i)
+{
+    for (size_t k = 0; k < i; k++)
+        if (!all->at[k].own && all->at[k].key == all->at[i].key) return true;
+    return false;
+}
+
 /* What is left of the proposal when those are left out that are there already and those that are refused. */
 static void choose(struct oracle *o, struct tier_pool *p, int64_t seat, const proposal *all, proposal *taken)
 {
     for (size_t i = 0; i < all->count; i++) {
         const struct proposed *c = &all->at[i];
         if (!c->own && seat >= 0 && private_twin(o, seat, p->tier, c->index)) continue;
-        if (!c->own && kv_map_get(&p->keys, c->key) != KV_NONE) continue;
+        if (!c->own && (kv_map_get(&p->keys, c->key) != KV_NONE || proposed_before(all, i))) continue;
         if (naive_admits(o, p, c)) kv_vec_push(taken, *c);
         else o->counters->tier[p->tier].refused_chunks++;
     }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/support/compare.h"
 
+#include <string.h>
+
 #define EACH_TIER(X, field) X(field[0]) X(field[1]) X(field[2]) X(field[3]) X(field[4]) X(field[5]) X(field[6])
 _Static_assert(KV_TIERS_MAX == 7 && KV_SOURCES_MAX == 8, "EACH_TIER lists every tier");
 
@@ -10,6 +12,11 @@ _Static_assert(KV_TIERS_MAX == 7 && KV_SOURCES_MAX == 8, "EACH_TIER lists every 
     X(induced_stall_tk) X(preemptions) X(recomputed_tokens) X(prompt_tokens) X(output_tokens) X(generated_tokens) \
     X(session) X(turn) X(slo_class) EACH_TIER(X, fetched_bytes) EACH_TIER(X, prompt_tokens_by_source) \
     X(prompt_tokens_by_source[7])
+
+#define FETCH_FIELDS(X) \
+    X(request) X(instance) X(tier) X(mode) X(cut) X(bytes) X(delivered_bytes) X(begin_tk) X(granted_tk) X(first_tk) \
+    X(end_tk) X(regrants) X(refused)
+#define FETCH_DOUBLES(X) X(grant_Bps) X(limit_Bps)
 
 #define TIER_FIELDS(X) \
     X(asked_tokens) X(hit_tokens) X(read_bytes) X(written_bytes) X(wasted_bytes) X(accesses) X(waited_accesses) \
@@ -38,6 +45,43 @@ bool kv_records_equal(const struct kv_record *left, const struct kv_record *righ
 {
     d->tier = -1;
     RECORD_FIELDS(COMPARE)
+    return true;
+}
+
+/* Doubles differ by their bits, and those are what is shown. */
+static int64_t bits(double x)
+{
+    int64_t b;
+    memcpy(&b, &x, sizeof b);
+    return b;
+}
+
+#define COMPARE_BITS(name) \
+    if (bits(left->name) != bits(right->name)) { \
+        *d = (struct kv_difference){#name, bits(left->name), bits(right->name), -1}; \
+        return false; \
+    }
+
+bool kv_fetches_equal(const struct kv_fetch_record *left, const struct kv_fetch_record *right,
+                      struct kv_difference *d)
+{
+    d->tier = -1;
+    FETCH_FIELDS(COMPARE)
+    FETCH_DOUBLES(COMPARE_BITS)
+    return true;
+}
+
+bool kv_layers_equal(const struct kv_layers_record *left, const struct kv_layers_record *right,
+                     struct kv_difference *d)
+{
+    d->tier = -1;
+    COMPARE(request)
+    COMPARE(layers)
+    for (int32_t l = 0; l < left->layers; l++) {
+        COMPARE(fetch_end_tk[l])
+        COMPARE(compute_start_tk[l])
+        COMPARE(compute_end_tk[l])
+    }
     return true;
 }
 

@@ -155,6 +155,43 @@ static bool same_records(const char *text, const struct kv_fast_run *fast, const
     return !fast->given_twice;
 }
 
+static void print_fetch(const char *who, const struct kv_told *told, size_t i)
+{
+    if (i >= told->fetches.count) {
+        print_error("  %s: has told of %zu fetches alone\n", who, told->fetches.count);
+        return;
+    }
+    const struct kv_fetch_record *r = &told->fetches.at[i];
+    print_error("  %s: request %lld, instance %d, tier %d, mode %d%s, %lld of %lld bytes, begin %lld, granted %lld, first "
+                "%lld, end %lld, grant %.17g, limit %.17g, regrants %d, refused %d\n", who, (long long)r->request,
+                r->instance, r->tier, r->mode, r->cut ? ", cut" : "", (long long)r->delivered_bytes,
+                (long long)r->bytes, (long long)r->begin_tk, (long long)r->granted_tk, (long long)r->first_tk,
+                (long long)r->end_tk, r->grant_Bps, r->limit_Bps, r->regrants, r->refused);
+}
+
+static bool same_told(const char *text, const struct kv_told *fast, const struct kv_told *oracle)
+{
+    struct kv_difference d = {.field = "number of fetches", .left = (int64_t)fast->fetches.count,
+                              .right = (int64_t)oracle->fetches.count};
+    size_t i = 0;
+    while (i < fast->fetches.count && i < oracle->fetches.count
+           && kv_fetches_equal(&fast->fetches.at[i], &oracle->fetches.at[i], &d)) i++;
+    if (i < fast->fetches.count || i < oracle->fetches.count) {
+        print_text(text);
+        print_error("  fetch %zu: %s: engine %lld, oracle %lld\n", i, d.field, (long long)d.left, (long long)d.right);
+        print_fetch("engine", fast, i);
+        print_fetch("oracle", oracle, i);
+        return false;
+    }
+    d = (struct kv_difference){"number of records", (int64_t)fast->layers.count, (int64_t)oracle->layers.count, -1};
+    for (i = 0; i < fast->layers.count && i < oracle->layers.count; i++)
+        if (!kv_layers_equal(&fast->layers.at[i], &oracle->layers.at[i], &d)) break;
+    if (i == fast->layers.count && i == oracle->layers.count) return true;
+    print_text(text);
+    print_error("  layers %zu: %s: engine %lld, oracle %lld\n", i, d.field, (long long)d.left, (long long)d.right);
+    return false;
+}
+
 static bool agrees(const char *text, const struct kv_sim_config *config, const struct kv_request *requests,
                    int64_t count, const struct kv_compared *oracle, const struct kv_between *between)
 {
@@ -167,6 +204,7 @@ static bool agrees(const char *text, const struct kv_sim_config *config, const s
         print_error("  the engine failed: %s %s\n", err.where, err.text);
     }
     good = good && same_records(text, &fast, oracle->records, oracle->came);
+    good = good && same_told(text, &fast.told, &oracle->told);
     if (good && !kv_counters_equal(&fast.counters, &oracle->counters, &d)) {
         print_text(text);
         print_error("  counter %s (tier %d): engine %lld, oracle %lld\n", d.field, d.tier, (long long)d.left,
@@ -184,8 +222,9 @@ bool kv_compare_runs(const char *text, const struct kv_sim_config *config, const
     struct kv_err err = {0};
     oracle->records = kv_arena_take(&arena, (size_t)count * sizeof *oracle->records);
     oracle->came = kv_arena_take(&arena, (size_t)count * sizeof *oracle->came);
+    struct kv_sink sink = {.state = &oracle->told, .fetch = kv_told_fetch, .layers = kv_told_layers};
     bool good = kv_oracle_run(config, requests, count, oracle->records, oracle->came, &oracle->counters,
-                              read ? &oracle->history : NULL, &oracle->coverage, &err);
+                              read ? &oracle->history : NULL, &oracle->coverage, &sink, &err);
     if (!good) {
         print_text(text);
         print_error("  the oracle failed: %s\n", err.text);
@@ -195,6 +234,7 @@ bool kv_compare_runs(const char *text, const struct kv_sim_config *config, const
     good = good && agrees(text, config, requests, count, oracle, NULL);
     good = good && (!read || agrees(text, config, requests, count, oracle, &between));
     kv_oracle_history_close(&oracle->history);
+    kv_told_close(&oracle->told);
     kv_arena_close(&arena);
     return good;
 }

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/support/fast_run.h"
 
-#include <string.h>
-
 static bool keep(void *state, const struct kv_record *record, struct kv_err *err)
 {
     struct kv_fast_run *run = state;
@@ -18,34 +16,12 @@ static bool keep(void *state, const struct kv_record *record, struct kv_err *err
 
 static bool keep_fetch(void *state, const struct kv_fetch_record *record, struct kv_err *err)
 {
-    struct kv_fast_run *run = state;
-    if (record->request < 0 || record->request >= run->count)
-        return kv_fail(err, KV_EINTERNAL, "sink", "a fetch of request %lld", (long long)record->request);
-    kv_vec_push(&run->fetch, *record);
-    return true;
+    return kv_told_fetch(&((struct kv_fast_run *)state)->told, record, err);
 }
 
 static bool keep_layers(void *state, const struct kv_layers_record *record, struct kv_err *err)
 {
-    struct kv_fast_run *run = state;
-    size_t layers = (size_t)record->layers, bytes = layers * sizeof(kv_tick);
-    if (layers > KV_FAST_LAYERS_MAX)
-        return kv_fail(err, KV_EINTERNAL, "sink", "layers of request %lld", (long long)record->request);
-    kv_vec_push(&run->layers, ((struct kv_fast_layers){.record = *record}));
-    kv_tick *tick = run->layers.at[run->layers.count - 1].tick;
-    memcpy(tick, record->fetch_end_tk, bytes);
-    memcpy(tick + layers, record->compute_start_tk, bytes);
-    memcpy(tick + 2 * layers, record->compute_end_tk, bytes);
-    return true;
-}
-
-struct kv_layers_record kv_fast_layers(const struct kv_fast_run *run, size_t i)
-{
-    struct kv_layers_record record = run->layers.at[i].record;
-    record.fetch_end_tk = run->layers.at[i].tick;
-    record.compute_start_tk = record.fetch_end_tk + record.layers;
-    record.compute_end_tk = record.compute_start_tk + record.layers;
-    return record;
+    return kv_told_layers(&((struct kv_fast_run *)state)->told, record, err);
 }
 
 bool kv_fast_run(struct kv_fast_run *run, const struct kv_sim_config *config, const struct kv_request *requests,
@@ -84,7 +60,6 @@ void kv_fast_run_close(struct kv_fast_run *run)
     kv_mem_give(run->records, (size_t)run->count * sizeof *run->records);
     kv_mem_give(run->recorded, (size_t)run->count * sizeof *run->recorded);
     kv_mem_give(run->came, (size_t)run->count * sizeof *run->came);
-    kv_vec_close(&run->fetch);
-    kv_vec_close(&run->layers);
+    kv_told_close(&run->told);
     *run = (struct kv_fast_run){0};
 }

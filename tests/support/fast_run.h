@@ -3,13 +3,9 @@
 #ifndef KV_TESTS_SUPPORT_FAST_RUN_H
 #define KV_TESTS_SUPPORT_FAST_RUN_H
 
-#include "sim/base/arena.h"
 #include "sim/serve/sim.h"
 #include "tests/support/random_scenario.h"
-
-/* A layers record with its ticks. */
-#define KV_FAST_LAYERS_MAX 64
-struct kv_fast_layers { struct kv_layers_record record; kv_tick tick[3 * KV_FAST_LAYERS_MAX]; };
+#include "tests/support/told.h"
 
 struct kv_fast_run {
     int64_t count, given;           /* requests; records given to the sink */
@@ -17,8 +13,7 @@ struct kv_fast_run {
     bool *recorded;                 /* [count]: the record was given */
     bool *came;                     /* [count]: and the request had arrived (rule 23 records rows that never did) */
     bool given_twice;
-    KV_VEC(struct kv_fetch_record) fetch;       /* in the order of their giving */
-    KV_VEC(struct kv_fast_layers) layers;       /* the same; pointers are set by kv_fast_layers */
+    struct kv_told told;
     struct kv_sim_state state;      /* read at the end, before kv_sim_finish */
     struct kv_counters counters;    /* = state.counters */
     enum kv_sim_end end;
@@ -33,8 +28,5 @@ struct kv_between { void *state; bool (*call)(void *state, struct kv_sim *sim); 
 bool kv_fast_run(struct kv_fast_run *run, const struct kv_sim_config *config, const struct kv_request *requests,
                  int64_t count, const struct kv_between *between, struct kv_err *err);
 void kv_fast_run_close(struct kv_fast_run *run);
-
-/* The i-th layers record; good until the run is closed. */
-struct kv_layers_record kv_fast_layers(const struct kv_fast_run *run, size_t i);
 
 #endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/support/odd_models.h"
 
+#include <math.h>
+
 #include "sim/base/rng.h"
 
 /* --- Store --- */
@@ -19,8 +21,13 @@ static struct kv_access_plan store_plan(const void *state, const struct kv_acces
     const struct store *s = state;
     kv_tick delay = s->p.delay_tk + s->p.chunk_delay_tk * (access->chunks - 1);
     if (s->p.jitter_tk > 0) delay += (kv_tick)(kv_mix64_pair(s->seed, access->number) % (uint64_t)s->p.jitter_tk);
-    return (struct kv_access_plan){.delay_tk = delay, .limit = access->write ? s->p.write_limit : s->p.limit,
-                                   .ack_tk = access->write ? s->p.ack_tk : 0};
+    int64_t others = access->under_way > 0 ? access->under_way - 1 : 0;
+    kv_rate limit = access->write ? s->p.write_limit : s->p.limit;
+    if (s->p.shared > 0 && limit < KV_RATE_UNLIMITED)
+        limit = (kv_rate)((kv_service)limit * s->p.shared / (s->p.shared + others));
+    return (struct kv_access_plan){.delay_tk = delay + s->p.crowd_delay_tk * others, .limit = limit,
+                                   .ack_tk = access->write ? s->p.ack_tk : 0,
+                                   .requests = 1 + s->p.chunk_requests * access->chunks};
 }
 
 static kv_rate store_device_rate(const void *state)
@@ -33,10 +40,24 @@ static int64_t store_concurrency(const void *state)
     return ((const struct store *)state)->p.concurrency;
 }
 
+static int64_t store_queue_limit(const void *state)
+{
+    const struct store *s = state;
+    return s->p.refuses ? s->p.queue_limit : -1;
+}
+
+static kv_tick store_retry_tk(const void *state, uint64_t number, int32_t attempt)
+{
+    const struct store *s = state;
+    uint64_t most = UINT64_C(1) << (attempt < 20 ? attempt : 20);
+    return s->p.retry_tk * (kv_tick)(most / 2 + kv_mix64_pair(s->seed ^ number, (uint64_t)attempt) % most);
+}
+
 #define STORE(over_network, behind_gateways) { \
     .info = {.help = "test", .params_bytes = sizeof(struct kv_test_store_params)}, .network = over_network, \
     .gateways = behind_gateways, .state_bytes = sizeof(struct store), .open = store_open, .plan = store_plan, \
-    .device_rate = store_device_rate, .concurrency_limit = store_concurrency }
+    .device_rate = store_device_rate, .concurrency_limit = store_concurrency, \
+    .queue_limit = store_queue_limit, .retry_tk = store_retry_tk }
 
 const struct kv_store_ops kv_test_store_local = STORE(false, false);
 const struct kv_store_ops kv_test_store_remote = STORE(true, false);
@@ -51,6 +72,81 @@ static struct kv_link_spec link_spec(const void *params)
 
 const struct kv_link_ops kv_test_link = {
     .info = {.help = "test", .params_bytes = sizeof(struct kv_link_spec)}, .spec = link_spec,
+};
+
+static kv_rate link_message_rate(const void *params, double message_bytes)
+{
+    double rate = ((const struct kv_test_link_params *)params)->byte_rate * message_bytes;
+    return rate < 0x1p50 ? 1 + (kv_rate)rate : KV_RATE_UNLIMITED;
+}
+
+const struct kv_link_ops kv_test_message_link = {
+    .info = {.help = "test", .params_bytes = sizeof(struct kv_test_link_params)}, .spec = link_spec,
+    .message_rate = link_message_rate,
+};
+
+/* --- Transfer --- */
+
+/* Shares by weight. */
+static void share(int32_t count, double cap_Bps, double *grant_Bps)
+{
+    double sum = 0;
+    for (int32_t i = 0; i < count; i++) sum += grant_Bps[i];
+    for (int32_t i = 0; i < count; i++) grant_Bps[i] = cap_Bps * (grant_Bps[i] / sum);
+}
+
+/* By the bytes that are left, and how long they have waited; part of it goes to nobody. */
+static void grant_left(const void *params, const struct kv_transfer_flow *flow, int32_t count, double cap_Bps,
+                       double *grant_Bps)
+{
+    (void)params;
+    for (int32_t i = 0; i < count; i++) grant_Bps[i] = flow[i].left_bytes * (1 + flow[i].waited_s / flow[i].window_s);
+    share(count, cap_Bps * 0.75, grant_Bps);
+}
+
+/* By the rate that avoids stalls, no more than the stream takes. */
+static void grant_need(const void *params, const struct kv_transfer_flow *flow, int32_t count, double cap_Bps,
+                       double *grant_Bps)
+{
+    (void)params;
+    for (int32_t i = 0; i < count; i++) grant_Bps[i] = kv_transfer_no_stall_Bps(&flow[i]);
+    share(count, cap_Bps, grant_Bps);
+    for (int32_t i = 0; i < count; i++)
+        if (grant_Bps[i] > flow[i].limit_Bps) grant_Bps[i] = flow[i].limit_Bps;
+}
+
+/* The first to come take what they need, the others nothing; the first takes all where that is not enough. */
+static void grant_first(const void *params, const struct kv_transfer_flow *flow, int32_t count, double cap_Bps,
+                        double *grant_Bps)
+{
+    (void)params;
+    for (int32_t i = 0; i < count; i++) {
+        double before = 0, need = 2 * kv_transfer_no_stall_Bps(&flow[i]);
+        for (int32_t k = 0; k < count; k++)
+            if (flow[k].serial < flow[i].serial) before += 2 * kv_transfer_no_stall_Bps(&flow[k]);
+        grant_Bps[i] = before >= cap_Bps ? 0 : before + need > cap_Bps ? cap_Bps - before : need;
+    }
+}
+
+/* Fetches of few bytes left go without, by a number drawn from all that is known of them. */
+static void grant_turns(const void *params, const struct kv_transfer_flow *flow, int32_t count, double cap_Bps,
+                        double *grant_Bps)
+{
+    (void)params;
+    for (int32_t i = 0; i < count; i++) {
+        uint64_t drawn = kv_mix64_pair((uint64_t)flow[i].left_bytes, (uint64_t)(flow[i].waited_s * 1e9));
+        drawn = kv_mix64_pair(drawn, (uint64_t)flow[i].layers) % 8;
+        grant_Bps[i] = cap_Bps / count * (double)(drawn % 4 + 1) / 4;
+        if (count > 1 && drawn == 7) grant_Bps[i] = -1;
+        if (count > 1 && drawn == 6) grant_Bps[i] = (double)NAN;
+    }
+}
+
+const struct kv_transfer_ops kv_test_transfer[KV_TEST_TRANSFERS] = {
+    {.info = {.help = "test: what is left"}, .grant = grant_left},
+    {.info = {.help = "test: what is needed"}, .grant = grant_need},
+    {.info = {.help = "test: first come"}, .grant = grant_first},
+    {.info = {.help = "test: turns"}, .grant = grant_turns},
 };
 
 /* --- Compute --- */

@@ -43,6 +43,21 @@ struct plan {
     bool sharing;                   /* most requests share prefixes */
 };
 
+/* What tiers have to know beside. */
+struct tiers_plan {
+    struct plan p;
+    double prompt_s;                /* about: computing a prompt */
+    double prompt_bytes;            /* about: of one part */
+    int64_t prompt_chunks;          /* in blocks */
+};
+
+/* About `times` as fast as prompts are computed, for the KV of one part. */
+double kv_random_rate_Bps(const struct tiers_plan *t, double times);
+kv_rate kv_random_rate(struct tiers_plan *t, int64_t unlimited_percent);
+kv_tick kv_random_delay(struct tiers_plan *t, double share);
+/* What docs/tiers.md says from T35 on, drawn over a scenario that has all the rest; its text. */
+const char *kv_random_transfers(struct kv_random_scenario *s, struct tiers_plan *t);
+
 void kv_random_cluster(struct kv_random_scenario *s, struct plan *p);
 void kv_random_load(struct kv_random_scenario *s, struct plan *p);
 

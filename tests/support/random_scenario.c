@@ -28,6 +28,7 @@ void *kv_test_params(struct kv_arena *arena, const struct kv_plugin_info *info)
         bool good = !p->preset || kv_value_parse(arena, p, p->preset, params + p->offset, &why);
         kv_assert(good);
     }
+    if (info->prepare) info->prepare(params);
     return params;
 }
 
@@ -39,6 +40,7 @@ void kv_test_param_set(const struct kv_plugin_info *info, void *params, const ch
     bool whole = p->dim == KV_DIM_COUNT || p->dim == KV_DIM_TOKENS || p->dim == KV_DIM_BYTES;
     int64_t number = llround(value);
     memcpy((char *)params + p->offset, whole ? (const void *)&number : (const void *)&value, 8);
+    if (info->prepare) info->prepare(params);
 }
 
 double kv_test_exact_s(int64_t ns)

@@ -8,21 +8,13 @@
 #include "tests/support/random_parts.h"
 #include "tests/support/odd_models.h"
 
-/* What tiers have to know beside struct plan. */
-struct tiers_plan {
-    struct plan p;
-    double prompt_s;                /* about: computing a prompt */
-    double prompt_bytes;            /* about: of one part */
-    int64_t prompt_chunks;          /* in blocks */
-};
-
 static double clamp(double x, double low, double high)
 {
     return x < low ? low : x > high ? high : x;
 }
 
 /* About `times` as fast as prompts are computed. */
-static double rate_Bps(const struct tiers_plan *t, double times)
+double kv_random_rate_Bps(const struct tiers_plan *t, double times)
 {
     return clamp(t->prompt_bytes / t->prompt_s * times, 1e3, 5e16);
 }
@@ -33,11 +25,11 @@ static double some_times(struct dice *d)
     return times[between(d, 0, 5)] * (0.5 + uniform(d));
 }
 
-static kv_rate some_rate(struct tiers_plan *t, int64_t unlimited_percent)
+kv_rate kv_random_rate(struct tiers_plan *t, int64_t unlimited_percent)
 {
     struct dice *d = &t->p.dice;
     if (chance(d, unlimited_percent)) return KV_RATE_UNLIMITED;
-    kv_rate rate = kv_rate_from_Bps(rate_Bps(t, some_times(d)));
+    kv_rate rate = kv_rate_from_Bps(kv_random_rate_Bps(t, some_times(d)));
     /* Now and then one at which many ends fall on whole ticks of the grid. */
     if (t->p.unit_ns > 0 && chance(d, 50)) {
         int32_t bits = 0;
@@ -50,10 +42,10 @@ static kv_rate some_rate(struct tiers_plan *t, int64_t unlimited_percent)
 static double some_Bps(struct tiers_plan *t, int64_t unlimited_percent)
 {
     struct dice *d = &t->p.dice;
-    return chance(d, unlimited_percent) ? -1 : rate_Bps(t, some_times(d));
+    return chance(d, unlimited_percent) ? -1 : kv_random_rate_Bps(t, some_times(d));
 }
 
-static kv_tick some_delay(struct tiers_plan *t, double share)
+kv_tick kv_random_delay(struct tiers_plan *t, double share)
 {
     struct dice *d = &t->p.dice;
     if (chance(d, 35)) return 0;
@@ -90,12 +82,13 @@ static void draw_named_link(struct kv_random_scenario *s, struct tiers_plan *t, 
                             const char *name)
 {
     struct dice *d = &t->p.dice;
-    struct kv_link_spec *spec = kv_arena_take(&s->arena, sizeof *spec);
-    *spec = (struct kv_link_spec){.capacity = some_rate(t, 15), .latency_tk = some_delay(t, 0.1),
+    struct kv_test_link_params *params = kv_arena_take(&s->arena, sizeof *params);
+    struct kv_link_spec *spec = &params->spec;
+    *spec = (struct kv_link_spec){.capacity = kv_random_rate(t, 15), .latency_tk = kv_random_delay(t, 0.1),
                                   .in_order = chance(d, 35)};
     if (spec->capacity == KV_RATE_UNLIMITED) spec->capacity = (kv_rate)1 << 50;   /* binds nobody, but orders flows */
     if (chance(d, 12)) spec->capacity = 0;
-    *link = (struct kv_link_config){.name = name, .ops = &kv_test_link, .params = spec, .duplex = chance(d, 60),
+    *link = (struct kv_link_config){.name = name, .ops = &kv_test_link, .params = params, .duplex = chance(d, 60),
                                     .scope = PICK(d, KV_SCOPE_GPU, KV_SCOPE_NODE, KV_SCOPE_RACK, KV_SCOPE_CLUSTER,
                                                   KV_SCOPE_CLUSTER)};
     if (s->config.tp > s->config.network.gpus_per_node && link->scope == KV_SCOPE_NODE) link->scope = KV_SCOPE_RACK;
@@ -141,9 +134,9 @@ static const struct kv_store_ops *draw_test_store(struct kv_random_scenario *s, 
     struct dice *d = &t->p.dice;
     struct kv_test_store_params *p = kv_arena_take(&s->arena, sizeof *p);
     *p = (struct kv_test_store_params){
-        .delay_tk = some_delay(t, 0.3), .chunk_delay_tk = chance(d, 20) ? some_delay(t, 0.02) : 0,
-        .jitter_tk = chance(d, 30) ? some_delay(t, 0.3) : 0, .ack_tk = some_delay(t, 0.3), .limit = some_rate(t, 40),
-        .write_limit = some_rate(t, 40), .device = some_rate(t, 50), .concurrency = PICK(d, 0, 0, 1, 1, 2, 4),
+        .delay_tk = kv_random_delay(t, 0.3), .chunk_delay_tk = chance(d, 20) ? kv_random_delay(t, 0.02) : 0,
+        .jitter_tk = chance(d, 30) ? kv_random_delay(t, 0.3) : 0, .ack_tk = kv_random_delay(t, 0.3), .limit = kv_random_rate(t, 40),
+        .write_limit = kv_random_rate(t, 40), .device = kv_random_rate(t, 50), .concurrency = PICK(d, 0, 0, 1, 1, 2, 4),
     };
     *params = p;
     return kind[between(d, 0, 2)];
@@ -286,17 +279,17 @@ static const char *text_of_network(struct kv_random_scenario *s)
                                      n->gpus_per_node, n->nodes_per_rack, n->pcie_Bps, n->nic_Bps,
                                      n->gateways, n->gateway_Bps, n->efficiency, n->fabric);
     for (int32_t i = 0; i < n->link_count; i++) {
-        const struct kv_link_spec *l = n->links[i].params;
+        const struct kv_link_spec l = n->links[i].ops->spec(n->links[i].params);
         text = kv_arena_text(&s->arena, "%s; %s: scope %lld, duplex %d, %lld, latency %lld, in order %d", text,
-                             n->links[i].name, (long long)n->links[i].scope, n->links[i].duplex, (long long)l->capacity,
-                             (long long)l->latency_tk, l->in_order);
+                             n->links[i].name, (long long)n->links[i].scope, n->links[i].duplex, (long long)l.capacity,
+                             (long long)l.latency_tk, l.in_order);
     }
     return text;
 }
 
 static const char *text_of(struct kv_random_scenario *s)
 {
-    static const char *const mode[] = {"bulk", "chunkwise", "layerwise"};
+    static const char *const mode[] = {"bulk", "chunkwise", "layerwise", "auto"};
     const struct kv_engine_config *e = &s->config.engine;
     const struct kv_fetch_config *f = &s->config.fetch;
     const struct kv_handover_config *h = &s->config.handover;
@@ -340,5 +333,7 @@ void kv_random_scenario_draw_tiers(struct kv_random_scenario *s, uint64_t number
         s->config.route_params = kv_test_params(&s->arena, &s->config.route->info);
     }
     kv_random_load(s, &t.p);
-    s->text = text_of(s);
+    t.p.dice = (struct dice){.seed = kv_mix64_pair(kv_stream("random_transfers"), number)};
+    const char *more = kv_random_transfers(s, &t);
+    s->text = kv_arena_text(&s->arena, "%s%s", text_of(s), more);
 }

@@ -422,21 +422,93 @@ static void a_profile_presets_what_is_not_said(void **state)
     kv_scenario_close(&s);
 }
 
+/* Said outright, so that nobody has to be told that it was taken. */
+#define IDEAL "transfer: {efficiency: 1}\n"
+#define FABRIC "network: {links: {fabric: {bandwidth: 80Gbps}}}\n"
+
+static void a_policy_divides_a_cap(void **state)
+{
+    (void)state;
+    struct kv_scenario s;
+    load(&s, LOWER(OBJECT) FABRIC "transfer: {efficiency: 0.9}\n", NULL, 0);
+    assert_null(s.sim.transfer.policy);
+    kv_scenario_close(&s);
+    const char *text = LOWER(OBJECT) FABRIC "transfer: {policy: equal, efficiency: 0.9}\n";
+    load(&s, text, NULL, 0);
+    assert_ptr_equal(s.sim.transfer.policy, plugin(KV_FAMILY_transfer, "equal"));
+    assert_int_equal(s.sim.transfer.cap, kv_rate_from_Bps(80e9 / 8));
+    assert_int_equal(s.sim.transfer.period_tk, 0);
+    assert_false(s.sim.transfer.work_conserving);
+    assert_non_null(strstr(kv_scenario_resolved(&s, true), "cap: 80Gbps"));
+    kv_scenario_close(&s);
+    expect_fixpoint(text, NULL, 0);
+    text = LOWER(OBJECT) "transfer: {policy: {kind: stall_opt_cal, delta: 1Gbps}, cap: 10Gbps, epoch: 10ms,\n"
+           "  work_conserving: true}\n";
+    load(&s, text, NULL, 0);
+    assert_int_equal(s.sim.transfer.cap, kv_rate_from_Bps(10e9 / 8));
+    assert_int_equal(s.sim.transfer.period_tk, 10000000 * KV_TICKS_PER_NS);
+    assert_true(s.sim.transfer.work_conserving);
+    assert_true(*(const double *)s.sim.transfer.params == 1e9);
+    kv_scenario_close(&s);
+    expect_fixpoint(text, NULL, 0);
+    expect_error(LOWER(OBJECT) "transfer: {policy: equal}\n", "the policy needs a bandwidth to divide");
+    expect_warnings(LOWER(OBJECT) "transfer: {cap: 1Gbps, epoch: on_arrival, work_conserving: true, efficiency: 1}\n",
+                    3, "has no effect with policy: none");
+    expect_warnings(LOWER(DRAM) "transfer: {policy: equal, cap: 1Gbps, efficiency: 1}\n", 1,
+                    "transfer.policy has no effect");
+    expect_warnings(LOWER(OBJECT), 1, "links to object carry all of their rate as payload");
+    expect_warnings(LOWER(DRAM), 0, "");
+}
+
+static void a_load_may_choose_its_delivery(void **state)
+{
+    (void)state;
+    struct kv_scenario s;
+    load(&s, LOWER(OBJECT) "fetch: {mode: auto}\n", NULL, 0);
+    assert_int_equal(s.sim.fetch.mode, KV_DELIVERY_AUTO);
+    assert_int_equal(s.sim.fetch.auto_bytes, 512000000);
+    assert_int_equal(s.sim.fetch.release_after_layers, 1);
+    assert_int_equal(s.sim.fetch.concurrency, 16);
+    kv_scenario_close(&s);
+    static const char text[] = LOWER(DRAM) "fetch: {mode: auto, auto_threshold: 1GiB, lookahead_layers: 2, "
+                                           "concurrency: 3}\n";
+    expect_fixpoint(text, NULL, 0);
+    expect_warnings(text, 0, "");
+    expect_warnings(LOWER(DRAM) "fetch: {auto_threshold: 1GiB}\n", 1, "belongs to mode: auto");
+}
+
+static void rows_may_bring_what_a_tier_holds(void **state)
+{
+    (void)state;
+    struct kv_scenario s;
+    struct kv_override in = {"workload.resident_in", "object"};
+    load(&s, LOWER(DRAM OBJECT), &in, 1);
+    assert_int_equal(s.sim.resident_tier, 2);
+    assert_true(s.workload.resident);
+    kv_scenario_close(&s);
+    expect_fixpoint(LOWER(DRAM OBJECT), &in, 1);
+    load(&s, LOWER(DRAM OBJECT), NULL, 0);
+    assert_int_equal(s.sim.resident_tier, 0);
+    assert_false(s.workload.resident);
+    kv_scenario_close(&s);
+}
+
 static void what_does_nothing_is_told(void **state)
 {
     (void)state;
     expect_warnings(LOWER("  - {name: a, kind: dram, capacity: 1TiB, write: none}\n"), 1, "stays empty: write is none");
-    expect_warnings(LOWER("  - {name: a, kind: dram, capacity: 1TiB, write: none}\n" OBJECT), 0, "");   /* filled */
-    expect_warnings(LOWER("  - {name: a, kind: dram, capacity: 1TiB, write: none, write_decode: true}\n" OBJECT), 1,
-                    "write_decode has no effect with write: none");
+    expect_warnings(LOWER("  - {name: a, kind: dram, capacity: 1TiB, write: none}\n" OBJECT) IDEAL, 0, "");
+    expect_warnings(LOWER("  - {name: a, kind: dram, capacity: 1TiB, write: none, write_decode: true}\n" OBJECT) IDEAL,
+                    1, "write_decode has no effect with write: none");
     expect_warnings(LOWER("  - {name: a, kind: dram, capacity: unlimited, evict: fifo}\n"), 1,
                     "evict has no effect with capacity: unlimited");
     expect_warnings(LOWER("  - {name: a, kind: dram, capacity: 1TiB, chunk_tokens: 16016}\n"), 1,
                     "a chunk of 16016 tokens is more than the 16000 of hbm");
-    expect_warnings(LOWER(OBJECT) "engine: {chunked_prefill: false, max_num_batched_tokens: 240, max_num_seqs: 8}\n", 1,
-                    "no request has more tokens than max_num_batched_tokens (240), a chunk has 256");
-    expect_warnings(LOWER(OBJECT) "engine: {chunked_prefill: false, max_num_batched_tokens: 256, max_num_seqs: 8}\n", 0,
-                    "");
+    expect_warnings(LOWER(OBJECT) IDEAL "engine: {chunked_prefill: false, max_num_batched_tokens: 240, "
+                    "max_num_seqs: 8}\n", 1, "no request has more tokens than max_num_batched_tokens (240), a chunk "
+                    "has 256");
+    expect_warnings(LOWER(OBJECT) IDEAL "engine: {chunked_prefill: false, max_num_batched_tokens: 256, "
+                    "max_num_seqs: 8}\n", 0, "");
     expect_warnings(LOWER(DRAM) "network: {links: {up: {bandwidth: 1Gbps}, fabric: {bandwidth: 1Gbps}}}\n", 2,
                     "network.links.up has no effect: no tier names it");
     expect_warnings(LOWER(DRAM) "network: {gateway: {count: 2}}\n", 1, "no tier is an object store behind gateways");
@@ -473,7 +545,9 @@ int main(void)
         cmocka_unit_test(instances_fill_nodes_or_nodes_fill_instances), cmocka_unit_test(fetch_says_how_and_how_much),
         cmocka_unit_test(prefill_may_stand_apart_from_decode), cmocka_unit_test(a_profile_presets_what_is_not_said),
         cmocka_unit_test(a_link_takes_kind_and_parameters_of_a_profile),
-        cmocka_unit_test(what_does_nothing_is_told), cmocka_unit_test(six_tiers_are_the_most_below_hbm),
+        cmocka_unit_test(a_policy_divides_a_cap), cmocka_unit_test(a_load_may_choose_its_delivery),
+        cmocka_unit_test(rows_may_bring_what_a_tier_holds), cmocka_unit_test(what_does_nothing_is_told),
+        cmocka_unit_test(six_tiers_are_the_most_below_hbm),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -45,8 +45,8 @@ static void a_fetch_says_when_it_began_flowed_and_ended(void **state)
         b.store[1].delay_tk = 40;
         ask(&b, LATE_NS, 1, 3);
         kv_tier_bench_serve(&b);
-        assert_int_equal(b.run.fetch.count, 1);
-        const struct kv_fetch_record *f = &b.run.fetch.at[0];
+        assert_int_equal(b.run.told.fetches.count, 1);
+        const struct kv_fetch_record *f = &b.run.told.fetches.at[0];
         assert_int_equal(f->request, 1);
         assert_int_equal(f->instance, 1);
         assert_int_equal(f->tier, 1);
@@ -73,8 +73,8 @@ static void a_fetch_without_a_limit_says_so(void **state)
     b.store[1].limit = KV_RATE_UNLIMITED;
     ask(&b, LATE_NS, 1, 3);
     kv_tier_bench_serve(&b);
-    assert_true(isinf(b.run.fetch.at[0].limit_Bps));
-    assert_int_equal(b.run.fetch.at[0].end_tk, LATE + 1);
+    assert_true(isinf(b.run.told.fetches.at[0].limit_Bps));
+    assert_int_equal(b.run.told.fetches.at[0].end_tk, LATE + 1);
     kv_tier_bench_close(&b);
 }
 
@@ -88,7 +88,7 @@ static void a_cut_fetch_says_what_came(void **state)
         b.fetch.timeout_tk = CHUNK + 100;      /* less than a layer of four chunks */
         ask(&b, LATE_NS, 1, 4);
         kv_tier_bench_serve(&b);
-        const struct kv_fetch_record *f = &b.run.fetch.at[0];
+        const struct kv_fetch_record *f = &b.run.told.fetches.at[0];
         assert_true(f->cut);
         assert_int_equal(f->end_tk, LATE + CHUNK + 100);
         assert_int_equal(f->bytes, 4 * CHUNK);
@@ -108,9 +108,9 @@ static void the_end_of_the_run_cuts_those_under_way_in_the_order_of_their_coming
     ask(&b, LATE_NS + 1, 1, 4);
     b.config.time_limit_tk = LATE + 777;
     kv_tier_bench_serve(&b);
-    assert_int_equal(b.run.fetch.count, 2);
+    assert_int_equal(b.run.told.fetches.count, 2);
     for (int i = 0; i < 2; i++) {
-        const struct kv_fetch_record *f = &b.run.fetch.at[i];
+        const struct kv_fetch_record *f = &b.run.told.fetches.at[i];
         assert_int_equal(f->request, 1 + i);
         assert_true(f->cut);
         assert_int_equal(f->end_tk, LATE + 777);
@@ -129,11 +129,11 @@ static void each_tier_of_a_load_has_a_fetch(void **state)
     b.store[2].limit = BYTE_A_TICK;
     ask(&b, LATE_NS, 1, 6);
     kv_tier_bench_serve(&b);
-    assert_int_equal(b.run.fetch.count, 2);
-    assert_int_equal(b.run.fetch.at[0].tier, 2);                /* in the order of their ends */
-    assert_int_equal(b.run.fetch.at[0].end_tk, LATE + 2 * CHUNK);
-    assert_int_equal(b.run.fetch.at[1].tier, 1);
-    assert_int_equal(b.run.fetch.at[1].end_tk, LATE + 4 * CHUNK);
+    assert_int_equal(b.run.told.fetches.count, 2);
+    assert_int_equal(b.run.told.fetches.at[0].tier, 2);                /* in the order of their ends */
+    assert_int_equal(b.run.told.fetches.at[0].end_tk, LATE + 2 * CHUNK);
+    assert_int_equal(b.run.told.fetches.at[1].tier, 1);
+    assert_int_equal(b.run.told.fetches.at[1].end_tk, LATE + 4 * CHUNK);
     kv_tier_bench_close(&b);
 }
 
@@ -149,8 +149,8 @@ static void a_hand_over_is_a_fetch_of_tier_0(void **state)
     b.config.network.pcie_Bps = kv_rate_to_Bps(2 * BYTE_A_TICK);
     kv_tier_bench_come(&b, LATE_NS, 0, A, 3 * KV_BENCH_BLOCK, 3);
     kv_tier_bench_serve(&b);
-    assert_int_equal(b.run.fetch.count, 1);
-    const struct kv_fetch_record *f = &b.run.fetch.at[0];
+    assert_int_equal(b.run.told.fetches.count, 1);
+    const struct kv_fetch_record *f = &b.run.told.fetches.at[0];
     assert_int_equal(f->tier, 0);
     assert_int_equal(f->mode, KV_DELIVERY_BULK);
     assert_int_equal(f->instance, 1);
@@ -175,8 +175,8 @@ static void a_step_says_when_its_layers_came_and_were_computed(void **state)
         b.config.fetch.lookahead_layers = ahead;
         ask(&b, LATE_NS, 1, 3);
         const struct kv_record *r = &kv_tier_bench_serve(&b)[1];
-        assert_int_equal(b.run.layers.count, 1);
-        struct kv_layers_record l = kv_fast_layers(&b.run, 0);
+        assert_int_equal(b.run.told.layers.count, 1);
+        struct kv_layers_record l = b.run.told.layers.at[0];
         kv_tick first = LATE + 3 * CHUNK / 2, second = first + 3 * CHUNK / 2;
         assert_int_equal(l.request, 1);
         assert_int_equal(l.layers, 2);
@@ -204,9 +204,9 @@ static void members_of_a_step_share_its_layers(void **state)
     ask(&b, LATE_NS, 1, 4);
     kv_tier_bench_come(&b, LATE_NS, 1, A + 1, 2 * KV_BENCH_BLOCK + 8, 1);
     const struct kv_record *r = kv_tier_bench_serve(&b);
-    assert_int_equal(b.run.layers.count, 2);
+    assert_int_equal(b.run.told.layers.count, 2);
     for (size_t i = 0; i < 2; i++) {
-        struct kv_layers_record l = kv_fast_layers(&b.run, i);
+        struct kv_layers_record l = b.run.told.layers.at[i];
         int64_t chunks = i == 0 ? 4 : 2;
         assert_int_equal(l.request, 2 + i);
         assert_int_equal(l.ready_tk, LATE);
@@ -235,10 +235,10 @@ static void a_load_is_layerwise_from_the_threshold_on(void **state)
             b.store[1].limit = tp * BYTE_A_TICK;
             ask(&b, LATE_NS, 1, 3);
             const struct kv_record *r = &kv_tier_bench_serve(&b)[1];
-            assert_int_equal(b.run.fetch.at[0].mode, less ? KV_DELIVERY_CHUNKWISE : KV_DELIVERY_LAYERWISE);
+            assert_int_equal(b.run.told.fetches.at[0].mode, less ? KV_DELIVERY_CHUNKWISE : KV_DELIVERY_LAYERWISE);
             assert_int_equal(r->first_sched_tk, LATE + (less ? 3 * CHUNK : 3 * CHUNK / 2));
             assert_int_equal(b.run.counters.tier[1].accesses, 1 + (less ? 3 : 1));
-            assert_int_equal(b.run.layers.count, !less);
+            assert_int_equal(b.run.told.layers.count, !less);
             kv_tier_bench_close(&b);
         }
 }
@@ -258,7 +258,7 @@ static void all_tiers_of_a_load_count_towards_its_size(void **state)
         ask(&b, LATE_NS, 1, 6);
         kv_tier_bench_serve(&b);
         for (int i = 0; i < 2; i++)
-            assert_int_equal(b.run.fetch.at[i].mode, less ? KV_DELIVERY_CHUNKWISE : KV_DELIVERY_LAYERWISE);
+            assert_int_equal(b.run.told.fetches.at[i].mode, less ? KV_DELIVERY_CHUNKWISE : KV_DELIVERY_LAYERWISE);
         kv_tier_bench_close(&b);
     }
 }

@@ -42,8 +42,8 @@ static kv_rate part_of(kv_rate cap, int n)
 
 static const struct kv_fetch_record *fetch_of(const struct kv_tier_bench *b, int64_t request)
 {
-    for (size_t i = 0; i < b->run.fetch.count; i++)
-        if (b->run.fetch.at[i].request == request) return &b->run.fetch.at[i];
+    for (size_t i = 0; i < b->run.told.fetches.count; i++)
+        if (b->run.told.fetches.at[i].request == request) return &b->run.told.fetches.at[i];
     fail_msg("request %d has no fetch", (int)request);
     return NULL;
 }
@@ -333,7 +333,7 @@ static void grants_are_those_that_objectcache_publishes(void **state)
             assert_near(f->grant_Bps * 8e-9, published[k].grant_Gbps[i], 0.005 * published[k].grant_Gbps[i]);
             /* The first layer comes at that rate, or that of the stream. */
             struct kv_layers_record l = {.request = -1};
-            for (size_t n = 0; n < b.run.layers.count && l.request != i; n++) l = kv_fast_layers(&b.run, n);
+            for (size_t n = 0; n < b.run.told.layers.count && l.request != i; n++) l = b.run.told.layers.at[n];
             double rate_Bps = fmin(f->grant_Bps, 5e9), first_s = (double)(point[i].cached * 4096LL) / rate_Bps;
             assert_near(kv_tick_to_s(l.fetch_end_tk[0] - LATE), first_s, 1e-9 * first_s + 1e-11);
         }

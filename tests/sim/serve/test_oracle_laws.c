@@ -10,92 +10,24 @@
 #include <cmocka.h>
 
 #include "tests/oracle/naive.h"
+#include "tests/support/alone.h"
 #include "tests/support/compare.h"
 #include "tests/support/odd_models.h"
 #include "tests/support/random_scenario.h"
 
-#define LAYERS 5
-#define BLOCK 16
-#define HIT_BLOCKS 10
-#define RATE INT64_C(777777777)                    /* of the device, 2^-32 byte per tick */
-#define DELAY INT64_C(123456)
-
-/* --- One load alone --- */
-
-/* Two instances and one tier for both: request 0 computes a prompt on instance 0 and writes it, request 1 has the same
- * prompt on instance 1, long after. */
-struct alone {
-    struct kv_model_shape model;
-    struct kv_test_compute_params compute;
-    struct kv_test_store_params store;
-    int64_t bytes[LAYERS];
-    struct kv_sim_config config;
-    struct kv_request requests[2];
-    struct kv_record records[2];
-    struct kv_counters counters;
-};
-
-static void set_up(struct alone *a)
-{
-    *a = (struct alone){
-        .model = {.name = "test", .attention = KV_ATTENTION_GQA, .layers = LAYERS, .hidden = 64, .heads = 1,
-                  .kv_heads = 1, .head_dim = 64, .vocabulary = 10, .max_position_tokens = 4096, .dtype_bytes = 2,
-                  .kv_dtype_bytes = 2},
-        .compute = {.base_s = 1e-6, .token_s = 3e-7, .decode_s = 1e-6, .weights = 0x37f1a5c2},
-        .store = {.delay_tk = DELAY, .limit = KV_RATE_UNLIMITED, .write_limit = KV_RATE_UNLIMITED, .device = RATE},
-        .bytes = {300, 40, 900, 1, 257},
-    };
-    const struct kv_evict_ops *lru = kv_test_plugin("evict", "lru");
-    a->config = (struct kv_sim_config){
-        .seed = 1, .instance_count = 2, .tp = 1, .hbm_blocks = 1000,
-        .engine = {.max_num_seqs = 8, .max_num_batched_tokens = 4096, .block_tokens = BLOCK, .chunked_prefill = true,
-                   .enable_prefix_caching = true, .cache_outputs = true, .host_overhead_s = 2e-7},
-        .compute = &kv_test_compute, .compute_params = &a->compute, .compute_env = {&a->model, NULL, 1},
-        .evict = lru, .sched = kv_test_plugin("sched", "fcfs"), .route = kv_test_plugin("route", "round_robin"),
-        .tier_count = 2, .read_layer_bytes = a->bytes, .timeseries_s = -1, .time_limit_tk = KV_TICK_NEVER,
-        .network = {.gpus_per_node = 1, .nodes_per_rack = 1, .pcie_Bps = -1, .nic_Bps = -1, .gateway_Bps = -1,
-                    .gateways = 1, .efficiency = 1, .fabric = -1},
-        .fetch = {.mode = KV_DELIVERY_LAYERWISE, .policy = kv_test_plugin("fetch", "always"), .concurrency = 1},
-    };
-    a->config.tier[0].name = "hbm";
-    a->config.tier[1] = (struct kv_tier_config){
-        .name = "one", .store = &kv_test_store_local, .store_params = &a->store, .scope = KV_SCOPE_CLUSTER,
-        .capacity_chunks = KV_CHUNKS_UNLIMITED, .chunk_tokens = BLOCK, .write = KV_WRITE_THROUGH, .evict = lru,
-        .admit = kv_test_plugin("admit", "always"), .link = {-1, -1, -1},
-    };
-    for (int64_t i = 0; i < 2; i++)
-        a->requests[i] = (struct kv_request){
-            .index = i, .trace_row = i + 1, .arrival_ns = i * 1000000000, .think_ns = -1, .elapsed_ns = -1,
-            .input_tokens = HIT_BLOCKS * BLOCK + 7, .output_tokens = 1,
-            .prefix = {.own_stream = 5, .known_tokens = HIT_BLOCKS * BLOCK + 7},
-        };
-}
-
-static const struct kv_record *run_alone(struct alone *a)
-{
-    struct kv_err err;
-    bool came[2];
-    assert_true(kv_oracle_run(&a->config, a->requests, 2, a->records, came, &a->counters, NULL, NULL, &err));
-    const struct kv_record *r = &a->records[1];
-    assert_int_equal(r->status, KV_STATUS_FINISHED);
-    assert_int_equal(r->prompt_tokens_by_source[1], HIT_BLOCKS * BLOCK);
-    assert_int_equal(r->fetched_bytes[1], HIT_BLOCKS * BLOCK * (300 + 40 + 900 + 1 + 257));
-    return r;
-}
-
 /* Costs of the layers of the one step that computes the seven tokens behind the hit. */
-struct step { kv_cost layer[LAYERS], before, after; };
+struct step { kv_cost layer[KV_ALONE_LAYERS], before, after; };
 
-static struct step price(struct alone *a)
+static struct step price(struct kv_alone *a)
 {
     char state[256] = {0};
     struct kv_err err;
     struct step s;
     assert_true(kv_test_compute.state_bytes <= sizeof state);
     assert_true(kv_test_compute.open(state, &a->compute, &a->config.compute_env, &err));
-    struct kv_chunk chunk = {7, HIT_BLOCKS * BLOCK, true};
+    struct kv_chunk chunk = {7, KV_ALONE_HIT_BLOCKS * KV_ALONE_BLOCK, true};
     struct kv_batch batch = {.chunks = &chunk, .chunk_count = 1};
-    kv_compute_layers(&kv_test_compute, state, &batch, s.layer, LAYERS, &s.before, &s.after);
+    kv_compute_layers(&kv_test_compute, state, &batch, s.layer, KV_ALONE_LAYERS, &s.before, &s.after);
     s.after += kv_cost_from_s(a->config.engine.host_overhead_s);
     return s;
 }
@@ -111,106 +43,112 @@ static kv_cost later(kv_cost x, kv_cost y)
 }
 
 /* Tick at which a flow that starts at `start` and has the device to itself has delivered layers first .. last. */
-static kv_tick delivered(const struct alone *a, kv_tick start, int first, int last)
+static kv_tick delivered(const struct kv_alone *a, kv_tick start, int first, int last)
 {
     kv_service bytes = 0;
-    for (int l = first; l <= last; l++) bytes += a->bytes[l] * HIT_BLOCKS * BLOCK;
-    return start + kv_rate_ticks(bytes * KV_SERVICE_PER_BYTE, RATE);
+    for (int l = first; l <= last; l++) bytes += a->bytes[l] * KV_ALONE_HIT_BLOCKS * KV_ALONE_BLOCK;
+    return start + kv_rate_ticks(bytes * KV_SERVICE_PER_BYTE, KV_ALONE_RATE);
 }
 
 static void without_a_bound_a_step_takes_the_longest_way_through_its_layers(void **state)
 {
     (void)state;
-    struct alone a;
-    set_up(&a);
-    const struct kv_record *r = run_alone(&a);
+    struct kv_alone a;
+    kv_alone_open(&a);
+    const struct kv_record *r = kv_alone_run(&a);
     struct step s = price(&a);
     kv_tick begin = r->arrival_tk;
     assert_int_equal(r->first_sched_tk, begin);    /* released at once */
     /* T = max over l of A_l + the sum of C from l on. */
     kv_cost rest = s.after, end = 0, none = of_tick(begin) + s.before + s.after;
-    for (int l = LAYERS - 1; l >= 0; l--) {
+    for (int l = KV_ALONE_LAYERS - 1; l >= 0; l--) {
         rest += s.layer[l];
         none += s.layer[l];
-        end = later(end, of_tick(delivered(&a, begin + DELAY, 0, l)) + rest);
+        end = later(end, of_tick(delivered(&a, begin + KV_ALONE_DELAY, 0, l)) + rest);
     }
     end = later(end, none);
     assert_int_equal(r->first_token_tk, kv_cost_ceil_tk(end));
     assert_int_equal(r->fetch_stall_tk, kv_cost_ceil_tk(end) - kv_cost_ceil_tk(none));
     assert_true(r->fetch_stall_tk > 0);
+    kv_alone_close(&a);
 }
 
 static void a_look_ahead_of_one_layer_is_the_recurrence_of_published_work(void **state)
 {
     (void)state;
-    struct alone a;
-    set_up(&a);
+    struct kv_alone a;
+    kv_alone_open(&a);
     a.config.fetch.lookahead_layers = 1;
-    const struct kv_record *r = run_alone(&a);
+    const struct kv_record *r = kv_alone_run(&a);
     struct step s = price(&a);
     /* Delivery of a layer starts when the layer before it starts to be computed. */
-    kv_tick arrival = delivered(&a, r->arrival_tk + DELAY, 0, 0);
+    kv_tick arrival = delivered(&a, r->arrival_tk + KV_ALONE_DELAY, 0, 0);
     kv_cost at = of_tick(r->arrival_tk) + s.before;
-    for (int l = 0; l < LAYERS; l++) {
+    for (int l = 0; l < KV_ALONE_LAYERS; l++) {
         at = later(at, of_tick(arrival));
-        if (l + 1 < LAYERS) arrival = delivered(&a, kv_cost_ceil_tk(at), l + 1, l + 1);
+        if (l + 1 < KV_ALONE_LAYERS) arrival = delivered(&a, kv_cost_ceil_tk(at), l + 1, l + 1);
         at += s.layer[l];
     }
     assert_int_equal(r->first_token_tk, kv_cost_ceil_tk(at + s.after));
+    kv_alone_close(&a);
 }
 
 static void looking_further_ahead_never_takes_longer(void **state)
 {
     (void)state;
     kv_tick before = KV_TICK_NEVER;
-    for (int64_t ahead = 1; ahead <= LAYERS + 1; ahead++) {
-        struct alone a;
-        set_up(&a);
-        a.config.fetch.lookahead_layers = ahead > LAYERS ? 0 : ahead;
-        kv_tick end = run_alone(&a)->first_token_tk;
+    for (int64_t ahead = 1; ahead <= KV_ALONE_LAYERS + 1; ahead++) {
+        struct kv_alone a;
+        kv_alone_open(&a);
+        a.config.fetch.lookahead_layers = ahead > KV_ALONE_LAYERS ? 0 : ahead;
+        kv_tick end = kv_alone_run(&a)->first_token_tk;
         assert_true(end <= before);
         before = end;
+        kv_alone_close(&a);
     }
 }
 
 static void a_request_joins_when_the_layers_asked_for_are_there(void **state)
 {
     (void)state;
-    for (int needed = 1; needed <= LAYERS + 1; needed++) {
-        struct alone a;
-        set_up(&a);
+    for (int needed = 1; needed <= KV_ALONE_LAYERS + 1; needed++) {
+        struct kv_alone a;
+        kv_alone_open(&a);
         a.config.fetch.release_after_layers = needed;
-        const struct kv_record *r = run_alone(&a);
-        int last = needed < LAYERS ? needed - 1 : LAYERS - 1;
-        assert_int_equal(r->first_sched_tk, delivered(&a, r->arrival_tk + DELAY, 0, last));
+        const struct kv_record *r = kv_alone_run(&a);
+        int last = needed < KV_ALONE_LAYERS ? needed - 1 : KV_ALONE_LAYERS - 1;
+        assert_int_equal(r->first_sched_tk, delivered(&a, r->arrival_tk + KV_ALONE_DELAY, 0, last));
         assert_int_equal(r->queue_tk, 0);
+        kv_alone_close(&a);
     }
 }
 
 static void in_one_stream_everything_is_there_before_it_joins(void **state)
 {
     (void)state;
-    struct alone a;
-    set_up(&a);
+    struct kv_alone a;
+    kv_alone_open(&a);
     a.config.fetch.mode = KV_DELIVERY_BULK;
-    const struct kv_record *r = run_alone(&a);
-    assert_int_equal(r->first_sched_tk, delivered(&a, r->arrival_tk + DELAY, 0, LAYERS - 1));
+    const struct kv_record *r = kv_alone_run(&a);
+    assert_int_equal(r->first_sched_tk, delivered(&a, r->arrival_tk + KV_ALONE_DELAY, 0, KV_ALONE_LAYERS - 1));
     assert_int_equal(r->fetch_stall_tk, r->first_sched_tk - r->arrival_tk);
+    kv_alone_close(&a);
 }
 
 static void without_any_limit_a_load_takes_a_tick(void **state)
 {
     (void)state;
-    struct alone a;
-    set_up(&a);
+    struct kv_alone a;
+    kv_alone_open(&a);
     a.store = (struct kv_test_store_params){.limit = KV_RATE_UNLIMITED, .write_limit = KV_RATE_UNLIMITED,
                                             .device = KV_RATE_UNLIMITED};
-    const struct kv_record *r = run_alone(&a);
+    const struct kv_record *r = kv_alone_run(&a);
     struct step s = price(&a);
     kv_cost none = s.before + s.after;
-    for (int l = 0; l < LAYERS; l++) none += s.layer[l];
+    for (int l = 0; l < KV_ALONE_LAYERS; l++) none += s.layer[l];
     assert_true(r->fetch_stall_tk <= 1);
     assert_true(r->first_token_tk - r->arrival_tk <= kv_cost_ceil_tk(none) + 1);
+    kv_alone_close(&a);
 }
 
 /* --- Over random scenarios --- */
@@ -229,7 +167,7 @@ static void run(struct result *result, const struct kv_random_scenario *s, const
     result->records = kv_arena_take(&result->arena, (size_t)s->count * sizeof *result->records);
     result->came = kv_arena_take(&result->arena, (size_t)s->count * sizeof *result->came);
     assert_true(kv_oracle_run(config, s->requests, s->count, result->records, result->came, &result->counters, NULL,
-                              NULL, &err));
+                              NULL, NULL, &err));
 }
 
 static void tiers_that_nobody_writes_to_change_nothing(void **state)
@@ -238,8 +176,8 @@ static void tiers_that_nobody_writes_to_change_nothing(void **state)
     for (uint64_t number = 0; number < 60; number++) {
         struct kv_random_scenario s;
         kv_random_scenario_draw(&s, number);
-        struct alone with;
-        set_up(&with);
+        struct kv_alone with;
+        kv_alone_open(&with);
         struct kv_sim_config tiers = s.config;
         tiers.tier[1] = with.config.tier[1];
         tiers.tier[1].chunk_tokens = s.config.engine.block_tokens;

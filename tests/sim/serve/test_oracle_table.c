@@ -54,7 +54,7 @@ static void engine_and_oracle_agree(void **unused)
         struct kv_fast_run fast;
         struct kv_difference d;
         struct kv_err err = {0};
-        if (!kv_oracle_run(&s.config, s.requests, s.count, records, came, &counters, NULL, NULL, &err)
+        if (!kv_oracle_run(&s.config, s.requests, s.count, records, came, &counters, NULL, NULL, NULL, &err)
             || !kv_fast_run(&fast, &s.config, s.requests, s.count, NULL, &err))
             fail_msg("%s\n  %s: %s", s.text, err.where, err.text);
         for (int64_t i = 0; i < s.count; i++)

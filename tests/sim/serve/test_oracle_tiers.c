@@ -20,17 +20,21 @@
 #define SCENARIOS_EACH 20      /* of them each of the first situations below must occur in so many */
 #define SCENARIOS_RARE 5       /* ... and each of the others */
 
-#define SITUATIONS 26
-#define SITUATIONS_MANY 9
+#define SITUATIONS 37
+#define SITUATIONS_MANY 19
 static const char *const situation[SITUATIONS] = {
     "eviction from HBM", "eviction from tier 1", "eviction from tier 2", "eviction from tier 3",
     "overlapping layerwise loads", "chunk not visible yet at a look-up", "delayed hits", "dropped writes",
     "a link that binds",
+    "grants changed under way", "fetches that wait for a grant", "epochs at a period that grant",
+    "loads made layerwise by their size", "loads made chunkwise by their size", "resident chunks that evict",
+    "refused accesses that came again", "accesses limited by messages", "a curve that binds",
+    "fetches cut",
     "loads cut by a timeout", "loads given up", "requests that gave back", "parked victims", "fills",
     "on_evict writes", "second_hit refusals", "hand-over, reserve on arrival", "hand-over, reserve at route",
     "hand-over, layers pushed", "flows paused by look-ahead", "accesses waiting for their turn",
     "flows blocked on a fifo link", "runs that got stuck", "own chunks evicted", "steps waiting for layers",
-    "preemption",
+    "preemption", "accesses cancelled while refused",
 };
 
 static void count_situations(const struct kv_compared *o, int64_t met[SITUATIONS])
@@ -46,11 +50,15 @@ static void count_situations(const struct kv_compared *o, int64_t met[SITUATIONS
         c->blocks_evicted, c->tier[1].evicted_chunks, c->tier[2].evicted_chunks, c->tier[3].evicted_chunks,
         v->overlapping, v->not_yet_visible, c->delayed_hits, v->dropped_writes,
         v->saturated,
+        v->regranted, v->ungranted, v->periodic_grants,
+        v->made_layerwise, v->made_chunkwise, v->resident_evictions,
+        v->came_again, v->message_limited, v->curve_bound,
+        v->cut_fetches,
         c->fetch_timeouts, c->fetch_cancels, c->given_back, v->parked, filled,
         v->on_evict, v->second_hit_refusals, v->handed_on_arrival, v->handed_at_route,
         v->pushed_layers, v->pauses, waited,
         v->fifo_blocked, v->stuck, v->own_evicted, v->layered_steps,
-        c->preemptions,
+        c->preemptions, v->cancelled_refused,
     };
     for (int i = 0; i < SITUATIONS; i++) met[i] += times[i] > 0;
 }

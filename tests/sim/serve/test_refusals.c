@@ -122,8 +122,8 @@ static void who_is_refused_comes_again_until_there_is_room(void **state)
         assert_int_equal(b.run.counters.tier[1].refused_accesses, attempts);
         assert_int_equal(b.run.counters.tier[1].waited_accesses, 0);
         assert_int_equal(b.run.counters.tier[1].accesses, 2);
-        assert_int_equal(b.run.fetch.at[1].refused, attempts);
-        assert_int_equal(b.run.fetch.at[0].refused, 0);
+        assert_int_equal(b.run.told.fetches.at[1].refused, attempts);
+        assert_int_equal(b.run.told.fetches.at[0].refused, 0);
         kv_tier_bench_close(&b);
     }
 }
@@ -165,7 +165,7 @@ static void a_storm_of_refusals_ends(void **state)
         assert_int_equal(b.run.counters.tier[1].read_bytes, COUNT * 3 * CHUNK);
         assert_int_equal(b.run.counters.tier[1].read_requests, COUNT * 3);
         int64_t refused = 0;
-        for (size_t i = 0; i < b.run.fetch.count; i++) refused += b.run.fetch.at[i].refused;
+        for (size_t i = 0; i < b.run.told.fetches.count; i++) refused += b.run.told.fetches.at[i].refused;
         assert_int_equal(b.run.counters.tier[1].refused_accesses, refused);
         assert_true(refused >= COUNT * 3 - 1);
         kv_tier_bench_close(&b);
@@ -187,8 +187,8 @@ static void a_cancelled_one_never_comes_again(void **state)
     assert_int_equal(r[1].first_sched_tk, LATE + 2500);
     assert_int_equal(b.run.counters.tier[1].refused_accesses, 3);
     assert_int_equal(b.run.counters.tier[1].read_requests, 1);
-    assert_int_equal(b.run.fetch.at[1].refused, 3);
-    assert_true(b.run.fetch.at[1].cut);
+    assert_int_equal(b.run.told.fetches.at[1].refused, 3);
+    assert_true(b.run.told.fetches.at[1].cut);
     kv_tier_bench_close(&b);
 }
 
@@ -215,7 +215,7 @@ static void messages_limit_an_access_by_their_size(void **state)
             assert_int_equal(r[0].first_sched_tk, LATE + (paced > free ? paced : free));
             kv_rate limit = (kv_rate)tp * (paced > free ? BYTE_A_TICK * CHUNK / (64 * requests) : BYTE_A_TICK);
             if (requests > 8) limit = (kv_rate)((double)(CHUNK * tp) / (double)requests * 0x1p32) / 64;
-            assert_true(b.run.fetch.at[0].limit_Bps == kv_rate_to_Bps(limit));
+            assert_true(b.run.told.fetches.at[0].limit_Bps == kv_rate_to_Bps(limit));
             kv_tier_bench_close(&b);
         }
 }

@@ -1,0 +1,3 @@
+# sim/serve/access.c
+# Messages are as large as those of one part (T38).
+s/(double)(bytes \* t->serve->config->tp)/(double)bytes/
