@@ -61,7 +61,7 @@ def read_cases(folder):
     for where, row in rows_of(os.path.join(folder, "cases.csv"), ["case", "scenario", "for", "set"]):
         for values in each_of(row["for"]):
             try:
-                name, settings = (string.Template(row[key]).substitute(values) for key in ("case", "set"))
+                name, settings = (string.Template(row[key]).substitute(values, here=folder) for key in ("case", "set"))
             except (KeyError, ValueError) as error:
                 raise BrokenSystem("%s: no value for %s" % (where, error)) from None
             if not name.isidentifier() or name in cases:
@@ -200,20 +200,23 @@ def differences(cases):
 
 
 def judge_difference(values, key, allowed):
-    """(tuned, why): a parameter may differ in the cases that varies.csv says; the others must agree. The reasons are
-    those for the cases that do not have the commonest value."""
+    """(tuned, why): a parameter may differ in the cases that varies.csv says; the others must agree, and so must those
+    of a row whose cases begin with "=". The reasons are those for the cases without the commonest value."""
     common = max(values, key=lambda value: len(values[value]))
-    free, why = set(), []
+    value_of = {name: value for value, names in values.items() for name in names}
+    free, why, tuned = set(), [], False
     for row in allowed:
         if not fnmatch.fnmatchcase(key, row["parameter"]):
             continue
-        covered = {name for names in values.values() for name in names
-                   if any(fnmatch.fnmatchcase(name, glob) for glob in row["cases"].split())}
+        globs = row["cases"].lstrip("= ").split()
+        covered = {name for name in value_of if any(fnmatch.fnmatchcase(name, glob) for glob in globs)}
         if covered - set(values[common]):
             why.append(row["why"])
+        if row["cases"].startswith("="):
+            tuned |= len({value_of[name] for name in covered}) > 1
         free |= covered
-    bound_values = {value for value, names in values.items() if set(names) - free}
-    return len(bound_values) > 1, "; ".join(dict.fromkeys(why)) or "not in varies.csv"
+    tuned |= len({value_of[name] for name in value_of if name not in free}) > 1
+    return tuned, "; ".join(dict.fromkeys(why)) or "not in varies.csv"
 
 
 def told(values):
@@ -229,12 +232,14 @@ def print_differences(found, allowed):
         tuned, why = judge_difference(values, key, allowed)
         any_tuned |= tuned
         if not tuned and len(values) == 2 and "-" in values and "." in key:
-            sections.setdefault((".".join(key.split(".")[:2]), tuple(values["-"]), why), []).append(key)
+            parts = key.split(".")
+            section = key if len(parts) < 3 else ".".join(parts[:2]) + ".*"
+            sections.setdefault((section, tuple(values["-"]), why), []).append(key)
         else:
             print("  %s%s: %s\n      %s" % ("TUNED " if tuned else "", key, told(values), why))
     for (section, missing, why), keys in sections.items():
         who = missing[0] if len(missing) == 1 else "%d cases" % len(missing)
-        print("  %s.*: %d not there in %s\n      %s" % (section, len(keys), who, why))
+        print("  %s: not there in %s (%d)\n      %s" % (section, who, len(keys), why))
     return any_tuned
 
 

@@ -193,11 +193,11 @@ static void tell_flow(struct kv_explainer *x, const struct kv_explained *r, cons
 {
     char bytes[KV_FORMAT_MAX];
     const char *mode = f->v[IN_mode] < 3 ? kv_delivery_names[f->v[IN_mode]] : "?", *first = "-";
-    if (f->v[IN_first_byte] >= 0) first = kv_explain_signed(x, f->v[IN_first_byte] - r->arrival_tk);
+    if (f->v[IN_first_byte] >= 0) first = kv_explain_time(x, f->v[IN_first_byte] - f->v[IN_begin]);
     fprintf(x->out, "%-10.9s%-9s%9s%12s%12s%12s%13s\n", tier, mode,
             kv_format_bytes(bytes, (double)f->v[IN_delivered_bytes]),
             kv_explain_signed(x, f->v[IN_begin] - r->arrival_tk), first,
-            kv_explain_signed(x, f->v[IN_end] - r->arrival_tk), rate(x, delivered_Bps(f)));
+            kv_explain_time(x, f->v[IN_end] - f->v[IN_begin]), rate(x, delivered_Bps(f)));
     fprintf(x->out, "    %s; grant %s, stream %s", limit_of(f, s), rate(x, f->r[IN_grant]), rate(x, f->r[IN_limit]));
     if (f->v[IN_refused] > 0) fprintf(x->out, "; refused %lld times", (long long)f->v[IN_refused]);
     fputc('\n', x->out);
@@ -215,14 +215,14 @@ static void tell_found(struct kv_explainer *x, const struct found *f)
     }
     if (f->of_others) fputs("\nit waited for loads that others began: fetches into its instance meanwhile\n", x->out);
     else fputc('\n', x->out);
-    fprintf(x->out, "%-10s%-9s%9s%12s%12s%12s%13s\n", "fetch from", " delivery", "bytes", "begin", "first byte", "end",
+    fprintf(x->out, "%-10s%-9s%9s%12s%12s%12s%13s\n", "fetch from", " delivery", "bytes", "begin", "first byte", "took",
             "rate");
     for (int64_t i = 0; i < told; i++) {
         int64_t k = f->flow[i].v[IN_tier];
         tell_flow(x, f->r, &f->flow[i], &f->shared[i], tier && k < tiers ? tier[k] : "?");
     }
     if (f->count > told) fprintf(x->out, "and %lld more\n", (long long)(f->count - told));
-    fputs("times since the arrival\n", x->out);
+    fputs("begin: since the arrival; first byte, took: since the begin; rate: since the first byte\n", x->out);
 }
 
 bool kv_explain_flows(struct kv_explainer *x, const struct kv_explained *r)

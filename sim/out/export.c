@@ -294,7 +294,7 @@ static bool export_summary(struct kv_h5in *in, struct kv_sheet *s, struct kv_err
 static bool export_table(struct kv_h5in *in, const char *table, const char *against, struct kv_sheet *s,
                          struct kv_err *err)
 {
-    const char *known = "requests, summary";
+    const char *known = "requests";
     if (!strcmp(table, "requests")) return export_requests(in, against, s, err);
     if (against) return kv_fail(err, KV_EUSAGE, "export", "--against is for requests; %s has none", table);
     if (!strcmp(table, "summary")) return export_summary(in, s, err);
@@ -302,7 +302,7 @@ static bool export_table(struct kv_h5in *in, const char *table, const char *agai
         if (!strcmp(table, groups[i].name)) return export_group(in, &groups[i], s, err);
         known = kv_arena_text(&s->arena, "%s, %s", known, groups[i].name);
     }
-    return kv_fail(err, KV_EUSAGE, "export", "unknown table '%s': %s", table, known);
+    return kv_fail(err, KV_EUSAGE, "export", "unknown table '%s': %s, summary", table, known);
 }
 
 bool kv_results_export(const char *path, const char *format, const char *table, const char *against, FILE *out,

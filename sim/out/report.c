@@ -258,6 +258,22 @@ static void add_reuse(struct kv_results *r, struct text *t)
                                        kv_format_count(count[3], c->delayed_hits),
                                        kv_format_count(count[4], c->given_back),
                                        kv_format_count(count[5], c->handed_over)));
+    add_line(t, "fetches", kv_arena_text(t->arena, "%s under way in all, %s of it overlapped with other work",
+                                         kv_format_duration(time[0], real(r, "fetch_time")),
+                                         kv_format_percent(count[0], real(r, "overlap_efficiency"))));
+}
+
+/* What stores that serve many have to say. */
+static void add_stores(struct kv_results *r, struct text *t)
+{
+    char count[KV_FORMAT_MAX], usd[KV_FORMAT_MAX];
+    double refused = real(r, "refused_accesses"), cost = real(r, "store_cost");
+    if (refused > 0)
+        add_line(t, "503", kv_arena_text(t->arena, "stores refused accesses %s times; they came again",
+                                         kv_format_count(count, (int64_t)refused)));
+    if (cost > 0)
+        add_line(t, "cost", kv_arena_text(t->arena, "%s USD for requests to stores and what they held",
+                                          kv_format_rate(usd, cost)));
 }
 
 static void add_load(struct kv_results *r, struct text *t)
@@ -305,6 +321,7 @@ const char *kv_results_table(struct kv_results *r, struct kv_arena *arena)
     if (fetches(r)) add_tiers(r, &t);
     add_links(r, &t);
     add_reuse(r, &t);
+    add_stores(r, &t);
     add_verdict(r, &t);
     return finish(&t);
 }

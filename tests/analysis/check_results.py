@@ -113,5 +113,29 @@ assert np.allclose((series["batch_tokens"] * series["steps"])[stepped],
 assert (np.isnan(series["batch_tokens"]) == ~stepped).all()
 assert ((bins.filter(like="gpu_util") >= 0) & (bins.filter(like="gpu_util") <= 1 + 1e-9)).all().all()
 
+# Fetches and layers, where they were recorded.
+flows, layers = kvsim_io.flows(path), kvsim_io.layers(path)
+if len(flows):
+    assert (flows.index == np.arange(len(flows))).all() and (flows.end >= flows.begin).all()
+    assert (flows.first_byte.dropna() >= flows.begin[flows.first_byte.notna()]).all()
+    assert (flows.delivered_bytes <= flows.bytes).all()
+    assert (flows.delivered_bytes == flows.bytes)[flows.cut == "no"].all()
+    assert np.isclose(facts["fetch_time"], (flows.end - flows.begin).sum(), rtol=1e-9)
+    moved = flows.groupby("tier", observed=True).delivered_bytes.sum()
+    assert set(moved.index) <= set(tiers)
+    assert all(moved.get(tier, 0) <= totals["read_bytes"][i] for i, tier in enumerate(tiers) if i)
+    assert flows.request.isin(frame.index).all()
+stalled = series["fetch_stall"].sum() * 2.0 ** -8 * 1e-9
+if facts["fetch_time"]:
+    assert np.isclose(facts["overlap_efficiency"], 1 - stalled / facts["fetch_time"], rtol=1e-9)
+if len(layers):
+    start, end = (layers[name].unstack() for name in ("compute_start", "compute_end"))
+    stall, came = layers.fetch_stall.unstack(), layers.fetch_end.unstack()
+    assert (np.diff(start.index) > 0).all() and (end >= start).all().all() and (stall >= 0).all().all()
+    assert np.allclose(start.values[:, 1:] - end.values[:, :-1], stall.values[:, 1:], atol=1e-11)
+    assert not (came > start).any().any()
+    assert (frame.t_fetch_stall + frame.t_induced_stall).loc[start.index].gt(0).all()
+
 assert kvsim_io.content_sha256(path) == meta["content_sha256"]
-print("%s: %d requests, %d bins" % (path, len(frame), len(bins)))
+print("%s: %d requests, %d bins, %d fetches, %d requests by layer"
+      % (path, len(frame), len(bins), len(flows), len(layers.index.unique(0)) if len(layers) else 0))

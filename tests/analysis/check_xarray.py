@@ -2,6 +2,7 @@
 """check_xarray.py FILE ENGINE: xarray sees dimensions, labels, scaled times and missing values."""
 import sys
 
+import h5py
 import numpy as np
 import xarray as xr
 
@@ -33,6 +34,16 @@ if with_links:
     assert list(links.link.values) == list(bins.link.values)
     assert (bins.link_bytes.sum("time") == links.bytes).all()
     xr.open_dataset(path, engine=engine, group="plots/links").load()
+with h5py.File(path, "r") as file:
+    with_flows, with_layers = "flows" in file, "layers" in file
+if with_flows:
+    flows = xr.open_dataset(path, engine=engine, group="flows")
+    assert all(variable.dims == ("fetch",) for variable in flows.variables.values()), flows
+    assert flows.granted.dtype.kind == "f" and flows.end.dtype.kind == "f"
+if with_layers:
+    layers = xr.open_dataset(path, engine=engine, group="layers")
+    assert layers.fetch_stall.dims == ("request", "layer") and layers.ready.dims == ("request",)
+    assert (layers.compute_end >= layers.compute_start).all()
 for group in ("summary", "tiers", "quality", "meta", "plots/queues", "plots/cache"):
     xr.open_dataset(path, engine=engine, group=group).load()
 print("xarray with %s: %s" % (engine, dict(requests.sizes)))

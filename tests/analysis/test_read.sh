@@ -11,7 +11,7 @@ python=/usr/bin/python3
 
 # Three tiers and their links, with little HBM, so that all of them are read and written.
 "$KVSIM" run configs/three_tiers.yaml -o "$work/three.h5" --quiet --set workload.warmup=0s --set workload.limit=3000 \
-    --set workload.rate_scale=900 --set tiers[0].capacity=3GiB --set output.layers.sample=0 || fail "run, three tiers"
+    --set workload.rate_scale=900 --set tiers[0].capacity=3GiB --set output.flows=all || fail "run, three tiers"
 # A made-up run over tiers and links, as a test of sim/out writes it; another program may be under test than was built.
 files="whole part three"
 tiers=$(dirname "$KVSIM")/tests/sim/out/test_tiers

@@ -26,6 +26,8 @@ attempt order 1 '^order .* DOES NOT HOLD$' 's/ascending(cached_10.requests.ttft.
 attempt tuned 1 'TUNED compute.decode_base: 10ms \| 20ms' '/^compute/d' varies.csv
 grep -qE '^ttft_first .* tuned$' "$work/tuned/said" || fail "tuned: the verdict"
 attempt elsewhere 1 'TUNED engine.enable_prefix_caching' 's/,plain,/,cached_10,/' varies.csv
+attempt one_value 1 'TUNED compute.decode_base' 's/decode_base,\*/decode_base,= cached_*/' varies.csv
+attempt two_groups 0 '^tiny: 1 fails' 's/decode_base,\*/decode_base,= cached_20/' varies.csv
 attempt tame 1 '^without .* DOES NOT FAIL$' 's/control,plain/control,cached_10/' expected.csv
 attempt otherwise 1 '^without .* FAILS OTHERWISE$' 's/,63,65,/,100,200,/' expected.csv
 attempt nothing_off 2 'no negative control' '/control/d' expected.csv

@@ -22,6 +22,7 @@ struct tiers {
     struct fake fake;
     bool wave;
     bool growing;                       /* one request a second more waits for its KV */
+    kv_tick late_tk;                    /* every second request waits so much longer for its KV */
     int32_t dead_from;                  /* bin from which flows wait on a fabric without capacity; -1: none */
     struct kv_sim_link link[LINKS];
     int64_t bytes[LINKS], flows[LINKS];
@@ -35,6 +36,7 @@ static inline double tiers_swing(const struct tiers *t, int64_t i, double period
 static inline struct kv_record tiers_record(const struct tiers *t, int64_t i)
 {
     kv_tick stall_tk = (kv_tick)((double)(FAKE_S / 5) * (1 + tiers_swing(t, i, 17)));
+    if (i % 2) stall_tk += t->late_tk;
     double load = 1 + tiers_swing(t, i, 90), hot = 1 + tiers_swing(t, i, 61);
     struct kv_record r = {
         .request = i, .trace_row = i + 1, .arrival_tk = i * FAKE_S, .queue_tk = FAKE_S / 10,

@@ -108,8 +108,10 @@ static void layers_tell_when_they_came_and_how_long_the_step_waited(void **unuse
     write_run(&t, path_a, 20, false, 30);                         /* all of them */
     const int64_t *request = ints(path_a, "/layers/request", &rows), *ready = ints(path_a, "/layers/ready", &rows);
     assert_int_equal(rows, 20);
-    const int64_t *came = ints(path_a, "/layers/fetch_end", &rows), *start = ints(path_a, "/layers/compute_start", &rows);
-    const int64_t *end = ints(path_a, "/layers/compute_end", &rows), *stall = ints(path_a, "/layers/fetch_stall", &rows);
+    const int64_t *came = ints(path_a, "/layers/fetch_end", &rows);
+    const int64_t *start = ints(path_a, "/layers/compute_start", &rows);
+    const int64_t *end = ints(path_a, "/layers/compute_end", &rows);
+    const int64_t *stall = ints(path_a, "/layers/fetch_stall", &rows);
     static const int64_t waited_ms[FETCH_LAYERS] = {0, 3, 6, 0};  /* layers come at -3, 7, 17 ms; 4 ms each */
     for (int64_t i = 0; i < 20; i++) {
         struct fake_layers ticks;
@@ -248,6 +250,10 @@ static void the_summary_tells_overlap_and_what_stores_did(void **unused)
     assert_close(cell(r, 2, "storage_cost"), GiB * 1000 * 20 / month_s, 1e-9);
     assert_true(isnan(cell(r, 1, "requests_cost")) && isnan(cell(r, 0, "storage_cost")));
     assert_close(fact(r, "store_cost"), 0.7 + GiB * 1000 * 20 / month_s, 1e-9);
+    const char *table = kv_results_table(r, &arena);
+    assert_non_null(strstr(table, "\nfetches     30.52 s under way in all, 86.9 % of it overlapped with other work\n"));
+    assert_non_null(strstr(table, "\n503         stores refused accesses 8 times; they came again\n"));
+    assert_non_null(strstr(table, "\ncost        0.700 USD for requests to stores and what they held\n"));
     kv_results_close(r);
 }
 

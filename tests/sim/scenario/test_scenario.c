@@ -141,7 +141,7 @@ static void the_workload_says_what_was_asked(void **state)
         {"workload.prefix", "{model: sessions, system: 100, system_prompts: {count: 7, zipf: 1.1, tokens: 64}}"},
         {"workload.rate_scale", "6"}, {"workload.time_scale", "2"}, {"workload.limit", "9"},
         {"workload.jitter", "1s"},
-        {"workload.skip_bad_rows", "true"}, {"output", "{requests: none, timeseries: none}"}}, 10);
+        {"workload.skip_bad_rows", "true"}, {"output", "{requests: none, timeseries: none, flows: all}"}}, 10);
     const struct kv_workload_config *w = &s.workload;
     assert_int_equal(w->replay.mode, KV_REPLAY_CLOSED);
     assert_int_equal(w->replay.clients, 3);
@@ -157,6 +157,8 @@ static void the_workload_says_what_was_asked(void **state)
     assert_int_equal(w->system_prompts.tokens, 64);
     assert_true(w->system_prompts.zipf == 1.1);
     assert_int_equal(s.output.requests, KV_REQUESTS_NONE);
+    assert_int_equal(s.output.flows, KV_FLOWS_ALL);
+    assert_int_equal(s.output.layers_sample, 0);
     assert_true(s.sim.timeseries_s < 0);
     kv_scenario_close(&s);
 }

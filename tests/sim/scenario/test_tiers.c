@@ -44,7 +44,8 @@ static void the_complete_scenario_loads(void **state)
     struct kv_scenario s;
     struct kv_diag diag = {0};
     if (!kv_scenario_load(&s, "configs/three_tiers.yaml", NULL, 0, &diag)) fail_msg("%s", kv_diag_text(&diag, false));
-    assert_int_equal(diag.warnings, 1);   /* output.layers is not recorded */
+    assert_int_equal(diag.warnings, 0);
+    assert_int_equal(s.output.layers_sample, 200);
     const struct kv_sim_config *c = &s.sim;
     assert_int_equal(s.nodes, 4);
     assert_int_equal(c->instance_count, 4);
