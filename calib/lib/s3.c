@@ -354,7 +354,8 @@ bool kv_s3_do(struct kv_s3 *c, const struct kv_s3_request *request, struct kv_s3
     curl_easy_getinfo(c->curl, CURLINFO_NUM_CONNECTS, &made);
     if (made && curl_easy_getinfo(c->curl, CURLINFO_PRETRANSFER_TIME_T, &connect_us) == CURLE_OK)
         answer->connect_s = (double)connect_us * 1e-6;
-    if (request->verb == KV_S3_HEAD && curl_easy_getinfo(c->curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &size) == CURLE_OK)
+    if (request->verb == KV_S3_HEAD
+        && curl_easy_getinfo(c->curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &size) == CURLE_OK)
         answer->object_bytes = (int64_t)size;
     if (request->verb == KV_S3_PUT) answer->bytes = c->sent;
     if (code != CURLE_OK) fail_curl(c, code, answer);
@@ -369,7 +370,8 @@ static void give_text(void *context, void *piece, int64_t length, int64_t offset
 
 bool kv_s3_make_bucket(struct kv_s3 *c, const char *bucket, struct kv_s3_answer *answer)
 {
-    struct kv_s3_request head = { .verb = KV_S3_HEAD, .bucket = bucket }, make = { .verb = KV_S3_PUT, .bucket = bucket };
+    struct kv_s3_request head = { .verb = KV_S3_HEAD, .bucket = bucket };
+    struct kv_s3_request make = { .verb = KV_S3_PUT, .bucket = bucket };
     char place[192];
     if (kv_s3_do(c, &head, answer)) return true;
     if (answer->outcome != KV_S3_MISSING) return false;

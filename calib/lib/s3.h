@@ -23,7 +23,7 @@
 
 #include "sim/base/err.h"
 
-/* Texts must outlive the connections; they are sent to the server (the secret as a signature only) and never printed. */
+/* Texts must outlive the connections; they are sent to the server (the secret as a signature only), never printed. */
 struct kv_s3_server {
     const char *endpoint;      /* "http://HOST:PORT" or "https://HOST"; buckets are addressed by path */
     const char *key, *secret;  /* NULL or empty: requests are not signed */

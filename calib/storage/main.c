@@ -218,7 +218,8 @@ static int measure(struct kv_arena *arena, struct options *o)
     for (int32_t i = 0; i < session.cell_count; i++)
         if (session.cell[i].left_out)
             printf("left out, for it takes too much of the time: %s of %lld bytes, %d at a time\n",
-                   kv_access_op_name(session.cell[i].op), (long long)session.cell[i].bytes, session.cell[i].connections);
+                   kv_access_op_name(session.cell[i].op), (long long)session.cell[i].bytes,
+                   session.cell[i].connections);
     if (!made) told(&unfit);
     return interrupted ? KV_EINTERRUPT : made ? KV_OK : (int)unfit.code;
 }

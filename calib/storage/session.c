@@ -59,7 +59,7 @@ bool kv_storage_resume(struct kv_storage_session *s, struct kv_err *err)
         for (int32_t c = 0; c < s->cell_count; c++) {
             struct kv_storage_cell *cell = &s->cell[c];
             const struct kv_access_sample *one = &before.at[i];
-            if (one->op == cell->op && one->bytes == cell->bytes && one->connections == cell->connections) cell->taken++;
+            cell->taken += one->op == cell->op && one->bytes == cell->bytes && one->connections == cell->connections;
         }
     }
     return true;
@@ -124,8 +124,8 @@ static void tell(const struct kv_storage_session *s, const struct kv_storage_cel
 {
     if (!s->say) return;
     char line[160];
-    snprintf(line, sizeof line, "round %d, %.0f s left: %s of %lld bytes, %d at a time", s->rounds, left_s > 0 ? left_s : 0,
-             kv_access_op_name(cell->op), (long long)cell->bytes, cell->connections);
+    snprintf(line, sizeof line, "round %d, %.0f s left: %s of %lld bytes, %d at a time", s->rounds,
+             left_s > 0 ? left_s : 0, kv_access_op_name(cell->op), (long long)cell->bytes, cell->connections);
     s->say(line);
 }
 

@@ -35,8 +35,8 @@ struct kv_storage_cell {
 /* "4KiB,1MiB" and "1,4,16" into a grid. */
 bool kv_storage_grid_read(struct kv_arena *arena, const char *sizes, const char *connections,
                           struct kv_storage_grid *grid, struct kv_err *err);
-/* All cells, the most valuable first: few connections and middle sizes say most, whole reads more than parts, reads more
- * than writes. */
+/* All cells, the most valuable first: few connections and middle sizes say most, whole reads more than parts, reads
+ * more than writes. */
 int32_t kv_storage_plan(struct kv_arena *arena, const struct kv_storage_grid *grid, struct kv_storage_cell **cells);
 
 /* ---- where it goes ---- */
@@ -63,8 +63,8 @@ struct kv_storage_s3_options {
     int64_t port_slot;         /* of connection 0, the others follow; -1: any port */
     bool keep;
 };
-/* For the requests of `grid`, which outlives the target; parts are taken of its largest size. Target in the arena; false
- * with *err, and what was opened is for close all the same (target->state). */
+/* For the requests of `grid`, which outlives the target; parts are taken of its largest size. Target in the arena;
+ * false with *err, and what was opened is for close all the same (target->state). */
 bool kv_storage_s3(struct kv_arena *arena, const struct kv_storage_s3_options *options,
                    const struct kv_storage_grid *grid, const volatile sig_atomic_t *stop,
                    struct kv_storage_target *target, struct kv_err *err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Host memory of a node. The way to the GPU (PCIe) is the network's; the memory itself is rarely the bound, so it
- * has no rate unless one is given. Bytes go in copies of consecutive ones, each of which may cost something beside them:
+ * has no rate unless one is given. Bytes go in copies of consecutive ones, each of which may cost something beside
+ * them:
  *
  *   limit = piece / (copy_cost + piece / stream_bandwidth) */
 #include "sim/iface/store.h"

@@ -24,7 +24,7 @@
  * it, s = min(stream_bandwidth, curve / c). A gateway that aggregates reads the pieces it puts together with `streams`
  * reads at a time: s = min(aggregate_bandwidth, curve(piece, c) / under way). Past the last point the curve is flat.
  *
- * A request for a part of an object (layers of it) waits range_wait times as long.
+ * A request for a part of an object (layers of it) may have a wait of its own, `range_first_byte_curve`.
  * With sigma > 0 the wait for the first byte is the median of a log-normal variate, one an access. A refused access
  * (queue_limit) comes again after min(retry_max, retry_first * 2^(attempt - 1) * u), u even over 1 - jitter..1. */
 #include <gsl/gsl_randist.h>
@@ -42,11 +42,12 @@
 #define DELAY_MAX_S 1e6   /* of a draw: far out in the tail; a kv_cost holds more */
 
 struct object_params {
-    double first_byte_s, sigma, request_cost_s, stream_bps, write_stream_bps, aggregate_bps, aggregate_first_s, bandwidth_bps, put_ack_s;
-    double range_wait, retry_first_s, retry_max_s, retry_jitter;
+    double first_byte_s, sigma, request_cost_s, stream_bps, write_stream_bps, aggregate_bps, aggregate_first_s;
+    double bandwidth_bps, put_ack_s;
+    double retry_first_s, retry_max_s, retry_jitter;
     double read_price, write_price, month_price;
     int64_t streams, concurrency_limit, queue_limit;
-    const char *first_byte_curve, *put_ack_curve, *backend_curve;
+    const char *first_byte_curve, *range_first_byte_curve, *put_ack_curve, *backend_curve;
     bool aggregate;
 };
 struct object {
@@ -57,7 +58,7 @@ struct object {
     double log_first_byte, log_aggregate_first;
     kv_rate device;
     kv_tick ack_tk;
-    struct curve { bool given; struct kv_knots knots; } first_byte, put_ack, backend;
+    struct curve { bool given; struct kv_knots knots; } first_byte, range_first_byte, put_ack, backend;
 };
 
 #define ROW(key, dim, field, preset, min, max, help, source) \
@@ -70,8 +71,8 @@ static const struct kv_param params[] = {
     ROW("first_byte_sigma", KV_DIM_NUMBER, sigma, "0", 0, 5, "deviation of its logarithm; 0: always the same", NULL),
     ROW("first_byte_curve", KV_DIM_TEXT, first_byte_curve, "none", 0, 0,
         "CSV bytes,connections,first_byte_us: in place of first_byte and request_cost, for reads", NULL),
-    ROW("range_wait", KV_DIM_NUMBER, range_wait, "1", 1e-3, 1e3,
-        "the wait of a request for a part of an object, times that for a whole one", NULL),
+    ROW("range_first_byte_curve", KV_DIM_TEXT, range_first_byte_curve, "none", 0, 0,
+        "the same for requests of a part of an object; none: as for whole ones", NULL),
     ROW("request_cost", KV_DIM_TIME, request_cost_s, "0.65ms", 0, 1e4,
         "of each further request of a stream, beside its bytes", MEASURED "one request after the other, t = 0.65 ms + "
         "bytes / 1.2 GB/s"),
@@ -151,6 +152,7 @@ static bool open_state(void *state, const void *given, const struct kv_store_env
         .ack_tk = kv_pipe_ticks(p->put_ack_s),
     };
     if (read_curve(o, p->first_byte_curve, "first_byte_us", KV_KNOTS_RISING, &o->first_byte, err)
+        && read_curve(o, p->range_first_byte_curve, "first_byte_us", KV_KNOTS_RISING, &o->range_first_byte, err)
         && read_curve(o, p->put_ack_curve, "put_ack_us", KV_KNOTS_RISING, &o->put_ack, err)
         && read_curve(o, p->backend_curve, "rate_GBps", KV_KNOTS_POSITIVE, &o->backend, err)) return true;
     close_state(o);
@@ -167,20 +169,25 @@ static double drawn_s(const struct object *o, double median_s, double log_median
 }
 
 /* How an access is cut up: what goes over a connection, and what is read behind the gateway. */
-struct cut { double requests, streams, request_bytes, under_way, connections, reads, piece_bytes, wait; bool joined; };
+struct cut {
+    double requests, streams, request_bytes, under_way, connections, reads, piece_bytes;
+    bool ranged, joined;
+};
 
 static struct cut cut_up(const struct object *o, const struct kv_access *access)
 {
-    double chunks = (double)access->chunks, per_chunk = (double)kv_access_ranges(&o->env, access), most = (double)o->p.streams;
+    double chunks = (double)access->chunks, per_chunk = (double)kv_access_ranges(&o->env, access);
+    double most = (double)o->p.streams;
     double pieces = chunks * per_chunk, requests = o->p.aggregate ? 1 : pieces;
     bool ranged = !access->write && !o->p.aggregate && o->env.layout != KV_LAYOUT_PER_LAYER && per_chunk > 1;
-    double streams = requests < most ? requests : most, under_way = access->under_way > 1 ? (double)access->under_way : 1;
+    double streams = requests < most ? requests : most;
+    double under_way = access->under_way > 1 ? (double)access->under_way : 1;
     return (struct cut){
         .requests = requests, .streams = streams,
         .request_bytes = (double)o->env.chunk_bytes * (o->p.aggregate ? chunks : 1 / per_chunk),
         .under_way = under_way, .connections = streams * under_way,
         .reads = (pieces < most ? pieces : most) * under_way, .piece_bytes = (double)o->env.chunk_bytes / per_chunk,
-        .wait = ranged ? o->p.range_wait : 1,
+        .ranged = ranged,
         .joined = o->p.aggregate && !access->write && access->delivery == KV_DELIVERY_LAYERWISE,
     };
 }
@@ -200,18 +207,19 @@ static struct kv_access_plan plan(const void *state, const struct kv_access *acc
     const struct object *o = state;
     struct cut c = cut_up(o, access);
     double bps = stream_bps(o, &c, access->write), bytes_s = bps > 0 ? c.request_bytes * 8 / bps : 0;
-    const struct curve *curve = access->write ? &o->put_ack : &o->first_byte;
-    double cost_s = o->p.request_cost_s * c.wait, delay_s, ack_s = 0;
+    const struct curve *curve = access->write ? &o->put_ack : c.ranged && o->range_first_byte.given
+                                ? &o->range_first_byte : &o->first_byte;
+    double cost_s = o->p.request_cost_s, delay_s, ack_s = 0;
     if (c.joined && o->p.aggregate_first_s > 0) {
         delay_s = drawn_s(o, o->p.aggregate_first_s, o->log_aggregate_first, access->number);
         cost_s = 0;
     } else if (curve->given) {
-        double median_s = wait_s(&curve->knots, c.request_bytes, c.connections) * c.wait;
+        double median_s = wait_s(&curve->knots, c.request_bytes, c.connections);
         cost_s = median_s * (1 - c.streams / c.requests);
         delay_s = access->write ? 0 : drawn_s(o, median_s, log(median_s), access->number);
         ack_s = median_s < DELAY_MAX_S ? median_s : DELAY_MAX_S;
     } else {
-        delay_s = drawn_s(o, o->p.first_byte_s, o->log_first_byte, access->number) * c.wait - cost_s;
+        delay_s = drawn_s(o, o->p.first_byte_s, o->log_first_byte, access->number) - cost_s;
     }
     double request_s = cost_s + bytes_s;
     return (struct kv_access_plan){

@@ -76,9 +76,9 @@ const struct kv_command kv_command_calib_storage = {
     .name = "calib storage", .usage = "-o FOLDER [flags]",
     .help = "measure an S3 server, or a folder of files, and write a store profile",
     .details =
-        "Reads of whole objects, of parts, and writes, by size and number of connections, the most valuable first, until\n"
-        "the time is over. Every request is kept in FOLDER/samples.csv, also when something fails or Ctrl-C ends it; the\n"
-        "same command goes on from there. FOLDER is a profile: store: {profile: ./FOLDER}. Credentials are written\n"
-        "nowhere. docs/calibration.md tells what a server needs to be measured fairly.\n",
+        "Reads of whole objects, of parts, and writes, by size and number of connections, the most valuable first,\n"
+        "until the time is over. Every request is kept in FOLDER/samples.csv, also when something fails or Ctrl-C\n"
+        "ends it; the same command goes on from there. FOLDER is a profile: store: {profile: ./FOLDER}. Credentials\n"
+        "are written nowhere. docs/calibration.md tells what a server needs to be measured fairly.\n",
     .flags = flags, .arg_min = 0, .arg_max = 0, .run = run,
 };

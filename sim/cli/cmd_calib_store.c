@@ -89,19 +89,29 @@ static void compare(void *context, const char *key, const char *text)
 }
 
 /* The same table, but for what writing it down rounds. */
-static bool same_curve(const struct comparison *c, const char *file, const char *value, const struct kv_knots *fitted)
+static bool same_curve(const struct comparison *c, const struct kv_store_curve *curve, const struct kv_knots *fitted)
 {
-    const char *path = kv_arena_text(c->arena, "%s/%s", c->p->folder, file);
-    struct kv_knots_form form = { .axis = {"bytes", "connections"}, .value = {value} };
     struct kv_knots k;
     struct kv_err err = {0};
     if (!fitted->rows) return true;
-    bool same = kv_knots_read(c->arena, path, &form, &k, &err) && k.rows == fitted->rows && k.columns == fitted->columns;
+    bool same = kv_store_curve_read(c->arena, c->p->folder, curve, &k, &err) && k.rows == fitted->rows
+                && k.columns == fitted->columns;
     for (int32_t i = 0; same && i < k.rows * k.columns; i++)
         same = k.x[i / k.columns] == fitted->x[i / k.columns] && k.y[i % k.columns] == fitted->y[i % k.columns]
                && llabs(k.at[i] - fitted->at[i]) <= 1 + fitted->at[i] / 10000;
-    if (!same) kv_say("%s: not the curve of the samples\n", path);
+    if (!same) kv_say("%s/%s: not the curve of the samples\n", c->p->folder, curve->file);
     return same;
+}
+
+/* Parameters and curves that are not those of the samples, each told. */
+static int32_t compare_all(struct kv_arena *arena, const struct kv_store_profile *p, const struct kv_access_fit *fit)
+{
+    struct comparison c = { .arena = arena, .p = p };
+    kv_store_profile_parameters(arena, p->kind, fit, compare, &c);
+    for (const struct kv_store_curve *curve = kv_store_curves; curve->key && !strcmp(p->kind, "object"); curve++)
+        c.wrong += !same_curve(&c, curve, kv_store_curve_of(curve, fit));
+    if (c.wrong) kv_print("%d parameters or curves are not those of the samples\n", c.wrong);
+    return c.wrong;
 }
 
 static int32_t print_score(const char *what, const struct kv_access_error *e, double bar)
@@ -125,40 +135,38 @@ static int check(struct kv_args *args)
     double bar = percent ? (double)percent->number / 100 : BAR;
     if (!kv_store_profile_read(arena, name, &p, &err)) return kv_cli_fail(&err);
     if (!p.calibrated) {
-        kv_fail(&err, KV_ECALIB, p.path, "nothing to check: no `calibration`, its numbers are from elsewhere (%s)", p.source);
+        kv_fail(&err, KV_ECALIB, p.path, "nothing to check: no `calibration`, its numbers are from elsewhere (%s)",
+                p.source);
         return kv_cli_fail(&err);
     }
+    struct kv_store_calibration c = p.calibration;
     if (!kv_access_samples_read(arena, kv_arena_text(arena, "%s/samples.csv", p.folder), &samples, &err)
-        || !kv_store_profile_fit(arena, p.kind, &samples, p.calibration.holdout_permille, p.calibration.holdout_seed, &f,
-                                 &err)) return kv_cli_fail(&err);
-    struct comparison c = { .arena = arena, .p = &p };
-    kv_store_profile_parameters(arena, p.kind, &f.fit, compare, &c);
-    if (!strcmp(p.kind, "object")) {
-        c.wrong += !same_curve(&c, "first_byte.csv", "first_byte_us", &f.fit.first_byte);
-        c.wrong += !same_curve(&c, "backend.csv", "rate_GBps", &f.fit.backend);
-        c.wrong += !same_curve(&c, "put_ack.csv", "put_ack_us", &f.fit.put_ack);
-    }
+        || !kv_store_profile_fit(arena, p.kind, &samples, c.holdout_permille, c.holdout_seed, &f, &err))
+        return kv_cli_fail(&err);
+    if (kv_args_has(args, "refit")
+        && (!kv_store_profile_write(arena, p.folder, p.kind, p.source, &samples, &f, &c, &err)
+            || !kv_store_profile_read(arena, name, &p, &err))) return kv_cli_fail(&err);
     kv_print("%zu requests, a fit without %.0f %% of them, and their medians:\n", samples.count,
              (double)p.calibration.holdout_permille / 10);
     int32_t past = print_score("first byte", &f.first_byte, bar) + print_score("reads", &f.read, bar)
                    + print_score("writes", &f.write, bar);
-    if (c.wrong) kv_print("%d parameters or curves are not those of the samples\n", c.wrong);
-    if (!past && !c.wrong) return KV_OK;
+    if (!compare_all(arena, &p, &f.fit) && !past) return KV_OK;
     kv_fail(&err, KV_ECHECK, p.path, "the check failed (bar %.0f %%)", 100 * bar);
     return kv_cli_fail(&err);
 }
 
 static const struct kv_flag check_flags[] = {
     { "bar", 0, KV_FLAG_COUNT, "PERCENT", "largest mean error of medians (10)" },
+    { "refit", 0, KV_FLAG_SWITCH, NULL, "write the profile again from its samples first" },
     { NULL, 0, KV_FLAG_SWITCH, NULL, NULL },
 };
 
 const struct kv_command kv_command_calib_check = {
-    .name = "calib check", .usage = "PROFILE [--bar PERCENT]",
+    .name = "calib check", .usage = "PROFILE [--bar PERCENT] [--refit]",
     .help = "fit a store profile again from its samples, and tell its errors",
-    .details = "Exit code 9 when parameters or curves are not those of the samples, or when the mean error over medians of\n"
-               "held-out requests (first byte, reads, writes) is past the bar. PROFILE: a name of models/stores, or a path\n"
-               "with a slash.\n",
+    .details = "Exit code 9 when parameters or curves are not those of the samples, or when the mean error over\n"
+               "medians of held-out requests (first byte, reads, writes) is past the bar. PROFILE: a name of\n"
+               "models/stores, or a path with a slash.\n",
     .flags = check_flags, .arg_min = 1, .arg_max = 1, .run = check,
 };
 
@@ -176,18 +184,17 @@ static void print_change(struct kv_arena *arena, const struct kv_param *row, con
 }
 
 /* Curves by their values where both have knots, the largest change of them. */
-static void print_curve(struct kv_arena *arena, const struct kv_store_profile *a, const struct kv_store_profile *b,
-                        const char *file, const char *value)
+static void print_curve(struct kv_arena *arena, const struct kv_store_profile *p, const struct kv_store_curve *curve)
 {
-    struct kv_knots_form form = { .axis = {"bytes", "connections"}, .value = {value} };
     struct kv_knots x, y;
-    const char *path[] = {kv_arena_text(arena, "%s/%s", a->folder, file), kv_arena_text(arena, "%s/%s", b->folder, file)};
-    if (access(path[0], R_OK) || access(path[1], R_OK) || !kv_knots_read(arena, path[0], &form, &x, NULL)
-        || !kv_knots_read(arena, path[1], &form, &y, NULL)) return;
+    for (int32_t i = 0; i < 2; i++)
+        if (access(kv_arena_text(arena, "%s/%s", p[i].folder, curve->file), R_OK) != 0) return;
+    if (!kv_store_curve_read(arena, p[0].folder, curve, &x, NULL)
+        || !kv_store_curve_read(arena, p[1].folder, curve, &y, NULL)) return;
     for (int32_t i = 0; i < x.rows * x.columns; i++) {
         double bytes = (double)x.x[i / x.columns], width = (double)x.y[i % x.columns], was = (double)x.at[i];
-        double is = kv_knots_log_at(&y, bytes, width);
-        kv_print("%-24s %12.0f bytes x %-4.0f %+.1f %%\n", file, bytes, width, 100 * (is / was - 1));
+        kv_print("%-24s %12.0f bytes x %-4.0f %+.1f %%\n", curve->file, bytes, width,
+                 100 * (kv_knots_log_at(&y, bytes, width) / was - 1));
     }
 }
 
@@ -198,8 +205,8 @@ static int diff(struct kv_args *args)
     for (int32_t i = 0; i < 2; i++)
         if (!kv_store_profile_read(&args->arena, args->arg[i], &p[i], &err)) return kv_cli_fail(&err);
     if (p[0].plugin != p[1].plugin) {
-        kv_fail(&err, KV_ECONFIG, "calib diff", "%s is of kind %s, %s of kind %s", args->arg[0], p[0].kind, args->arg[1],
-                p[1].kind);
+        kv_fail(&err, KV_ECONFIG, "calib diff", "%s is of kind %s, %s of kind %s", args->arg[0], p[0].kind,
+                args->arg[1], p[1].kind);
         return kv_cli_fail(&err);
     }
     kv_print("%-24s %-22s %-22s\n", "parameter", args->arg[0], args->arg[1]);
@@ -208,9 +215,8 @@ static int diff(struct kv_args *args)
         if (strcmp(kv_value_text(&args->arena, row, a), kv_value_text(&args->arena, row, b)) != 0)
             print_change(&args->arena, row, a, b);
     }
-    print_curve(&args->arena, &p[0], &p[1], "first_byte.csv", "first_byte_us");
-    print_curve(&args->arena, &p[0], &p[1], "backend.csv", "rate_GBps");
-    print_curve(&args->arena, &p[0], &p[1], "put_ack.csv", "put_ack_us");
+    for (const struct kv_store_curve *curve = kv_store_curves; curve->key; curve++)
+        print_curve(&args->arena, p, curve);
     return KV_OK;
 }
 

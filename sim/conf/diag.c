@@ -236,6 +236,7 @@ bool kv_diag_fail(const struct kv_diag *d, struct kv_err *err)
     while (note->severity != KV_ERROR) note++;
     char where[sizeof err->where];
     snprintf(where, sizeof where, "%s:%d:%d", note->pos.file ? note->pos.file : "", note->pos.line, note->pos.column);
-    if (d->errors == 1) return kv_fail(err, KV_ECONFIG, where, "%s", note->text);
-    return kv_fail(err, KV_ECONFIG, where, "%s (and %d more)", note->text, d->errors - 1);
+    const char *hint = note->hint ? note->hint : "", *comma = note->hint ? "; " : "";
+    if (d->errors == 1) return kv_fail(err, KV_ECONFIG, where, "%s%s%s", note->text, comma, hint);
+    return kv_fail(err, KV_ECONFIG, where, "%s%s%s (and %d more)", note->text, comma, hint, d->errors - 1);
 }

@@ -153,35 +153,32 @@ static struct kv_knots knots_of(struct kv_arena *arena, const struct grid *g, co
 
 /* ---- an object store ---- */
 
+/* The medians of a kind of read over its grid, levelled; NULL without a grid. */
+static double *fit_waits(struct kv_arena *arena, const struct grid *g, struct kv_knots *knots)
+{
+    size_t points = (size_t)(g->rows * g->columns);
+    double *wait = kv_arena_take(arena, (points + 1) * sizeof *wait);
+    double *upper = kv_arena_take(arena, (points + 1) * sizeof *upper);
+    if (!points) return NULL;
+    for (size_t i = 0; i < points; i++) wait[i] = g->cell[i]->first_byte_s;
+    level(wait, g->rows, g->columns, upper);
+    *knots = knots_of(arena, g, wait, 1e-9);
+    return wait;
+}
+
 static void fit_reads(struct kv_arena *arena, const struct kv_access_cell *cell, int32_t count,
                       struct kv_access_fit *fit)
 {
-    struct grid g = grid_of(arena, cell, count, KV_OP_GET);
-    size_t points = (size_t)(g.rows * g.columns + 1);
-    double *wait = kv_arena_take(arena, points * sizeof *wait), *upper = kv_arena_take(arena, points * sizeof *upper);
-    double *rate = kv_arena_take(arena, points * sizeof *rate);
-    if (!g.rows || !g.columns) return;
-    for (int32_t i = 0; i < g.rows * g.columns; i++) wait[i] = g.cell[i]->first_byte_s;
-    level(wait, g.rows, g.columns, upper);
+    struct grid parts = grid_of(arena, cell, count, KV_OP_RANGE), g = grid_of(arena, cell, count, KV_OP_GET);
+    const double *wait = fit_waits(arena, &g, &fit->first_byte);
+    if (!wait) return;
+    fit_waits(arena, &parts, &fit->range_first_byte);
+    double *rate = kv_arena_take(arena, (size_t)(g.rows * g.columns) * sizeof *rate);
     for (int32_t i = 0; i < g.rows * g.columns; i++) {
         double rest_s = g.cell[i]->total_s - wait[i];
         rate[i] = (double)g.cell[i]->bytes * (double)g.cell[i]->connections / (rest_s > LEAST_S ? rest_s : LEAST_S);
     }
-    fit->first_byte = knots_of(arena, &g, wait, 1e-9);
     fit->backend = knots_of(arena, &g, rate, 1e3);
-}
-
-/* How much longer a part of an object takes to begin than a whole one of that size. */
-static double range_wait_of(struct kv_arena *arena, const struct kv_access_cell *cell, int32_t count)
-{
-    double *ratio = kv_arena_take(arena, (size_t)(count + 1) * sizeof *ratio);
-    size_t found = 0;
-    for (int32_t i = 0; i < count; i++) {
-        const struct kv_access_cell *whole = cell[i].op == KV_OP_RANGE ? find(cell, count, KV_OP_GET, cell[i].bytes,
-                                                                              cell[i].connections) : NULL;
-        if (whole) ratio[found++] = cell[i].first_byte_s / whole->first_byte_s;
-    }
-    return found ? kv_median(ratio, found) : 1;
 }
 
 /* The rate at which the largest body goes out on one connection; what is left of each time is the wait. */
@@ -230,7 +227,7 @@ bool kv_access_fit_object(struct kv_arena *arena, const struct kv_access_sample 
 {
     struct kv_access_cell *cell;
     int32_t cells = kv_access_cells(arena, sample, count, wanted, &cell);
-    *fit = (struct kv_access_fit){ .range_wait = range_wait_of(arena, cell, cells) };
+    *fit = (struct kv_access_fit){0};
     if (!fit_stream(arena, sample, count, wanted, KV_OP_GET, true, &fit->first_byte_s, &fit->stream_Bps))
         return kv_fail(err, KV_ECALIB, "fit", "whole GETs over one connection are needed, of at least two sizes; there "
                        "are %d cells in all", cells);
@@ -256,9 +253,10 @@ bool kv_access_fit_files(struct kv_arena *arena, const struct kv_access_sample *
 {
     struct kv_access_cell *cell;
     int32_t cells = kv_access_cells(arena, sample, count, wanted, &cell);
-    *fit = (struct kv_access_fit){ .range_wait = 1 };
+    *fit = (struct kv_access_fit){0};
     if (!fit_stream(arena, sample, count, wanted, KV_OP_RANGE, false, &fit->first_byte_s, &fit->stream_Bps))
-        return kv_fail(err, KV_ECALIB, "fit", "reads of at least two sizes are needed; there are %d cells in all", cells);
+        return kv_fail(err, KV_ECALIB, "fit", "reads of at least two sizes are needed; there are %d cells in all",
+                       cells);
     fit->line_start_s = fit->first_byte_s;
     fit->line_Bps = fit->stream_Bps;
     if (!fit_stream(arena, sample, count, wanted, KV_OP_PUT, false, &fit->write_start_s, &fit->write_stream_Bps))
@@ -291,7 +289,8 @@ struct kv_access_times kv_access_model(const struct kv_access_fit *fit, const st
         else sent_s += fit->write_start_s;
         first_s = total_s = sent_s + rest_s;
     } else if (fit->first_byte.rows) {
-        first_s = wait_at(&fit->first_byte, bytes, width) * (cell->op == KV_OP_RANGE ? fit->range_wait : 1);
+        bool part = cell->op == KV_OP_RANGE && fit->range_first_byte.rows;
+        first_s = wait_at(part ? &fit->range_first_byte : &fit->first_byte, bytes, width);
         double share = kv_knots_log_at(&fit->backend, bytes, width) * 1e3 / width;
         total_s = first_s + bytes / share;
     } else {

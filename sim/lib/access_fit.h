@@ -39,11 +39,11 @@ struct kv_access_error { double mean, worst; int32_t cells; };
 struct kv_access_fit {
     double first_byte_s, stream_Bps;            /* one connection: reads of whole objects, or of a file; 0: `backend` */
     double line_start_s, line_Bps;              /* of them, by robust least squares alone */
-    double sigma, range_wait;
+    double sigma;                               /* of the logarithm of the first byte */
     double put_ack_s, write_stream_Bps;
     double write_start_s;                       /* files: before the bytes of a write; put_ack_s is the fsync */
     double bandwidth_Bps;                       /* the most that went through, all together */
-    struct kv_knots first_byte, backend, put_ack;   /* rows = 0: not enough cells */
+    struct kv_knots first_byte, range_first_byte, backend, put_ack;   /* rows = 0: not enough cells */
 };
 
 /* Cells of the samples for which `wanted` (NULL: all) is true, in order of kind, bytes, connections; in the arena. */

@@ -7,8 +7,8 @@
 
 static const char *const op_names[] = {"get", "range", "put"};
 enum { OP, BYTES, CONNECTIONS, ROUND, FIRST_BYTE, SENT, TOTAL, OUTCOME };
-static const char *const column_names[] = {"op", "bytes", "connections", "round", "first_byte_us", "sent_us", "total_us",
-                                           "outcome", NULL};
+static const char *const column_names[] = {"op", "bytes", "connections", "round", "first_byte_us", "sent_us",
+                                           "total_us", "outcome", NULL};
 
 const char *kv_access_op_name(enum kv_access_op op)
 {

@@ -2,9 +2,9 @@
 /* Times at whole-numbered knots, over one axis or a full grid of two: what a profile's CSV tables hold.
  *
  * The first columns are the axes, the others values: `NAME_us` a time in microseconds (exact to the ns),
- * `NAME_permille` a share in thousandths, `NAME_GBps` a rate in 10^9 byte/s (exact to the kB/s). Rows are sorted by the axes, without gaps in the grid. Inside the knots
- * values are interpolated linearly; below the first knot of an axis they stay, past the last they are the reader's
- * affair. */
+ * `NAME_permille` a share in thousandths, `NAME_GBps` a rate in 10^9 byte/s (exact to the kB/s). Rows are sorted by
+ * the axes, without gaps in the grid. Inside the knots values are interpolated linearly; below the first knot of an
+ * axis they stay, past the last they are the reader's affair. */
 #ifndef KV_LIB_KNOTS_H
 #define KV_LIB_KNOTS_H
 

@@ -11,9 +11,9 @@
 struct kv_robust_point { double bytes, width, time_s; };
 
 /* time = max(start_s + bytes / rate_Bps, width * bytes / rate_Bps): one alone waits and then streams; many at a time
- * wait for each other. With width = 1 everywhere it is the line of a single stream. Tukey's bisquare weights, scale from
- * the median absolute deviation, repeated until they stand (Huber & Ronchetti, Robust Statistics, ch. 7); each pass is a
- * Levenberg-Marquardt fit (GSL). False with fewer than two sizes. */
+ * wait for each other. With width = 1 everywhere it is the line of a single stream. Tukey's bisquare weights, scale
+ * from the median absolute deviation, repeated until they stand (Huber & Ronchetti, Robust Statistics, ch. 7); each
+ * pass is a Levenberg-Marquardt fit (GSL). False with fewer than two sizes. */
 bool kv_robust_stream(const struct kv_robust_point *point, size_t count, double *start_s, double *rate_Bps);
 
 /* Median of n >= 1 values, which are sorted in place. */

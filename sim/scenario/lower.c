@@ -302,7 +302,8 @@ static void place_tables(const struct lower *w, struct kv_yaml *map, const struc
         const char **text = (const char **)(void *)((char *)params + row->offset);
         const char *slash = node && node->pos.file ? strrchr(node->pos.file, '/') : NULL;
         if (!slash || !*text || **text == '/') continue;
-        const char *beside = kv_arena_text(w->l->arena, "%.*s/%s", (int)(slash - node->pos.file), node->pos.file, *text);
+        const char *folder = kv_arena_copy(w->l->arena, node->pos.file, (size_t)(slash - node->pos.file));
+        const char *beside = kv_arena_text(w->l->arena, "%s/%s", folder, *text);
         if (access(beside, R_OK) == 0) *text = beside;
     }
 }

@@ -2,7 +2,6 @@
 #include "sim/scenario/store_profile.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -37,6 +36,36 @@ static const struct kv_param rows[] = {
     ROW("stream_rate", KV_DIM_BITS_PER_S, stream_bps, "0bps", 0, 1e18, "one stream: of its bytes"),
     KV_PARAM_END
 };
+
+/* ---- curves ---- */
+
+const struct kv_store_curve kv_store_curves[] = {
+    {"first_byte_curve", "first_byte.csv", "first_byte_us", offsetof(struct kv_access_fit, first_byte)},
+    {"range_first_byte_curve", "range_first_byte.csv", "first_byte_us",
+     offsetof(struct kv_access_fit, range_first_byte)},
+    {"backend_curve", "backend.csv", "rate_GBps", offsetof(struct kv_access_fit, backend)},
+    {"put_ack_curve", "put_ack.csv", "put_ack_us", offsetof(struct kv_access_fit, put_ack)},
+    {NULL, NULL, NULL, 0},
+};
+
+bool kv_store_curve_read(struct kv_arena *arena, const char *folder, const struct kv_store_curve *curve,
+                         struct kv_knots *knots, struct kv_err *err)
+{
+    struct kv_knots_form form = { .axis = {"bytes", "connections"}, .value = {curve->value} };
+    return kv_knots_read(arena, kv_arena_text(arena, "%s/%s", folder, curve->file), &form, knots, err);
+}
+
+static bool write_curves(struct kv_arena *arena, const char *folder, const struct kv_access_fit *fit,
+                         struct kv_err *err)
+{
+    for (const struct kv_store_curve *c = kv_store_curves; c->key; c++) {
+        struct kv_knots_form form = { .axis = {"bytes", "connections"}, .value = {c->value} };
+        const struct kv_knots *knots = kv_store_curve_of(c, fit);
+        const char *path = kv_arena_text(arena, "%s/%s", folder, c->file);
+        if (knots->rows && !kv_knots_write(path, &form, knots, err)) return false;
+    }
+    return true;
+}
 
 /* ---- reading ---- */
 
@@ -78,8 +107,8 @@ bool kv_store_profile_read(struct kv_arena *arena, const char *name, struct kv_s
                            struct kv_err *err)
 {
     struct kv_diag diag = {0};
-    *profile = (struct kv_store_profile){ .root = kv_store_profile_load(arena, name, "", (struct kv_pos){ .file = name },
-                                                                        &diag) };
+    const struct kv_pos at = { .file = name };
+    *profile = (struct kv_store_profile){ .root = kv_store_profile_load(arena, name, "", at, &diag) };
     bool good = profile->root && bind_profile(arena, profile, &diag);
     if (!good && diag.errors) kv_diag_fail(&diag, err);
     kv_diag_close(&diag);
@@ -117,19 +146,18 @@ bool kv_store_profile_fit(struct kv_arena *arena, const char *kind, const struct
 
 /* ---- writing ---- */
 
+/* Six digits: more than anybody can measure, and none of the noise behind them. */
 static void say(struct kv_arena *arena, void (*visit)(void *, const char *, const char *), void *context,
-                const char *key, enum kv_dim dim, double value, double unit)
+                const char *key, double value, const char *unit)
 {
-    /* Three digits more than anybody can measure, and none of the noise behind them. */
-    double rounded = strtod(kv_arena_text(arena, "%.6g", value / unit), NULL) * unit;
-    visit(context, key, kv_value_text(arena, &(struct kv_param){ .key = key, .dim = dim }, &rounded));
+    visit(context, key, kv_arena_text(arena, "%.6g%s", value, unit));
 }
 
 void kv_store_profile_parameters(struct kv_arena *arena, const char *kind, const struct kv_access_fit *f,
                                  void (*visit)(void *context, const char *key, const char *text), void *context)
 {
-#define TIME(key, s) say(arena, visit, context, key, KV_DIM_TIME, s, 1e-6)
-#define RATE(key, Bps) say(arena, visit, context, key, KV_DIM_BITS_PER_S, (Bps) * 8, 8e6)
+#define TIME(key, s) say(arena, visit, context, key, (s) * 1e6, "us")
+#define RATE(key, Bps) say(arena, visit, context, key, (Bps) * 1e-6, "MB/s")
     if (!strcmp(kind, "disk")) {
         RATE("read_bandwidth", f->stream_Bps);
         if (f->write_stream_Bps > 0) RATE("write_bandwidth", f->write_stream_Bps);
@@ -138,17 +166,15 @@ void kv_store_profile_parameters(struct kv_arena *arena, const char *kind, const
         return;
     }
     TIME("first_byte", f->first_byte_s);
-    say(arena, visit, context, "first_byte_sigma", KV_DIM_NUMBER, f->sigma, 1);
-    if (f->first_byte.rows) visit(context, "first_byte_curve", "first_byte.csv");
-    say(arena, visit, context, "range_wait", KV_DIM_NUMBER, f->range_wait, 1);
+    say(arena, visit, context, "first_byte_sigma", f->sigma, "");
     TIME("request_cost", f->first_byte_s);
     if (f->stream_Bps > 0) RATE("stream_bandwidth", f->stream_Bps);
     else visit(context, "stream_bandwidth", "0bps");
     if (f->write_stream_Bps > 0) RATE("write_stream_bandwidth", f->write_stream_Bps);
-    if (f->backend.rows) visit(context, "backend_curve", "backend.csv");
     RATE("bandwidth", f->bandwidth_Bps);
     if (f->put_ack_s > 0) TIME("put_ack", f->put_ack_s);
-    if (f->put_ack.rows) visit(context, "put_ack_curve", "put_ack.csv");
+    for (const struct kv_store_curve *c = kv_store_curves; c->key; c++)
+        if (kv_store_curve_of(c, f)->rows) visit(context, c->key, c->file);
 #undef TIME
 #undef RATE
 }
@@ -156,13 +182,6 @@ void kv_store_profile_parameters(struct kv_arena *arena, const char *kind, const
 static void write_line(void *context, const char *key, const char *text)
 {
     kv_writer_text(context, "%s: %s\n", key, text);
-}
-
-static bool write_curve(struct kv_arena *arena, const char *folder, const char *file, const char *value,
-                        const struct kv_knots *knots, struct kv_err *err)
-{
-    struct kv_knots_form form = { .axis = {"bytes", "connections"}, .value = {value} };
-    return !knots->rows || kv_knots_write(kv_arena_text(arena, "%s/%s", folder, file), &form, knots, err);
 }
 
 static void fill(struct kv_store_calibration *c, const struct kv_access_samples *samples,
@@ -196,9 +215,7 @@ bool kv_store_profile_write(struct kv_arena *arena, const char *folder, const ch
     if (mkdir(folder, 0777) != 0 && errno != EEXIST)
         return kv_fail(err, KV_EIO, folder, "cannot make the folder: %s", strerror(errno));
     const struct kv_access_fit *f = &fitted->fit;
-    if (!write_curve(arena, folder, "first_byte.csv", "first_byte_us", &f->first_byte, err)
-        || !write_curve(arena, folder, "backend.csv", "rate_GBps", &f->backend, err)
-        || !write_curve(arena, folder, "put_ack.csv", "put_ack_us", &f->put_ack, err)) return false;
+    if (!write_curves(arena, folder, f, err)) return false;
     fill(calibration, samples, fitted);
     struct kv_writer w;
     if (!kv_writer_open(&w, kv_arena_text(arena, "%s/profile.yaml", folder), true, err)) return false;

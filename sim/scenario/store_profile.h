@@ -4,7 +4,7 @@
  *   profile.yaml    kind, source, the parameters of that kind, and under `calibration` how they were measured and how
  *                   well they meet measurements they were not fitted to
  *   samples.csv     every request (sim/lib/access_samples.h)
- *   first_byte.csv, backend.csv, put_ack.csv   curves of an object store (models/store/object.c)
+ *   first_byte.csv and others   curves of an object store (models/store/object.c)
  *
  * A profile compiled from published figures is profile.yaml or NAME.yaml alone, without `calibration`. */
 #ifndef KV_SCENARIO_STORE_PROFILE_H
@@ -36,6 +36,17 @@ struct kv_store_profile {
     bool calibrated;
     struct kv_store_calibration calibration;
 };
+
+/* The curves of an object store: parameter, file, what its values are called, where they are in a fit. */
+struct kv_store_curve { const char *key, *file, *value; size_t offset; };
+extern const struct kv_store_curve kv_store_curves[];   /* ended by a NULL key */
+static inline const struct kv_knots *kv_store_curve_of(const struct kv_store_curve *curve,
+                                                        const struct kv_access_fit *fit)
+{
+    return (const struct kv_knots *)(const void *)((const char *)fit + curve->offset);
+}
+bool kv_store_curve_read(struct kv_arena *arena, const char *folder, const struct kv_store_curve *curve,
+                         struct kv_knots *knots, struct kv_err *err);
 
 /* By name (models/stores) or path. Everything is looked at: parameters, tables, calibration. False with file, row and
  * reason. A profile of a link is none of this (KV_ECONFIG). */

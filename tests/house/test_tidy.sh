@@ -62,6 +62,8 @@ plant policies/evict/planted_other.c "$plugin
 extern const struct kv_evict_ops kv_evict_planted_other;
 const struct kv_evict_ops kv_evict_planted_other = {.state_bytes = 1};" ': a plug-in includes another plug-in'
 plant sim/out/planted_calib.c "$spdx
+#include \"calib/lib/options.h\"" ': includes calib/lib/options.h from a higher floor'
+plant sim/cli/planted_calib.c "$spdx
 #include \"calib/lib/options.h\"" ': includes calib/lib/options.h, of a program that measures'
 plant calib/lib/planted_cli.c "$spdx
 #include \"sim/cli/cli.h\"" ': includes sim/cli/cli.h from a higher floor'

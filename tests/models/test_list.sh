@@ -23,7 +23,8 @@ same_names transfer policies/transfer/*.c
 same_names stores models/store/*.c
 same_names links models/link/*.c
 listed=$("$kvsim" list profiles --json | python3 -c 'import json,sys; print(*[r["name"] for r in json.load(sys.stdin)])')
-files=$(for f in models/stores/*.yaml models/links/*.yaml; do basename "${f%.*}"; done | tr '\n' ' ')
+named() { for f in "$1"/*; do basename "${f%.yaml}"; done | LC_ALL=C sort; }   # a folder is a profile too
+files=$({ named models/stores; named models/links; } | tr '\n' ' ')
 [ "$listed " = "$files" ] || fail "list profiles: '$listed', files: '$files'"
 same_names readers traces/reader/*.c
 

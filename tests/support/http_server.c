@@ -106,7 +106,8 @@ static void parse(char *head, struct request *r)
     const char *at = strcasestr(head, "\r\nrange: bytes=");
     if (at) r->ranged = sscanf(at + 15, "%lld-%lld", (long long *)&r->from, (long long *)&r->to) == 2;
     if ((at = strcasestr(head, "\r\ncontent-length:"))) r->length = strtoll(at + 17, NULL, 10);
-    if ((at = strcasestr(head, "\r\nauthorization:")) && (at = strstr(at, "Credential="))) sscanf(at, "Credential=%63[^/]", r->key);
+    if ((at = strcasestr(head, "\r\nauthorization:")) && (at = strstr(at, "Credential=")))
+        sscanf(at, "Credential=%63[^/]", r->key);
     r->waits = strcasestr(head, "\r\nexpect: 100-continue") != NULL;
 }
 
@@ -121,8 +122,10 @@ static bool answer(int s, int status, const char *extra, int64_t length)
 static bool fail(int s, int status, bool body)
 {
     char text[256];
-    snprintf(text, sizeof text, "<?xml version=\"1.0\"?><Error><Code>%s</Code><Message>as the test wants it</Message></Error>",
-             status == 403 ? "SignatureDoesNotMatch" : status == 404 ? "NoSuchKey" : status == 503 ? "SlowDown" : "Other");
+    const char *code = status == 403 ? "SignatureDoesNotMatch" : status == 404 ? "NoSuchKey"
+                       : status == 503 ? "SlowDown" : "Other";
+    snprintf(text, sizeof text, "<?xml version=\"1.0\"?><Error><Code>%s</Code><Message>as the test wants it</Message>"
+             "</Error>", code);
     return answer(s, status, "", body ? (int64_t)strlen(text) : 0) && (!body || send_all(s, text, strlen(text)));
 }
 

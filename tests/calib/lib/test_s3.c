@@ -60,7 +60,8 @@ static struct kv_s3_answer fails(struct kv_s3 *c, const struct kv_s3_request *r,
     struct kv_s3_answer a;
     assert_false(kv_s3_do(c, r, &a));
     if (a.outcome != outcome || !strstr(a.error, text))
-        fail_msg("%s '%s', expected %s '%s'", kv_s3_outcome_name(a.outcome), a.error, kv_s3_outcome_name(outcome), text);
+        fail_msg("%s '%s', expected %s '%s'", kv_s3_outcome_name(a.outcome), a.error, kv_s3_outcome_name(outcome),
+                 text);
     if (strstr(a.error, "hush")) fail_msg("the secret is in '%s'", a.error);
     assert_true(a.end_s >= a.start_s);
     return a;

@@ -15,6 +15,25 @@ static const struct kv_store_env chunk_256 = { .layers = 32, .chunk_tokens = 256
                                                .chunk_bytes = 32 << 20, .concurrency = 8, .seed = 42 };
 
 struct store { const struct kv_store_ops *ops; void *state; };
+static struct store opened[256];
+static int32_t opened_count;
+
+/* To be closed at the end of the test program. */
+static inline struct store keep_open(struct store s)
+{
+    if (opened_count == 256) fail_msg("more than 256 stores");
+    return opened[opened_count++] = s;
+}
+
+static inline int close_stores(void **unused)
+{
+    (void)unused;
+    for (int32_t i = 0; i < opened_count; i++)
+        if (opened[i].ops->close) opened[i].ops->close(opened[i].state);
+    opened_count = 0;
+    kv_arena_close(&arena);
+    return 0;
+}
 
 /* Opens a store with the defaults and what the YAML text says. */
 static inline struct store store_of(const char *name, const struct kv_store_env *env, const char *yaml)
@@ -31,7 +50,7 @@ static inline struct store store_of(const char *name, const struct kv_store_env 
     s.state = kv_arena_take(&arena, s.ops->state_bytes + 1);
     assert_true(s.ops->open(s.state, params, env, &err));
     kv_diag_close(&diag);
-    return s;
+    return keep_open(s);
 }
 
 static inline struct kv_access_plan plan_of(struct store s, bool write, enum kv_delivery delivery, int64_t chunks)

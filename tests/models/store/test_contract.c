@@ -24,7 +24,8 @@ static struct kv_store_env random_env(uint64_t *seed)
 static struct kv_access random_access(uint64_t *seed)
 {
     struct kv_access a = { .write = draw_below(seed, 2), .delivery = (enum kv_delivery)draw_below(seed, 3),
-                           .chunks = 1 + draw_below(seed, INT64_C(1) << draw_below(seed, 16)), .number = draw(seed), .under_way = draw_below(seed, 1 << draw_below(seed, 12)) };
+                           .chunks = 1 + draw_below(seed, INT64_C(1) << draw_below(seed, 16)), .number = draw(seed),
+                           .under_way = draw_below(seed, 1 << draw_below(seed, 12)) };
     if (a.delivery == KV_DELIVERY_CHUNKWISE) a.chunks = 1;
     return a;
 }

@@ -14,7 +14,7 @@
 
 #define MiB (1 << 20)
 
-static const char *const file_names[] = {"first.csv", "ack.csv", "rate.csv"};
+static const char *const file_names[] = {"first.csv", "ack.csv", "rate.csv", "part.csv"};
 static char folder[256];
 
 /* One of these files in the test's own folder. */
@@ -31,7 +31,8 @@ static const char *file_of(const char *name, const char *text)
 static const char first_bytes[] = "bytes,connections,first_byte_us\n"
                                   "65536,1,600\n65536,4,1200\n65536,16,4000\n"
                                   "1048576,1,900\n1048576,4,2700\n1048576,16,12000\n";
-static const char acks[] = "bytes,connections,put_ack_us\n65536,1,2000\n65536,16,8000\n1048576,1,5000\n1048576,16,9000\n";
+static const char acks[] = "bytes,connections,put_ack_us\n"
+                           "65536,1,2000\n65536,16,8000\n1048576,1,5000\n1048576,16,9000\n";
 static const char rates[] = "bytes,connections,rate_GBps\n"
                             "65536,1,0.5\n65536,4,1\n65536,16,1\n1048576,1,1\n1048576,4,3\n1048576,16,4\n";
 
@@ -67,6 +68,21 @@ static void a_first_byte_is_as_it_was_measured_by_size_and_connections(void **un
     assert_near(kv_tick_to_s(plan_with(s, false, KV_DELIVERY_LAYERWISE, 1, 1).delay_tk), 1.2e-3);   /* 4 streams */
 }
 
+static void a_part_of_an_object_may_have_a_wait_of_its_own(void **unused)
+{
+    (void)unused;
+    const char *parts = "bytes,connections,first_byte_us\n4096,1,800\n4096,4,1300\n";
+    const char *more = kv_arena_text(&arena, ", range_first_byte_curve: %s", file_of("part.csv", parts));
+    struct kv_store_env env = chunk_256;
+    env.chunk_bytes = MiB;
+    struct store s = with(&env, more);
+    assert_near(kv_tick_to_s(plan_with(s, false, KV_DELIVERY_LAYERWISE, 1, 1).delay_tk), 1.3e-3);
+    assert_near(kv_tick_to_s(plan_with(s, false, KV_DELIVERY_CHUNKWISE, 1, 1).delay_tk), 0.9e-3);
+    env.layout = KV_LAYOUT_PER_LAYER;    /* whole objects */
+    s = with(&env, more);
+    assert_near(kv_tick_to_s(plan_with(s, false, KV_DELIVERY_LAYERWISE, 1, 1).delay_tk), 1.2e-3);
+}
+
 static void further_requests_of_a_connection_wait_too(void **unused)
 {
     (void)unused;
@@ -96,7 +112,7 @@ static void a_read_has_its_share_of_the_devices(void **unused)
     assert_near(limit_Bps(plan_with(s, false, KV_DELIVERY_CHUNKWISE, 1, 4)), 3e9 / 4);
     assert_near(limit_Bps(plan_with(s, false, KV_DELIVERY_CHUNKWISE, 1, 64)), 4e9 / 64);   /* capped */
     assert_near(limit_Bps(plan_with(s, false, KV_DELIVERY_BULK, 4, 1)), 3e9);              /* four connections of one */
-    assert_near(limit_Bps(plan_with(s, true, KV_DELIVERY_CHUNKWISE, 1, 64)), 1e9);         /* writes know nothing of it */
+    assert_near(limit_Bps(plan_with(s, true, KV_DELIVERY_CHUNKWISE, 1, 64)), 1e9);         /* writes do not care */
     env.chunk_bytes = 262144;                                                              /* half-way in logs */
     s = with(&env, more);
     assert_near(limit_Bps(plan_with(s, false, KV_DELIVERY_CHUNKWISE, 1, 1)), sqrt(0.5) * 1e9);
@@ -131,7 +147,8 @@ static void curves_keep_larger_accesses_slower(void **unused)
             double before_s = 0;
             for (int64_t chunks = 1; chunks < 100; chunks++) {
                 bool write = kind == 2;
-                struct kv_access_plan p = plan_with(s, write, kind ? KV_DELIVERY_BULK : KV_DELIVERY_LAYERWISE, chunks, 3);
+                enum kv_delivery delivery = kind ? KV_DELIVERY_BULK : KV_DELIVERY_LAYERWISE;
+                struct kv_access_plan p = plan_with(s, write, delivery, chunks, 3);
                 double s_now = kv_tick_to_s(p.delay_tk + p.ack_tk) + (double)(chunks * env.chunk_bytes) / limit_Bps(p);
                 assert_true(s_now > before_s * (1 - 1e-9));
                 before_s = s_now;
@@ -172,7 +189,8 @@ static void a_wrong_curve_is_refused_with_file_and_row(void **unused)
 static void a_refused_access_backs_off_by_twos_with_jitter(void **unused)
 {
     (void)unused;
-    struct store s = store_of("object", &chunk_256, "{queue_limit: 8, retry_first: 100ms, retry_max: 1s, retry_jitter: 0}");
+    struct store s = store_of("object", &chunk_256, "{queue_limit: 8, retry_first: 100ms, retry_max: 1s, "
+                              "retry_jitter: 0}");
     assert_int_equal(s.ops->queue_limit(s.state), 8);
     for (int32_t attempt = 1; attempt < 70; attempt++)
         assert_near(kv_tick_to_s(s.ops->retry_tk(s.state, 7, attempt)),
@@ -245,14 +263,14 @@ static int remove_folder(void **unused)
     for (size_t i = 0; i < sizeof file_names / sizeof *file_names; i++)
         unlink(kv_arena_text(&arena, "%s/%s", folder, file_names[i]));
     rmdir(folder);
-    kv_arena_close(&arena);
-    return 0;
+    return close_stores(NULL);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_first_byte_is_as_it_was_measured_by_size_and_connections),
+        cmocka_unit_test(a_part_of_an_object_may_have_a_wait_of_its_own),
         cmocka_unit_test(further_requests_of_a_connection_wait_too),
         cmocka_unit_test(a_read_has_its_share_of_the_devices),
         cmocka_unit_test(a_gateway_that_aggregates_reads_pieces_for_one_stream),

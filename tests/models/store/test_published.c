@@ -20,7 +20,7 @@ static struct store shipped(const char *name, const struct kv_store_env *env)
     struct store s = { .ops = kv_plugin_ops(store, p.plugin) };
     s.state = kv_arena_take(&arena, s.ops->state_bytes);
     if (!s.ops->open(s.state, p.params, env, &err)) fail_msg("%s: %s: %s", name, err.where, err.text);
-    return s;
+    return keep_open(s);
 }
 
 /* Seconds of an object alone on a connection, among so many others. */
@@ -158,5 +158,5 @@ int main(void)
         cmocka_unit_test(copies_over_pcie_5), cmocka_unit_test(kv_over_eight_roce_ports),
         cmocka_unit_test(every_profile_that_ships_opens_and_tells_what_it_rests_on),
     };
-    return cmocka_run_group_tests(tests, NULL, close_arena);
+    return cmocka_run_group_tests(tests, NULL, close_stores);
 }

@@ -204,5 +204,5 @@ int main(void)
         cmocka_unit_test(an_object_may_have_no_bound_of_its_own),
         cmocka_unit_test(first_bytes_are_log_normal_and_numbered), cmocka_unit_test(a_profile_gives_what_was_measured),
     };
-    return cmocka_run_group_tests(tests, NULL, close_arena);
+    return cmocka_run_group_tests(tests, NULL, close_stores);
 }
