@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 
-BLOCK_TOKENS = 16
+BLOCK_TOKENS = 8
 TOKEN_BYTES = 4096      # of the model below: a token's KV of one layer
 OWN_TOKENS = 2          # of a prompt that are not stored: a step needs something to compute
 SEEDS_END_S = 36000.0   # when the measured clients begin, long after the last chunk was written

@@ -150,6 +150,8 @@ def measure(options, report):
         the_bed.put("big", 1, cases.BIG_BYTES)
         if "first-bytes" in options.part:
             first_bytes(the_bed, options, report)
+        if not {"gets", "layers"} & set(options.part):
+            return
         profile = calibrate.profile(the_bed, calibrate.SMOKE if options.smoke else calibrate.CASES, cases.RATE)
         print("\nprofile: %s" % profile, flush=True)
         if "gets" in options.part:
