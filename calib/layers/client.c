@@ -40,7 +40,8 @@ void kv_layers_open(struct kv_layers_client *c, struct kv_arena *arena, const st
 {
     size_t layers = (size_t)spec->layers;
     *c = (struct kv_layers_client){ .spec = spec, .bucket = bucket,
-        .layer = kv_arena_take(arena, layers * sizeof *c->layer), .left = kv_arena_take(arena, layers * sizeof *c->left) };
+        .layer = kv_arena_take(arena, layers * sizeof *c->layer),
+        .left = kv_arena_take(arena, layers * sizeof *c->left) };
     for (int64_t p = 0; p < kv_layers_pieces(spec); p++) c->left[kv_layers_piece_at(spec, p).layer]++;
     for (size_t l = 0; l < layers; l++) c->layer[l].fetch_start_s = c->layer[l].first_byte_s = INFINITY;
     pthread_mutex_init(&c->lock, NULL);
@@ -140,7 +141,7 @@ static void *connection_runs(void *context)
     return NULL;
 }
 
-/* The consumer. What it waits for is there when it starts; what it holds is sleep, so that many fit on one processor. */
+/* The consumer. What it waits for is there when it starts; it holds a layer asleep, so that many fit on a processor. */
 static void *consumer_runs(void *context)
 {
     struct kv_layers_client *c = context;

@@ -3,7 +3,7 @@
  *
  *   bucket: kv
  *   clients:
- *     - {key: chunk, objects: 5, layers: 16, slice: 256KiB, mode: layerwise, lookahead: 1, connections: 2, compute: 50ms}
+ *     - {key: chunk, objects: 5, layers: 16, slice: 256KiB, lookahead: 1, connections: 2, compute: 50ms}
  *
  * A client reads the KV of one prompt: `objects` objects KEY.0, KEY.1, ..., each of `layers` slices of equal size, one
  * layer after the other (layer-major, as ObjectCache lays chunks out), and computes layer by layer meanwhile. */

@@ -43,7 +43,7 @@ deps "debian user sudo" build
 deps "debian root" check
 [[ $calls == *libhdf5-dev*libcmocka-dev*python3-h5py* ]] || fail "for tests: '$calls'"
 deps "debian root" storage
-[[ $calls == *libcmocka-dev*ceph-mon*radosgw*iproute2* ]] || fail "for a real object store: '$calls'"
+[[ $calls == *libcmocka-dev*ceph-mon*radosgw* ]] || fail "for a real object store: '$calls'"
 
 deps found check
 [ $code = 0 ] || fail "not Debian, all found: $code '$out'"

@@ -20,7 +20,8 @@ def gets(name, *flows):
 
 def as_ranges(case):
     """The same for real clients: one range of one object each."""
-    return dict(case, mode="layerwise", clients=[dict(c, objects=1, slice=c["objects"] * UNIT) for c in case["clients"]])
+    ranges = [dict(c, objects=1, slice=c["objects"] * UNIT) for c in case["clients"]]
+    return dict(case, mode="layerwise", clients=ranges)
 
 
 GETS = [

@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 
-BLOCK_TOKENS = 16
+BLOCK_TOKENS = 8
 TOKEN_BYTES = 4096      # of the model below: a token's KV of one layer
 OWN_TOKENS = 2          # of a prompt that are not stored: a step needs something to compute
 SEEDS_END_S = 36000.0   # when the measured clients begin, long after the last chunk was written
@@ -118,8 +118,8 @@ def tables(kvsim, layers, plan, trace_lines, folder, *names):
 def run(kvsim, case, store, payload_frac, folder):
     """TTFT of each client, s."""
     made, started = rows(case)
-    requests, = tables(kvsim, case["layers"], scenario(case, store, payload_frac), [json.dumps(r) for r in made], folder,
-                       "requests")
+    plan, lines = scenario(case, store, payload_frac), [json.dumps(r) for r in made]
+    requests, = tables(kvsim, case["layers"], plan, lines, folder, "requests")
     measured = requests[len(requests) - len(started):]
     for i, r in zip(started, measured):
         stored = case["clients"][i]["objects"] * case["slice"] // TOKEN_BYTES

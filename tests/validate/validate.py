@@ -17,7 +17,8 @@ import calibrate
 import cases
 import simulated
 
-BARS = {"first byte": 10, "makespan of one run": 5, "makespan, median": 3, "flows, mean": 5, "layers, median": 5, "layers, worst": 15}
+BARS = {"first byte": 10, "makespan of one run": 5, "makespan, median": 3, "flows, mean": 5,
+        "layers, median": 5, "layers, worst": 15}
 SMOKE_BARS = dict({name: 3 * bar for name, bar in BARS.items()}, **{"first byte": 200})
 RUNS = {"first-bytes": 5, "gets": 5, "layers": 3}
 FLOW_MIN_S = 0.5     # shorter flows are mostly first byte
@@ -37,7 +38,8 @@ class Report:
 
     def line(self, part, case, measured_s, simulated_s, note=""):
         error = 100 * (simulated_s / measured_s - 1)
-        print("%-38s %s %s %+7.1f %%  %s" % (case, time_text(measured_s), time_text(simulated_s), error, note), flush=True)
+        print("%-38s %s %s %+7.1f %%  %s" % (case, time_text(measured_s), time_text(simulated_s), error, note),
+              flush=True)
         self.lines.append({"part": part, "case": case, "measured_s": "%.6f" % measured_s,
                            "simulated_s": "%.6f" % simulated_s, "error_pct": "%.2f" % error, "note": note})
 
@@ -57,14 +59,15 @@ def error(simulated_s, measured_s):
 
 
 def first_bytes(the_bed, options, report):
-    """Waits for first bytes at sizes and connections that the profile was not measured at. Each run measures a profile
-    and then what it should predict, so that what else this machine does hits both; errors are medians over runs."""
+    """Waits for first bytes at sizes and connections that the profile was not fitted to; errors: medians over runs."""
     report.head("First byte of GETs in closed loops, %d Mbit/s: median" % cases.RATE)
-    known, asked = (calibrate.SMOKE, calibrate.SMOKE_ASKED) if options.smoke else (calibrate.KNOWN, calibrate.ASKED)
+    known, asked = (calibrate.KNOWN, calibrate.ASKED)
+    if options.smoke:
+        known, asked = calibrate.SMOKE_KNOWN, calibrate.SMOKE_ASKED
     real, sim = {}, {}
     for _ in range(options.runs or RUNS["first-bytes"]):
-        profile = calibrate.profile(the_bed, known, "get", cases.RATE)
-        for (size, connections), wait_s in calibrate.first_bytes_s(the_bed, asked, cases.RATE).items():
+        profile, waits = calibrate.first_bytes(the_bed, known, asked, cases.RATE)
+        for (size, connections), wait_s in waits.items():
             waits_s = simulated.first_bytes(options.kvsim, size, connections, 20 * connections, cases.RATE,
                                             profile.store(1), bed.PAYLOAD_FRAC,
                                             os.path.join(the_bed.folder, "simulated"))
@@ -147,7 +150,9 @@ def measure(options, report):
         the_bed.put("big", 1, cases.BIG_BYTES)
         if "first-bytes" in options.part:
             first_bytes(the_bed, options, report)
-        profile = calibrate.profile(the_bed, calibrate.SMOKE if options.smoke else calibrate.CASES, "get,range", cases.RATE)
+        if not {"gets", "layers"} & set(options.part):
+            return
+        profile = calibrate.profile(the_bed, calibrate.SMOKE if options.smoke else calibrate.CASES, cases.RATE)
         print("\nprofile: %s" % profile, flush=True)
         if "gets" in options.part:
             parallel_gets(the_bed, options, profile, report, cases.SMOKE_GETS if options.smoke else cases.GETS)

@@ -225,7 +225,7 @@ static void a_plan_is_read_with_its_defaults(void **state)
     struct kv_diag diag = {0};
     struct kv_layers_plan plan = {0};
     assert_true(read_plan(&arena, "bucket: kv0\nclients:\n  - {key: a, objects: 2, layers: 3, slice: 4KiB}\n"
-                          "  - {key: b, objects: 1, layers: 1, slice: 1MiB, mode: chunkwise, compute: 2ms, start: 1s}\n",
+                          "  - {key: b, objects: 1, layers: 1, slice: 1MiB, mode: chunkwise, compute: 2ms}\n",
                           &plan, &diag));
     assert_int_equal(plan.count, 2);
     assert_int_equal(plan.client[0].slice_bytes, 4096);
