@@ -15,7 +15,8 @@ struct kv_holdout { int64_t permille; uint64_t seed; };
 bool kv_calib_vllm_layers(struct kv_arena *arena, const char *folder, const struct kv_model_shape *model,
                           const struct kv_holdout *holdout, struct kv_profile *profile, struct kv_err *err);
 
-/* Runs kvsim-calib-NAME, which lies beside this program, with the arguments and flags given; only returns when it cannot: 77 with a
+/* Runs kvsim-calib-NAME, which lies beside this program, with the arguments and flags given; only returns when it
+ * cannot: 77 with a
  * message where it was not built. */
 int kv_calib_run(struct kv_args *args, const char *name);
 /* `calib info` of a profile of a store, or of a link. */

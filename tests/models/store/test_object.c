@@ -65,7 +65,8 @@ static void a_first_byte_is_as_it_was_measured_by_size_and_connections(void **un
         assert_int_equal(p.requests, 1);
     }
     /* A layer of it is small: the first row, whatever it is below. */
-    assert_close(kv_tick_to_s(plan_with(s, false, KV_DELIVERY_LAYERWISE, 1, 1).delay_tk), 1.2e-3, 1e-6);   /* 4 streams */
+    /* 4 streams */
+    assert_close(kv_tick_to_s(plan_with(s, false, KV_DELIVERY_LAYERWISE, 1, 1).delay_tk), 1.2e-3, 1e-6);
 }
 
 static void a_part_of_an_object_may_have_a_wait_of_its_own(void **unused)
@@ -111,8 +112,10 @@ static void a_read_has_its_share_of_the_devices(void **unused)
     assert_close(limit_Bps(plan_with(s, false, KV_DELIVERY_CHUNKWISE, 1, 1)), 1e9, 1e-6);
     assert_close(limit_Bps(plan_with(s, false, KV_DELIVERY_CHUNKWISE, 1, 4)), 3e9 / 4, 1e-6);
     assert_close(limit_Bps(plan_with(s, false, KV_DELIVERY_CHUNKWISE, 1, 64)), 4e9 / 64, 1e-6);   /* capped */
-    assert_close(limit_Bps(plan_with(s, false, KV_DELIVERY_BULK, 4, 1)), 3e9, 1e-6);              /* four connections of one */
-    assert_close(limit_Bps(plan_with(s, true, KV_DELIVERY_CHUNKWISE, 1, 64)), 1e9, 1e-6);         /* writes know nothing of it */
+    /* four connections of one */
+    assert_close(limit_Bps(plan_with(s, false, KV_DELIVERY_BULK, 4, 1)), 3e9, 1e-6);
+    /* writes know nothing of it */
+    assert_close(limit_Bps(plan_with(s, true, KV_DELIVERY_CHUNKWISE, 1, 64)), 1e9, 1e-6);
     env.chunk_bytes = 262144;                                                              /* half-way in logs */
     s = with(&env, more);
     assert_close(limit_Bps(plan_with(s, false, KV_DELIVERY_CHUNKWISE, 1, 1)), sqrt(0.5) * 1e9, 1e-6);
