@@ -11,6 +11,7 @@
 #define PASSES 20
 #define STEPS 100
 #define BISQUARE 4.685       /* 95 % efficient where the errors are normal */
+#define LEFT_MAX 100         /* a factor of e^100 */
 #define DEVIATION 1.4826     /* from the median absolute deviation to the standard deviation of a normal */
 
 double kv_median(double *value, size_t count)
@@ -31,8 +32,13 @@ static double model_s(const gsl_vector *p, const struct kv_robust_point *at)
 static int residuals(const gsl_vector *p, void *data, gsl_vector *f)
 {
     const struct points *points = data;
-    for (size_t i = 0; i < points->count; i++)
-        gsl_vector_set(f, i, log(model_s(p, &points->at[i]) / points->at[i].time_s));
+    for (size_t i = 0; i < points->count; i++) {
+        double left = log(model_s(p, &points->at[i]) / points->at[i].time_s);
+        /* Where the stream starts at once its start tells nothing, and a step may go anywhere: such a one is worse than
+         * any, not infinite, so that a smaller one is tried. */
+        if (!(left < LEFT_MAX)) left = LEFT_MAX;
+        gsl_vector_set(f, i, left);
+    }
     return GSL_SUCCESS;
 }
 

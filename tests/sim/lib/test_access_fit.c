@@ -58,6 +58,25 @@ static void a_drive_that_many_share_is_found(void **unused)
     assert_within(Bps, 3e9, 0.03);
 }
 
+/* What a link of a known rate gives: nearly no start, in 24 samples of three sizes. */
+static void a_stream_that_starts_at_once_is_found(void **unused)
+{
+    (void)unused;
+    struct kv_rng rng;
+    for (uint64_t draw = 0; draw < 500; draw++) {
+        struct kv_robust_point point[24];
+        for (int32_t i = 0; i < 24; i++) {
+            double bytes = (double)(524288 << (2 * (i / 8)));
+            double off = gsl_ran_flat(kv_rng_at(&rng, 5, draw, (uint64_t)i), -0.005, 0.005);
+            point[i] = (struct kv_robust_point){ bytes, 1, bytes / 25e6 * (1 + off) };
+        }
+        double start_s = 0, Bps = 0;
+        assert_true(kv_robust_stream(point, 24, &start_s, &Bps));
+        assert_within(Bps, 25e6, 0.01);
+        assert_true(start_s >= 0 && start_s < 0.5e-3);
+    }
+}
+
 static void one_size_says_nothing_of_a_rate(void **unused)
 {
     (void)unused;
@@ -198,6 +217,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stream_is_found_among_wild_samples), cmocka_unit_test(a_drive_that_many_share_is_found),
+        cmocka_unit_test(a_stream_that_starts_at_once_is_found),
         cmocka_unit_test(one_size_says_nothing_of_a_rate), cmocka_unit_test(a_gateway_is_met_cell_by_cell),
         cmocka_unit_test(what_was_held_out_is_met_too), cmocka_unit_test(curves_never_fall_whatever_the_medians_do),
         cmocka_unit_test(cells_that_are_missing_cost_a_line_of_the_grid),
