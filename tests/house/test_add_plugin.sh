@@ -108,7 +108,7 @@ Y
 ./kvsim config check "$work/wrong.yaml" >"$work/messages" 2>&1
 [ $? = 3 ] || fail "wrong names: exit code is not 3"
 said() { grep -q -- "$1" "$work/messages" || { fail "no message has '$1':"; cat "$work/messages"; }; }
-said "'fixd'; known: affine, fixed, roofline"
+said "'fixd'; known: affine, fixed, prefill_points, roofline, table"
 said "did you mean 'fixed'?"
 said "'metronom'; known: azure, .*metronome"
 said "protect: .*1.5"

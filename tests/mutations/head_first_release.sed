@@ -1,3 +1,3 @@
-# sim/serve/instance.c
+# sim/serve/blocks.c
 # Blocks are released first block first (rule 20).
-s/for (int32_t i = q->slot_count - 1; i >= 0; i--)/for (int32_t i = 0; i < q->slot_count; i++)/
+s/for (int32_t i = count - 1; i >= 0; i--)/for (int32_t i = 0; i < count; i++)/
