@@ -16,8 +16,7 @@ bool kv_calib_vllm_layers(struct kv_arena *arena, const char *folder, const stru
                           const struct kv_holdout *holdout, struct kv_profile *profile, struct kv_err *err);
 
 /* Runs kvsim-calib-NAME, which lies beside this program, with the arguments and flags given; only returns when it
- * cannot: 77 with a
- * message where it was not built. */
+ * cannot: 77 with a message where it was not built. */
 int kv_calib_run(struct kv_args *args, const char *name);
 /* `calib info` of a profile of a store, or of a link. */
 int kv_calib_info_device(struct kv_args *args, const char *name, bool store);

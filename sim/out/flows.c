@@ -92,10 +92,7 @@ void kv_flows_add(struct kv_flows *w, const struct kv_fetch_record *r)
 void kv_flows_end(struct kv_flows *w)
 {
     int32_t rest = (int32_t)(w->rows % KV_H5_CHUNK_ROWS);
-    /* The rest of the last chunk is never read; zeros keep the bytes of the file a function of its content. */
-    for (int32_t i = 0; i < COLUMN_COUNT && rest; i++) {
-        memset(w->at[i] + w->row_bytes[i] * (size_t)rest, 0, w->row_bytes[i] * (size_t)(KV_H5_CHUNK_ROWS - rest));
-    }
+    for (int32_t i = 0; i < COLUMN_COUNT && rest; i++) kv_h5_clear_rest(w->at[i], w->row_bytes[i], rest);
     if (rest) write_chunk(w, w->rows / KV_H5_CHUNK_ROWS, rest);
     for (int32_t i = 0; i < COLUMN_COUNT; i++) kv_h5_column_close(w->column[i]);
 }

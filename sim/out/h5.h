@@ -11,6 +11,8 @@
 #ifndef KV_OUT_H5_H
 #define KV_OUT_H5_H
 
+#include <string.h>
+
 #include "sim/base/err.h"
 #include "sim/out/pack.h"
 
@@ -72,6 +74,12 @@ struct kv_h5_column *kv_h5_column_open(struct kv_h5 *f, const struct kv_h5_colum
 void kv_h5_column_write(struct kv_h5_column *c, int64_t chunk, const void *data, int32_t rows);
 /* No more chunks. */
 void kv_h5_column_close(struct kv_h5_column *c);
+/* Zeros behind the first `rows` of a chunk of KV_H5_CHUNK_ROWS: they are never read, but are bytes of the file, which
+ * must be a function of its content. */
+static inline void kv_h5_clear_rest(void *chunk, size_t row_bytes, int32_t rows)
+{
+    memset((char *)chunk + row_bytes * (size_t)rows, 0, row_bytes * (size_t)(KV_H5_CHUNK_ROWS - rows));
+}
 /* All of a column at once. */
 void kv_h5_column_all(struct kv_h5 *f, const struct kv_h5_column_spec *spec, const void *data, int64_t rows);
 

@@ -194,10 +194,7 @@ int64_t kv_requests_end(struct kv_requests *q)
     if (rest) {
         segment_fill(q, whole, rest);
         struct segment *s = q->segment.at[whole];
-        /* The rest of the last chunk is never read; zeros keep the bytes of the file a function of its content. */
-        for (int32_t i = 0; i < COLUMN_COUNT; i++) {
-            memset(s->at[i] + q->row_bytes[i] * (size_t)rest, 0, q->row_bytes[i] * (size_t)(KV_H5_CHUNK_ROWS - rest));
-        }
+        for (int32_t i = 0; i < COLUMN_COUNT; i++) kv_h5_clear_rest(s->at[i], q->row_bytes[i], rest);
         segment_write(q, whole, rest);
     }
     for (int32_t i = 0; i < COLUMN_COUNT; i++) kv_h5_column_close(q->column[i]);
