@@ -2,71 +2,57 @@
 # SPDX-License-Identifier: Apache-2.0
 # kvsim calib info, check and diff of store profiles, a run with one, and profiles that are wrong: refused with file, row
 # and reason, by calib and by a scenario alike.
-set -u
-cd "$(dirname "$0")/../.."
-KVSIM=$(realpath "${KVSIM:-./kvsim}") root=$PWD
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
-complain() { echo "FAIL: $*"; failed=1; }
+. "$(dirname "$0")/../support/shell.sh"
+. tests/support/store_run.sh
+root=$PWD
 
 fresh() { rm -rf "$work/p"; cp -r "$root/models/stores/rgw-memstore" "$work/p"; }
-cat >"$work/run.yaml" <<END
-kvsim: 1
-model: {use: llama-3.1-8b}
-cluster: {nodes: {gpu: h100-sxm, nic: 100Gbps}}
-tiers:
-  - {name: hbm, kind: hbm, num_gpu_blocks: 64}
-  - {name: s3, kind: object, capacity: unlimited, chunk_tokens: 64, store: {profile: ./p}, write: through}
-network: {links: {fabric: {kind: fair, bandwidth: 100Gbps}}}
-workload: {trace: rows.jsonl, format: {kind: blocks, block_tokens: 16}}
-END
-for i in 0 1 2; do echo "{\"arrival_s\": $((5 * i)), \"input_toks\": 640, \"output_toks\": 2}"; done >"$work/rows.jsonl"
+store_run
 
 # What ships is what its samples say, and meets those it was not fitted to.
-"$KVSIM" calib check rgw-memstore >"$work/out" 2>&1 || { cat "$work/out"; complain "check of what ships"; }
-grep -q '^first byte .*: good$' "$work/out" || complain "check: $(cat "$work/out")"
+"$KVSIM" calib check rgw-memstore >"$work/out" 2>&1 || { cat "$work/out"; fail "check of what ships"; }
+grep -q '^first byte .*: good$' "$work/out" || fail "check: $(cat "$work/out")"
 fresh
 "$KVSIM" calib info rgw-memstore | sed 's/^rgw-memstore,/X,/; s/ rgw-memstore\// X\//' >"$work/named"
 "$KVSIM" calib info "$work/p" | sed "s#^$work/p,#X,#; s# $work/p/# X/#" >"$work/path"
-cmp "$work/named" "$work/path" || complain "a profile by name and by path differ"
+cmp "$work/named" "$work/path" || fail "a profile by name and by path differ"
 for text in "a store of kind object" "^measured 20" "^first_byte_curve " "held-out requests"; do
-    grep -q "$text" "$work/named" || complain "info: no '$text'"
+    grep -q "$text" "$work/named" || fail "info: no '$text'"
 done
-"$KVSIM" calib diff "$work/p" rgw-memstore >"$work/out" || complain "diff"
-grep -qvE '^(parameter|[a-z_]*_curve|[a-z_]*\.csv .* [+-]0\.0 %$)' "$work/out" && complain "a profile differs from itself: $(cat "$work/out")"
-"$KVSIM" calib info roce-400g | grep -q '^kind *roce' || complain "info of a link"
-"$KVSIM" calib info nvme-pcie4 | grep -q '^read_bandwidth' || complain "info of a compiled profile"
+"$KVSIM" calib diff "$work/p" rgw-memstore >"$work/out" || fail "diff"
+grep -qvE '^(parameter|[a-z_]*_curve|[a-z_]*\.csv .* [+-]0\.0 %$)' "$work/out" && fail "a profile differs from itself: $(cat "$work/out")"
+"$KVSIM" calib info roce-400g | grep -q '^kind *roce' || fail "info of a link"
+"$KVSIM" calib info nvme-pcie4 | grep -q '^read_bandwidth' || fail "info of a compiled profile"
 
 # By name and by path a run is the same.
-"$KVSIM" run "$work/run.yaml" --quiet -o "$work/a.h5" >"$work/out" 2>&1 || { cat "$work/out"; complain "a run by path"; }
+"$KVSIM" run "$work/run.yaml" --quiet -o "$work/a.h5" >"$work/out" 2>&1 || { cat "$work/out"; fail "a run by path"; }
 sed -i 's#profile: ./p#profile: rgw-memstore#' "$work/run.yaml"
-(cd / && "$KVSIM" run "$work/run.yaml" --quiet -o "$work/b.h5") >"$work/out" 2>&1 || { cat "$work/out"; complain "by name"; }
+(cd / && "$KVSIM" run "$work/run.yaml" --quiet -o "$work/b.h5") >"$work/out" 2>&1 || { cat "$work/out"; fail "by name"; }
 for r in a b; do "$KVSIM" export "$work/$r.h5" csv requests >"$work/$r.csv"; done
-cmp "$work/a.csv" "$work/b.csv" || complain "a run with a profile by name and one by path differ"
+cmp "$work/a.csv" "$work/b.csv" || fail "a run with a profile by name and one by path differ"
 # All that is in force says the same again.
-"$KVSIM" config show "$work/run.yaml" >"$work/resolved.yaml" 2>"$work/out" || complain "config show"
-"$KVSIM" run "$work/resolved.yaml" --quiet -o "$work/c.h5" >"$work/out" 2>&1 || { cat "$work/out"; complain "resolved"; }
-"$KVSIM" export "$work/c.h5" csv requests | cmp - "$work/b.csv" || complain "what config show prints is another store"
+"$KVSIM" config show "$work/run.yaml" >"$work/resolved.yaml" 2>"$work/out" || fail "config show"
+"$KVSIM" run "$work/resolved.yaml" --quiet -o "$work/c.h5" >"$work/out" 2>&1 || { cat "$work/out"; fail "resolved"; }
+"$KVSIM" export "$work/c.h5" csv requests | cmp - "$work/b.csv" || fail "what config show prints is another store"
 sed -i 's#profile: rgw-memstore#profile: ./p#' "$work/run.yaml"
 
 # check finds what was changed by hand, and what does not meet the samples.
 fresh
 sed -i 's/^bandwidth: .*/bandwidth: 99GB\/s/' "$work/p/profile.yaml"
 "$KVSIM" calib check "$work/p" >"$work/out" 2>&1
-[ $? = 9 ] && grep -q "bandwidth is 99" "$work/out" || complain "check of a changed parameter: $(cat "$work/out")"
+[ $? = 9 ] && grep -q "bandwidth is 99" "$work/out" || fail "check of a changed parameter: $(cat "$work/out")"
 fresh
 awk -F, -v OFS=, 'NR == 3 { $3 *= 2 } 1' "$work/p/put_ack.csv" >"$work/x" && cp "$work/x" "$work/p/put_ack.csv"
 "$KVSIM" calib check "$work/p" >"$work/out" 2>&1
-[ $? != 0 ] && grep -q "put_ack.csv" "$work/out" || complain "check of a changed curve: $(cat "$work/out")"
+[ $? != 0 ] && grep -q "put_ack.csv" "$work/out" || fail "check of a changed curve: $(cat "$work/out")"
 fresh
 awk -F, -v OFS=, 'NR > 1 && NR % 2 { $5 *= 9; $7 *= 9 } 1' "$work/p/samples.csv" >"$work/x" && cp "$work/x" "$work/p/samples.csv"
 "$KVSIM" calib check "$work/p" >"$work/out" 2>&1
-[ $? = 9 ] || complain "check of other samples: $(cat "$work/out")"
+[ $? = 9 ] || fail "check of other samples: $(cat "$work/out")"
 "$KVSIM" calib check rgw-loopback >"$work/out" 2>&1
-[ $? = 5 ] && grep -q "nothing to check" "$work/out" || complain "check of a compiled profile: $(cat "$work/out")"
+[ $? = 5 ] && grep -q "nothing to check" "$work/out" || fail "check of a compiled profile: $(cat "$work/out")"
 "$KVSIM" calib diff rgw-memstore nvme-pcie4 >"$work/out" 2>&1
-[ $? = 3 ] && grep -q "kind" "$work/out" || complain "diff of two kinds"
+[ $? = 3 ] && grep -q "kind" "$work/out" || fail "diff of two kinds"
 
 # wrong NAME FILE:ROW REASON, after something was done to $work/p
 wrong() {
@@ -74,9 +60,9 @@ wrong() {
     for command in "calib info $work/p" "config check $work/run.yaml"; do
         "$KVSIM" $command >"$work/out" 2>&1
         code=$?
-        [ $code = 3 ] || [ $code = 7 ] || complain "$1: $command: exit code $code"
+        [ $code = 3 ] || [ $code = 7 ] || fail "$1: $command: exit code $code"
         for where in "$2" "$3"; do
-            grep -qF -e "$where" "$work/out" || complain "$1: $command: no '$where' in $(cat "$work/out")"
+            grep -qF -e "$where" "$work/out" || fail "$1: $command: no '$where' in $(cat "$work/out")"
         done
     done
     fresh
@@ -92,11 +78,11 @@ sed -i 's/^bandwidth: .*/bandwidth: 3/' "$work/p/profile.yaml"; wrong "bare numb
 sed -i 's/^bandwidth: .*/bandwith: 3GB\/s/' "$work/p/profile.yaml"; wrong "unknown key" "bandwith" "did you mean 'bandwidth'"
 sed -i '5s/^[a-z]*,/post,/' "$work/p/samples.csv"
 "$KVSIM" calib check "$work/p" >"$work/out" 2>&1
-[ $? = 3 ] && grep -q "samples.csv:5: op: 'post'" "$work/out" || complain "a bad sample: $(cat "$work/out")"
+[ $? = 3 ] && grep -q "samples.csv:5: op: 'post'" "$work/out" || fail "a bad sample: $(cat "$work/out")"
 
 # kvsim alone, without the program beside it.
 mkdir "$work/bin" && cp "$KVSIM" "$work/bin/kvsim"
 "$work/bin/kvsim" calib storage -o "$work/q" >"$work/out" 2>&1
 [ $? = 77 ] && [ "$(wc -l <"$work/out")" = 1 ] && grep -q "kvsim-calib-storage is not there" "$work/out" ||
-    complain "without kvsim-calib-storage: $(cat "$work/out")"
+    fail "without kvsim-calib-storage: $(cat "$work/out")"
 exit $failed

@@ -2,43 +2,32 @@
 # SPDX-License-Identifier: Apache-2.0
 # kvsim-calib-net over a link whose rate is known: two network namespaces, one veth pair, both ways capped by tc (tbf).
 # What TCP carries of it is (MTU - 52) / (MTU + 14): IPv4, TCP and its time stamps; tbf counts Ethernet's 14.
-set -u
-kvsim=${KVSIM:-./kvsim}
-net=$(dirname "$kvsim")/kvsim-calib-net
-skip() { echo "SKIP: $*"; exit 77; }
+. "$(dirname "$0")/../../support/shell.sh"
+net=$(dirname "$KVSIM")/kvsim-calib-net
 [ -x "$net" ] || skip "$net is not built (libucx-dev is missing)"
-[ "$(id -u)" = 0 ] || skip "making network namespaces needs root"
-for tool in ip tc; do command -v $tool >/dev/null || skip "$tool is missing (iproute2)"; done
 name=kvn$$
-work=$(mktemp -d)
 server=
 clean() {
     [ -z "$server" ] || kill "$server" 2>/dev/null
     wait
-    for side in s c; do ip netns del "$name-$side" 2>/dev/null; done
+    calib/testbed/link.sh down "$name" >/dev/null 2>&1
     rm -rf "$work"
 }
 trap clean EXIT
-ip netns add "$name-s" 2>"$work/err" && ip netns add "$name-c" 2>"$work/err" &&
-    ip -n "$name-s" link add veth0 type veth peer name veth0 netns "$name-c" 2>"$work/err" ||
-    skip "no network namespaces with a veth pair here: $(head -1 "$work/err")"
-# 198.18.0.0/15 is for such tests (RFC 2544); neither namespace is joined to any other network.
-ip -n "$name-s" addr add 198.18.0.1/30 dev veth0
-ip -n "$name-c" addr add 198.18.0.2/30 dev veth0
+calib/testbed/link.sh up "$name" >"$work/up" 2>&1 || { code=$?; cat "$work/up"; exit $code; }
 
 # Mbit/s MTU: both ways.
 cap() {
     for side in s c; do
-        ip -n "$name-$side" link set veth0 mtu "$2" up &&
-            tc -n "$name-$side" qdisc replace dev veth0 root tbf rate "$1mbit" burst 64k latency 100ms 2>"$work/err" ||
+        ip -n "$name-$side" link set wire mtu "$2" up &&
+            tc -n "$name-$side" qdisc replace dev wire root tbf rate "$1mbit" burst 64k latency 100ms 2>"$work/err" ||
             skip "tc cannot cap a link here: $(head -1 "$work/err")"
     done
 }
 # The link must be what limits: other tests run beside this one, so both sides go before them where that is allowed.
 first=
 nice -n -15 true 2>/dev/null && first="nice -n -15"
-failures=0
-export UCX_TLS=tcp UCX_NET_DEVICES=veth0 UCX_WARN_UNUSED_ENV_VARS=n
+export UCX_TLS=tcp UCX_NET_DEVICES=wire UCX_WARN_UNUSED_ENV_VARS=n
 cap 200 1500
 ip netns exec "$name-s" $first "$net" --listen 198.18.0.1:13337 2>"$work/server" &
 server=$!
@@ -49,8 +38,8 @@ recovers() {
     cap "$1" "$2"
     ip netns exec "$name-c" timeout 60 $first "$net" 198.18.0.1:13337 -o "$work/$1-$3" --operation "$3" \
         --sizes 8B,16KiB,64KiB,256KiB --outstanding 1,8 --endpoints 1,2 --repeats 3 --batch 200ms --budget 15s \
-        >"$work/out" 2>"$work/err" || { echo "FAIL: $*: $(cat "$work/err")"; failures=$((failures + 1)); return; }
-    "${PYTHON:-python3}" - "$work/$1-$3/profile.yaml" "$@" <<'END' || failures=$((failures + 1))
+        >"$work/out" 2>"$work/err" || { fail "$*: $(cat "$work/err")"; return; }
+    "${PYTHON:-python3}" - "$work/$1-$3/profile.yaml" "$@" <<'END' || failed=1
 import re, sys
 path, rate, mtu, operation = sys.argv[1], float(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
 text = open(path).read()
@@ -59,10 +48,10 @@ found = float(number) * {"bps": 1e-6, "Kbps": 1e-3, "Mbps": 1, "Gbps": 1e3, "MB/
 payload = rate * (mtu - 52) / (mtu + 14)
 print(f"{rate:.0f} Mbit/s, MTU {mtu:.0f}, {operation}s: {payload:.1f} Mbit/s of payload, found {found:.1f} "
       f"({100 * found / payload - 100:+.2f} %)")
-assert "transport: tcp/veth0" in text and "headers: false" in text, text
+assert "transport: tcp/wire" in text and "headers: false" in text, text
 sys.exit(0 if abs(found / payload - 1) <= 0.03 else f"FAIL: {found / payload}")
 END
 }
 recovers 200 1500 read
 recovers 400 9000 write
-[ $failures = 0 ]
+exit $failed

@@ -2,12 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # kvsim-calib-storage over a link of a known rate (tc, between two network namespaces): the rate is found within 3 %,
 # of one connection and of two, each of which has a queue of its own.
-set -u
-cd "$(dirname "$0")/../../.."
-programs=$(dirname "$(realpath "${KVSIM:-build/release/kvsim}")")
+. "$(dirname "$0")/../../support/shell.sh"
+programs=$(dirname "$KVSIM")
 calib=$programs/kvsim-calib-storage server=$programs/tests/calib/storage/test_storage
-[ -x "$calib" ] && [ -x "$server" ] || { echo "SKIP: kvsim-calib-storage was left out of the build"; exit 77; }
-work=$(mktemp -d) name=kvst$$ pid=
+[ -x "$calib" ] && [ -x "$server" ] || skip "kvsim-calib-storage was left out of the build"
+name=kvst$$ pid=
 finish() {
     [ -z "$pid" ] || kill "$pid" 2>/dev/null
     calib/testbed/link.sh down "$name" >/dev/null 2>&1
@@ -21,7 +20,6 @@ ip netns exec "$name-s" "$server" --serve 198.18.0.1 8080 >"$work/server" 2>&1 &
 pid=$!
 for _ in $(seq 100); do grep -q ready "$work/server" && break; sleep 0.05; done
 
-failed=0
 # 200 Mbit/s less the headers of 9000-byte packets: 24.82 MB/s of payload.
 measured() {   # FOLDER KEY: a rate of profile.yaml in MB/s
     awk -v key="$2:" '$1 == key { n = $2; u = $2; sub(/[A-Za-z\/]+$/, "", n); sub(/^[0-9.]+/, "", u)
