@@ -4,32 +4,22 @@
 
 /* ---- look-up ------------------------------------------------------------------------------------------------ */
 
-/* Slot in a tier of the chunk that holds a block, visible or arriving; KV_NONE: none, or the chunk is not known. */
-static uint32_t find_in(struct kv_instance *n, const struct kv_seq *q, int32_t tier, int32_t block,
+/* Slot in a tier of the chunk that holds a block, visible or arriving; KV_NONE: none, or the chunk is not known.
+ * `cursor`: of each tier. */
+static uint32_t look_in(const struct kv_tiers *t, struct kv_blocks_cursor *cursor, int32_t tier, int32_t block,
                         int32_t known_blocks)
 {
-    struct kv_tiers *t = n->serve->tiers;
-    int32_t chunk = block / t->tier[tier].blocks;
-    if ((chunk + 1) * t->tier[tier].blocks > known_blocks) return KV_NONE;
-    struct kv_blocks *chunks = &kv_tier_pool_of(t, tier, n->id)->chunks;
-    return kv_blocks_find(chunks, kv_blocks_place(chunks, &q->prefix, chunk));
+    int32_t width = t->tier[tier].blocks, chunk = width == 1 ? block : block / width;
+    return (chunk + 1) * width > known_blocks ? KV_NONE : kv_blocks_look(&cursor[tier], chunk);
 }
 
-static bool arrives(struct kv_instance *n, int32_t tier, uint32_t slot)
-{
-    return slot != KV_NONE && kv_blocks_pending(&kv_tier_pool_of(n->serve->tiers, tier, n->id)->chunks, slot);
-}
-
-/* T5: where block `block` is below HBM; KV_NONE: in none, and *tier is the first into which it is on its way.
- * `cursor`: of each tier. */
+/* T5: where block `block` is below HBM; KV_NONE: in none, and *tier is the first into which it is on its way. */
 static uint32_t find_below(const struct kv_tiers *t, struct kv_blocks_cursor *cursor, int32_t block,
                            int32_t known_blocks, uint8_t *tier)
 {
     uint8_t arriving = 0;
     for (int32_t i = 1; i < t->count; i++) {
-        int32_t width = t->tier[i].blocks, chunk = width == 1 ? block : block / width;
-        if ((chunk + 1) * width > known_blocks) continue;
-        uint32_t slot = kv_blocks_look(&cursor[i], chunk);
+        uint32_t slot = look_in(t, cursor, i, block, known_blocks);
         if (slot == KV_NONE) continue;
         if (!kv_blocks_pending(cursor[i].blocks, slot)) {
             *tier = (uint8_t)i;
@@ -41,13 +31,16 @@ static uint32_t find_below(const struct kv_tiers *t, struct kv_blocks_cursor *cu
     return KV_NONE;
 }
 
-/* T42: of the blocks [from, end), those in a row that are on their way into a tier. */
-static void note_pending(struct kv_instance *n, const struct kv_seq *q, struct kv_hit *hit, int32_t tier, int32_t from,
-                         int32_t end, int32_t known_blocks)
+/* T42: of the blocks [from, end), how many in a row are on their way into a tier. */
+static int32_t count_pending(const struct kv_tiers *t, struct kv_blocks_cursor *cursor, int32_t tier, int32_t from,
+                             int32_t end, int32_t known_blocks)
 {
     int32_t i = from;
-    while (i < end && arrives(n, tier, find_in(n, q, tier, i, known_blocks))) i++;
-    hit->pending = (struct kv_pending){tier, (i - from) * (int32_t)n->block.by};
+    for (; i < end; i++) {
+        uint32_t slot = look_in(t, cursor, tier, i, known_blocks);
+        if (slot == KV_NONE || !kv_blocks_pending(cursor[tier].blocks, slot)) break;
+    }
+    return i - from;
 }
 
 static void note_segment(struct kv_serve *serve, int32_t source)
@@ -77,7 +70,10 @@ static void look_below(struct kv_instance *n, const struct kv_seq *q, struct kv_
         uint32_t slot = kv_blocks_look(&cursor[0], i);
         if (slot == KV_NONE) slot = find_below(t, cursor, i, all_known, &tier);
         if (slot == KV_NONE) {
-            if (tier > 0) note_pending(n, q, hit, tier, i, keyed < cap ? keyed : cap, all_known);
+            int32_t end = keyed < cap ? keyed : cap;
+            if (tier > 0)
+                hit->pending = (struct kv_pending){
+                    tier, count_pending(t, cursor, tier, i, end, all_known) * tokens};
             break;
         }
         kv_vec_push(&serve->hits, slot);
