@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Plants each fault of tests/mutations/*.sed into a copy of its file of sim/serve, links the tests with it and expects
 # one of them to fail: do the tests that hold the engine to docs/engine.md notice?
-#   tests/mutations/test_mutations.sh [NAME...]
+#   tests/mutations/plant.sh engine|tiers|NAME...
+# engine: the faults against docs/engine.md; tiers: those against docs/tiers.md, whose rules are T1, T2, ...
 # A fault: the first line of its file names the source, the second says what is wrong, the rest is the sed script. A
 # script that changes nothing is an error: the engine has moved on, and the fault must be planted anew.
 # KVSIM=path of the program: its folder holds the objects of the build under test.
@@ -32,6 +33,8 @@ run_with() {
     return 0
 }
 
+against_tiers() { sed -n 2p "$1" | grep -q '(T[0-9]'; }
+
 limit_s=600 started=$SECONDS
 # Nothing planted: everything must pass, or the rest would mean nothing.
 if ! run_with sim/serve/instance.c; then
@@ -42,11 +45,22 @@ fi
 limit_s=$((10 + 5 * (SECONDS - started)))
 planted=0 failed=0
 names=("$@")
-[ $# -gt 0 ] || for file in tests/mutations/*.sed; do names+=("$(basename "$file" .sed)"); done
+case ${1:-} in
+engine | tiers)
+    names=()
+    for file in tests/mutations/*.sed; do
+        of=engine
+        ! against_tiers "$file" || of=tiers
+        [ $of != "$1" ] || names+=("$(basename "$file" .sed)")
+    done ;;
+esac
 for name in "${names[@]}"; do
     script=tests/mutations/$name.sed
     source=$(sed -n '1s/^# //p' "$script")
     sed -f "$script" "$source" >"$work/$(basename "$source")"
+    # A fault against docs/tiers.md is looked for in its test first: mostly it alone notices.
+    tests=(test_boundary test_oracle test_oracle_tiers)
+    ! against_tiers "$script" || tests=(test_oracle_tiers test_boundary test_oracle)
     planted=$((planted + 1))
     if cmp -s "$source" "$work/$(basename "$source")"; then
         echo "NOT PLANTED  $name: $script changes nothing in $source"; failed=$((failed + 1)); continue
@@ -59,4 +73,6 @@ for name in "${names[@]}"; do
     esac
 done
 echo "$planted faults planted, $failed not noticed"
-[ $failed -eq 0 ] && { [ $# -gt 0 ] || [ $planted -ge 10 ]; }
+least=1
+case ${1:-} in engine | tiers) least=10 ;; esac
+[ $failed -eq 0 ] && [ $planted -ge $least ]
