@@ -192,7 +192,7 @@ static const struct kv_param engine_params[] = {
     { "cache_outputs", KV_DIM_BOOL, ENGINE(cache_outputs), "true", 0, 0, NULL,
       "blocks with generated tokens stay cached after the request", "vLLM" },
     { "async_scheduling", KV_DIM_BOOL, ENGINE(async_scheduling), "false", 0, 0, NULL,
-      "host overhead is hidden behind the step", "vLLM --async-scheduling" },
+      "a step is made up while the one before runs, host overhead is hidden", "vLLM --async-scheduling" },
     { "block_tokens", KV_DIM_TOKENS, ENGINE(block_tokens), "16", 1, 1 << 20, NULL,
       "tokens of a KV block", "vLLM --block-size" },
     { "preempt", KV_DIM_CHOICE, offsetof(struct engine_keys, preempt), "recompute", 0, 0, preempts,

@@ -141,6 +141,13 @@ static void leave_decoding(struct kv_instance *n, uint32_t place)
     if (n->publishers.count > 0) forget_publisher(n, place);
 }
 
+void kv_batch_leave(struct kv_instance *n, uint32_t place)
+{
+    if (n->place[place].decoding) leave_decoding(n, place);
+    n->place[place].decoding = false;
+    n->place[place].leaving = true;
+}
+
 void kv_batch_remove(struct kv_instance *n, uint32_t place)
 {
     struct kv_place *p = &n->place[place];

@@ -12,6 +12,8 @@ void kv_batch_close(struct kv_instance *n);
 
 uint32_t kv_batch_add(struct kv_instance *n, uint32_t seq);   /* to the end of running; returns its place */
 void kv_batch_join(struct kv_instance *n, uint32_t place);    /* starts decoding with the next step */
+/* Decodes no more, but keeps its place (rule 13b). */
+void kv_batch_leave(struct kv_instance *n, uint32_t place);
 /* Writes what a decoding member has reached into its kv_seq (before it leaves unfinished). */
 void kv_batch_freeze(struct kv_instance *n, uint32_t place);
 void kv_batch_remove(struct kv_instance *n, uint32_t place);

@@ -6,16 +6,20 @@
 
 /* ---- time -------------------------------------------------------------------------------------------------- */
 
-/* Exact cost of the first `steps` steps of the run. */
-static kv_cost run_cost(const struct kv_instance *n, int64_t steps)
+kv_cost kv_instance_run_cost(const struct kv_instance *n, int64_t steps)
 {
-    return n->run.first * steps + n->run.slope * ((kv_cost)steps * (steps - 1) / 2);
+    kv_cost lead = 0;
+    if (n->ahead && steps > 0) {
+        lead = n->lead;
+        steps--;
+    }
+    return lead + n->run.first * steps + n->run.slope * ((kv_cost)steps * (steps - 1) / 2);
 }
 
 /* Tick of the boundary that ends step `steps` of the run. */
 static kv_tick boundary_tk(const struct kv_instance *n, int64_t steps)
 {
-    return n->origin_tk + kv_cost_ceil_tk(n->run_start + run_cost(n, steps));
+    return n->origin_tk + kv_cost_ceil_tk(n->run_start + kv_instance_run_cost(n, steps));
 }
 
 /* How many boundaries of the run lie at or before upto_tk; at most `limit`. Floating point only proposes a number of
@@ -24,14 +28,15 @@ static int64_t boundaries_until(const struct kv_instance *n, kv_tick upto_tk, in
 {
     kv_cost budget = (upto_tk - n->origin_tk) * KV_COST_PER_TICK - n->run_start;
     int64_t low = n->run_applied;
-    if (low >= limit || run_cost(n, low + 1) > budget) return low;
+    if (low >= limit || kv_instance_run_cost(n, low + 1) > budget) return low;
+    kv_cost after_lead = n->ahead ? budget - n->lead : budget;
     double half = (double)n->run.first - (double)n->run.slope / 2;
-    double root = half * half + 2 * (double)n->run.slope * (double)budget;
-    double guess = root > 0 ? 2 * (double)budget / (half + sqrt(root)) : (double)limit;
+    double root = half * half + 2 * (double)n->run.slope * (double)after_lead;
+    double guess = root > 0 ? n->ahead + 2 * (double)after_lead / (half + sqrt(root)) : (double)limit;
     int64_t steps = guess < (double)limit ? (int64_t)guess : limit;
     if (steps < low) steps = low;
-    while (steps < limit && run_cost(n, steps + 1) <= budget) steps++;
-    while (steps > low && run_cost(n, steps) > budget) steps--;
+    while (steps < limit && kv_instance_run_cost(n, steps + 1) <= budget) steps++;
+    while (steps > low && kv_instance_run_cost(n, steps) > budget) steps--;
     return steps;
 }
 
@@ -88,7 +93,7 @@ static void leave_running(struct kv_instance *n, struct kv_seq *q, uint32_t plac
     kv_batch_remove(n, place);
 }
 
-static void finish(struct kv_instance *n, uint32_t place)
+void kv_instance_finish(struct kv_instance *n, uint32_t place)
 {
     uint32_t seq = n->place[place].seq;
     struct kv_seq *q = kv_seq_at(n->serve, seq);
@@ -106,6 +111,7 @@ static void preempt_last(struct kv_instance *n)
     uint32_t place = n->tail, seq = n->place[place].seq;
     struct kv_seq *q = kv_seq_at(n->serve, seq);
     kv_batch_freeze(n, place);
+    if (n->ahead) kv_ahead_preempted(n, seq, n->place[place].decoding);
     leave_running(n, q, place);
     kv_instance_release_blocks(n, q, kv_blocks_for(n, q->computed_tokens), false);
     n->outstanding_tokens += q->computed_tokens;
@@ -136,7 +142,7 @@ static void end_prefill(struct kv_instance *n, struct kv_prefill prefill)
         kv_log(n->serve->engine, "first_token", "request=%lld instance=%d", (long long)q->request, n->id);
     }
     if (q->generated_tokens == q->output_tokens) {
-        finish(n, prefill.place);
+        kv_instance_finish(n, prefill.place);
     } else if (q->handover) {
         leave_running(n, q, prefill.place);
         kv_handover_prefilled(n, seq);
@@ -156,7 +162,7 @@ static void end_decodes_one_by_one(struct kv_instance *n)
         if (kv_batch_needs_block(n, place))
             kv_write_computed(n->serve->tiers, n, kv_seq_at(n->serve, n->place[place].seq), ctx - 1, ctx);
         const struct kv_heap_key *top = kv_heap_top(&n->finishing);
-        if (top && top->due < n->step && (uint32_t)top->order == place) finish(n, place);
+        if (top && top->due < n->step && (uint32_t)top->order == place) kv_instance_finish(n, place);
     }
 }
 
@@ -164,7 +170,7 @@ static void end_step(struct kv_instance *n)
 {
     struct kv_counters *counters = &n->serve->counters;
     kv_batch_roll(n, n->run_steps - 1 - n->run_applied);
-    kv_cost cost = run_cost(n, n->run_steps);
+    kv_cost cost = kv_instance_run_cost(n, n->run_steps);
     n->run_start += cost;
     if (n->layered.on) {
         cost -= n->layered.stall;
@@ -175,7 +181,7 @@ static void end_step(struct kv_instance *n)
     kv_batch_end_step(n);
     if (n->writes_each_chunk) end_decodes_one_by_one(n);
     for (const struct kv_heap_key *top; (top = kv_heap_top(&n->finishing)) && top->due < n->step;)
-        finish(n, (uint32_t)top->order);
+        kv_instance_finish(n, (uint32_t)top->order);
     /* Prefilling members were admitted after all decoding ones, so they also end after them. */
     for (size_t i = 0; i < n->prefills.count; i++) {
         int32_t tokens = n->prefills.at[i].new_tokens;
@@ -191,7 +197,7 @@ static void end_step(struct kv_instance *n)
  * when it exhausts the budget. */
 static uint32_t unfinished_place(const struct kv_instance *n)
 {
-    return n->tail != KV_NONE && !n->place[n->tail].decoding ? n->tail : KV_NONE;
+    return n->tail != KV_NONE && !n->place[n->tail].decoding && !n->place[n->tail].leaving ? n->tail : KV_NONE;
 }
 
 static int64_t prefill_blocks(const struct kv_instance *n, const struct kv_seq *q, int64_t tokens)
@@ -205,6 +211,7 @@ static void schedule_running_scarce(struct kv_instance *n, int64_t *budget)
     for (uint32_t place = n->head; place != KV_NONE && *budget > 0; place = n->place[place].next) {
         struct kv_seq *q = kv_seq_at(n->serve, n->place[place].seq);
         bool decoding = n->place[place].decoding;
+        if (n->place[place].leaving) continue;
         int64_t left = decoding ? 1 : kv_known_tokens(q) - q->computed_tokens;
         int64_t tokens = left < *budget ? left : *budget;
         int64_t need = decoding ? kv_batch_needs_block(n, place) : prefill_blocks(n, q, tokens);
@@ -250,10 +257,9 @@ static bool schedule_running(struct kv_instance *n, int64_t *budget)
     return n->serve->counters.preemptions > preemptions;
 }
 
-/* Steps until something other than decoding can happen, at least 1. */
-static int64_t steps_ahead(struct kv_instance *n, bool preempted)
+int64_t kv_instance_steps_ahead(struct kv_instance *n, bool preempted)
 {
-    if (n->prefills.count > 0) return 1;
+    if (n->prefills.count > 0 || n->ending.count > 0) return 1;
     bool slot_free = n->running < kv_engine_of(n)->max_num_seqs;
     /* A waiter may be admitted at the next boundary although nobody leaves: when this one was not allowed to look
      * (rule 12), or when a running request publishes blocks that it shares. */
@@ -265,20 +271,38 @@ static int64_t steps_ahead(struct kv_instance *n, bool preempted)
     return kv_batch_steps_in_memory(n, steps);
 }
 
+void kv_instance_price(struct kv_instance *n, struct kv_batch *batch)
+{
+    kv_batch_summary(n, batch);
+    const struct kv_compute_ops *compute = n->serve->config->compute;
+    n->run = compute->price(n->compute, batch);
+    n->run_outside = compute->outside && compute->outside(n->compute, batch);
+    n->run.first += n->overhead;
+    n->run_applied = 0;
+}
+
+void kv_instance_wake(struct kv_instance *n)
+{
+    if (n->busy) return;
+    n->busy = true;
+    n->origin_tk = kv_engine_now(n->serve->engine);
+    n->run_start = 0;
+}
+
+void kv_instance_sleep(struct kv_instance *n)
+{
+    /* A request that fits the pool is always admitted to an empty instance, unless something on its way holds memory.
+     * */
+    kv_assert(n->waiting.count == 0 || n->serve->tiers);
+    if (n->busy) n->busy_before_tk += kv_engine_now(n->serve->engine) - n->origin_tk;
+    n->busy = false;
+}
+
 static void start_run(struct kv_instance *n, bool preempted)
 {
     struct kv_batch batch;
-    kv_batch_summary(n, &batch);
-    const struct kv_compute_ops *compute = n->serve->config->compute;
-    n->run = compute->price(n->compute, &batch);
-    n->run_outside = compute->outside && compute->outside(n->compute, &batch);
-    n->run.first += n->overhead;
-    n->run_applied = 0;
-    if (!n->busy) {
-        n->busy = true;
-        n->origin_tk = kv_engine_now(n->serve->engine);
-        n->run_start = 0;
-    }
+    kv_instance_price(n, &batch);
+    kv_instance_wake(n);
     for (size_t i = 0; i < n->prefills.count; i++) {
         const struct kv_seq *q = kv_seq_at(n->serve, n->place[n->prefills.at[i].place].seq);
         if (q->handover) kv_handover_push(n, q, n->prefills.at[i].new_tokens);
@@ -287,30 +311,33 @@ static void start_run(struct kv_instance *n, bool preempted)
         n->run_steps = 1;
         kv_layered_start(n, &batch);
     } else {
-        kv_instance_arm(n, steps_ahead(n, preempted));
+        kv_instance_arm(n, kv_instance_steps_ahead(n, preempted));
     }
+}
+
+bool kv_instance_make_up(struct kv_instance *n)
+{
+    n->prefills.count = 0;
+    int64_t budget = kv_engine_of(n)->max_num_batched_tokens;
+    bool preempted = n->running > 0 && schedule_running(n, &budget);
+    /* With holders about, the last of running may have had to go: then this boundary admits all the same (T13). */
+    if (!preempted || n->running == 0) kv_admission_schedule(n, &budget);
+    return preempted;
 }
 
 static void boundary(void *owner, uint32_t kind)
 {
     struct kv_instance *n = owner;
     (void)kind;
-    if (n->busy) end_step(n);
-    n->prefills.count = 0;
-    int64_t budget = kv_engine_of(n)->max_num_batched_tokens;
-    bool preempted = n->running > 0 && schedule_running(n, &budget);
-    /* With holders about, the last of running may have had to go: then this boundary admits all the same (T13). */
-    if (!preempted || n->running == 0) kv_admission_schedule(n, &budget);
-    if (n->serve->tiers) kv_write_evicted(n->serve->tiers, n);
-    if (n->running > 0) {
-        start_run(n, preempted);
+    if (n->ahead) {
+        kv_ahead_boundary(n);
         return;
     }
-    /* A request that fits the pool is always admitted to an empty instance, unless something on its way holds memory.
-     * */
-    kv_assert(n->waiting.count == 0 || n->serve->tiers);
-    if (n->busy) n->busy_before_tk += kv_engine_now(n->serve->engine) - n->origin_tk;
-    n->busy = false;
+    if (n->busy) end_step(n);
+    bool preempted = kv_instance_make_up(n);
+    if (n->serve->tiers) kv_write_evicted(n->serve->tiers, n);
+    if (n->running > 0) start_run(n, preempted);
+    else kv_instance_sleep(n);
 }
 
 /* ---- what the cluster calls -------------------------------------------------------------------------------- */
@@ -354,6 +381,7 @@ void kv_instance_open(struct kv_instance *n, struct kv_serve *serve, int32_t id,
     kv_batch_open(n);
     n->timer = kv_timer_new(serve->engine, KV_CLASS_BOUNDARY, boundary, n, 0);
     n->last_write = KV_NONE;
+    n->ahead = engine->async_scheduling && !serve->tiers;
     if (serve->tiers) open_tiers(n);
 }
 
@@ -364,6 +392,7 @@ void kv_instance_close(struct kv_instance *n)
     kv_blocks_close(&n->blocks);
     if (n->serve->tiers) kv_layered_close(n);
     kv_vec_close(&n->holders);
+    kv_vec_close(&n->ending);
     kv_vec_close(&n->evicted);
 }
 
@@ -414,8 +443,9 @@ int64_t kv_instance_outstanding_tokens(const struct kv_instance *n)
 
 int32_t kv_instance_generated_tokens(const struct kv_instance *n, const struct kv_seq *q)
 {
-    if (q->place == KV_NONE || !n->place[q->place].decoding) return q->generated_tokens;
-    return q->generated_tokens + (int32_t)(n->step - n->place[q->place].joined_step);
+    if (q->place == KV_NONE || !n->place[q->place].decoding) return q->generated_tokens - q->on_way;
+    /* Scheduling ahead, a decoding member always has one token on its way. */
+    return q->generated_tokens + (int32_t)(n->step - n->place[q->place].joined_step) - n->ahead;
 }
 
 kv_tick kv_instance_induced_tk(const struct kv_instance *n, const struct kv_seq *q)

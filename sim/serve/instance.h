@@ -53,6 +53,7 @@ struct kv_place {
     uint32_t seq, prev, next;      /* running order = order of admission */
     uint32_t admission;            /* grows with every admission; ties in `finishing` fall to the earlier one */
     bool decoding;
+    bool leaving;                  /* its last token is on its way (rule 13b) */
     int32_t phase;                 /* decoding: it opens a block at steps s with s mod block_tokens = phase */
     int64_t ctx_base_tokens;       /* decoding: context at step s is ctx_base_tokens + s */
     int64_t joined_step;           /* decoding: its first decode step */
@@ -113,9 +114,13 @@ struct kv_instance {
     KV_VEC(struct kv_prefill) prefills;
     KV_VEC(struct kv_chunk) chunks;
 
-    /* The run under way. */
+    /* The run under way. Scheduling ahead (rule 13a) the step under way costs `lead` and the run is of the steps after
+     * it, the first of which is made up (`made`) and is step number `step`. */
     bool busy;
-    int64_t step;                  /* number of the step under way; counts for ever */
+    bool ahead, made, lead_outside;
+    kv_cost lead;
+    KV_VEC(uint32_t) ending;       /* requests that something happens to when the step under way ends (rule 13c) */
+    int64_t step;                  /* number of the step under way, or made up; counts for ever */
     int32_t step_phase;            /* step mod block_tokens */
     int64_t run_applied, run_steps;   /* boundaries of the run applied; boundaries until the timer */
     struct kv_run run;             /* price, overhead included */

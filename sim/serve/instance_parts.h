@@ -31,6 +31,25 @@ void kv_instance_release_blocks(struct kv_instance *n, struct kv_seq *q, int64_t
 void kv_instance_arm(struct kv_instance *n, int64_t steps);
 /* The run ends at the next boundary, if that is not so already. */
 void kv_instance_cut(struct kv_instance *n);
+/* Exact cost of the first `steps` steps from the one under way. */
+kv_cost kv_instance_run_cost(const struct kv_instance *n, int64_t steps);
+/* It leaves running, with its last token. */
+void kv_instance_finish(struct kv_instance *n, uint32_t place);
+/* Rules 11 and 12. True when rule 11 preempted. */
+bool kv_instance_make_up(struct kv_instance *n);
+/* Rule 13: the run that the step just made up begins. */
+void kv_instance_price(struct kv_instance *n, struct kv_batch *batch);
+/* Steps until something other than decoding can happen, at least 1. */
+int64_t kv_instance_steps_ahead(struct kv_instance *n, bool preempted);
+/* A busy period begins, or ends. */
+void kv_instance_wake(struct kv_instance *n);
+void kv_instance_sleep(struct kv_instance *n);
+
+/* ---- ahead.c: rules 13a to 13e ---- */
+
+void kv_ahead_boundary(struct kv_instance *n);
+/* Somebody was preempted: its token may be on its way. */
+void kv_ahead_preempted(struct kv_instance *n, uint32_t seq, bool decoding);
 
 /* ---- look_up.c ---- */
 

@@ -32,6 +32,7 @@ struct kv_seq {
     uint32_t session;
     uint32_t place;                /* running: its place in the instance's batch */
     uint16_t turn, slo_class, instance;
+    uint8_t on_way;                /* of generated_tokens: 1 while the last has not arrived (rule 13b); not while it decodes */
     uint8_t refusal;               /* KV_STATUS_FAILED or _REJECTED: ends on arrival; else KV_STATUS_FINISHED */
     /* docs/tiers.md */
     int64_t order;                 /* of reaching the router */

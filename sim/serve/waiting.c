@@ -43,6 +43,15 @@ void kv_waiting_add_preempted_last(struct kv_waiting *w, uint32_t seq)
     w->preempted.at[0] = seq;
 }
 
+void kv_waiting_drop_preempted(struct kv_waiting *w, uint32_t seq)
+{
+    size_t i = 0;
+    while (w->preempted.at[i] != seq) i++;
+    w->preempted.count--;
+    w->count--;
+    memmove(&w->preempted.at[i], &w->preempted.at[i + 1], (w->preempted.count - i) * sizeof *w->preempted.at);
+}
+
 static bool straggler_is_first(const struct kv_waiting *w)
 {
     if (w->stragglers.count == 0) return false;

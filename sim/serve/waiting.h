@@ -22,6 +22,8 @@ void kv_waiting_close(struct kv_waiting *w);
 void kv_waiting_add(struct kv_waiting *w, int64_t urgency, int64_t order, uint32_t seq);
 void kv_waiting_add_preempted(struct kv_waiting *w, uint32_t seq);
 void kv_waiting_add_preempted_last(struct kv_waiting *w, uint32_t seq);   /* behind the other preempted ones */
+/* Takes out one that was preempted. */
+void kv_waiting_drop_preempted(struct kv_waiting *w, uint32_t seq);
 uint32_t kv_waiting_first(const struct kv_waiting *w);   /* KV_NONE when empty */
 void kv_waiting_take_first(struct kv_waiting *w);        /* count > 0 */
 

@@ -302,6 +302,7 @@ static void close_oracle(struct oracle *o)
         kv_vec_close(&n->waiting);
         kv_vec_close(&n->holders);
         kv_vec_close(&n->step);
+        kv_vec_close(&n->arriving);
     }
     for (int64_t i = 0; i < 2 * o->count; i++) {
         kv_vec_close(&o->seats[i].held);

@@ -51,6 +51,8 @@ struct kv_oracle_coverage {
     int64_t self_preemptions;        /* requests that preempted themselves (rule 11) */
     int64_t idle_periods;            /* times an instance ran dry (rule 1) */
     int64_t same_tick_boundaries;    /* steps that end at the tick at which they began */
+    int64_t late_tokens, late_finishes;   /* of requests that had been preempted by then (rule 13d) */
+    int64_t empty_steps;             /* made up while the instance was busy (rule 13a) */
     /* Of docs/tiers.md */
     int64_t not_yet_visible;         /* blocks whose chunk a write or fill was still bringing at a look-up (T3) */
     int64_t parked;                  /* pinned victims (T4) */

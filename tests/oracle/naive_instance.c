@@ -119,12 +119,14 @@ static void preempt(struct oracle *o, struct instance *n, int64_t seat)
 }
 
 /* Rule 11, T13, T25. True when somebody was preempted. */
-static bool schedule_running(struct oracle *o, struct instance *n, int64_t *budget)
+bool naive_schedule_running(struct oracle *o, struct instance *n, int64_t *budget)
 {
     bool preempted = false;
     for (size_t i = 0; i < n->running.count && *budget > 0; i++) {
         int64_t seat = n->running.at[i];
         struct seat *s = &o->seats[seat];
+        const struct job *j = job_of(o, seat);
+        if (j->generated + j->on_way == j->request->output_tokens) continue;   /* 13b */
         int64_t left = known(o, seat) - s->computed, tokens = left < *budget ? left : *budget;
         int64_t missing = ceil_div(s->computed + tokens, block_tokens(o)) - (int64_t)s->held.count;
         while (naive_pool_available(&n->pool) < missing && i < n->running.count) {
@@ -326,7 +328,7 @@ static bool join(struct oracle *o, struct instance *n, int64_t seat, int64_t *bu
 }
 
 /* Rules 9 and 12, T11. */
-static void schedule_others(struct oracle *o, struct instance *n, int64_t *budget)
+void naive_schedule_others(struct oracle *o, struct instance *n, int64_t *budget)
 {
     while (*budget > 0 && (int64_t)n->running.count < o->config->engine.max_num_seqs) {
         int64_t ready = first_ready(o, n);
@@ -346,7 +348,7 @@ static void schedule_others(struct oracle *o, struct instance *n, int64_t *budge
 }
 
 /* Rule 13 and rule 2. */
-static struct kv_batch batch_of(struct oracle *o, const struct instance *n)
+struct kv_batch naive_batch_of(struct oracle *o, const struct instance *n)
 {
     struct kv_batch batch = {0};
     o->chunks.count = 0;
@@ -369,6 +371,10 @@ static struct kv_batch batch_of(struct oracle *o, const struct instance *n)
 
 void naive_boundary(struct oracle *o, struct instance *n)
 {
+    if (naive_schedules_ahead(o)) {
+        naive_ahead_boundary(o, n);
+        return;
+    }
     if (n->busy) {
         end_step(o, n);
     } else {
@@ -377,7 +383,7 @@ void naive_boundary(struct oracle *o, struct instance *n)
     }
     int64_t budget = o->config->engine.max_num_batched_tokens;
     /* T13: where nobody is left running after preemptions, the others are looked at all the same. */
-    if (!schedule_running(o, n, &budget) || n->step.count == 0) schedule_others(o, n, &budget);
+    if (!naive_schedule_running(o, n, &budget) || n->step.count == 0) naive_schedule_others(o, n, &budget);
     naive_propose_evicted(o, (int32_t)(n - o->instances));
     if (n->step.count == 0) {
         if (!has_tiers(o) && !hands_over(o))
@@ -389,7 +395,7 @@ void naive_boundary(struct oracle *o, struct instance *n)
         return;
     }
     n->busy = true;
-    struct kv_batch batch = batch_of(o, n);
+    struct kv_batch batch = naive_batch_of(o, n);
     naive_step_begin(o, n, &batch);
     o->coverage->same_tick_boundaries += n->due == o->now;
 }

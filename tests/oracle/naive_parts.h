@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of the oracle share: everything is an object, and every question is answered by looking at all of
- * them. naive.c is docs/engine.md; naive_tiers.c, naive_turns.c, naive_links.c, naive_loads.c, naive_writes.c,
+ * them. naive.c, naive_instance.c and naive_ahead.c are docs/engine.md; naive_tiers.c, naive_turns.c, naive_links.c, naive_loads.c, naive_writes.c,
  * naive_fetch.c, naive_layers.c, naive_transfers.c and naive_handover.c are docs/tiers.md (rules T1 and up). */
 #ifndef KV_TESTS_ORACLE_NAIVE_PARTS_H
 #define KV_TESTS_ORACLE_NAIVE_PARTS_H
@@ -17,7 +17,7 @@ struct job {
     const struct kv_request *request;
     struct kv_record *record;
     int64_t urgency, order;          /* order: of reaching the router */
-    int64_t generated;
+    int64_t generated, on_way;       /* on_way: 1 while a token of it is on its way (rule 13b) */
     int64_t shared_count;            /* its blocks with a shared key; those after them are its own (rule 15) */
     kv_tick preempted_at;            /* -1: not in a pause */
     kv_tick paused_prefill, paused_decode;
@@ -197,6 +197,9 @@ struct instance {
     bool busy;
     kv_tick origin, due;             /* due = KV_TICK_NEVER when no boundary is pending */
     kv_cost spent;                   /* E of rule 1 */
+    /* Scheduling ahead (rule 13a) `step` is the one made up: */
+    kv_cost made_cost;
+    KV_VEC(int64_t) arriving;        /* seats whose tokens the step under way brings */
     struct layered layered;
 };
 
@@ -272,7 +275,7 @@ static inline int64_t known(const struct oracle *o, int64_t seat)
 {
     const struct job *j = job_of(o, seat);
     int64_t generated = o->seats[seat].handing_over && j->generated == 0 ? 1 : j->generated;
-    return j->request->input_tokens + generated;
+    return j->request->input_tokens + generated + j->on_way;
 }
 
 /* naive.c: an idle instance has a boundary at this tick; the same if it has waiting requests or holders (T10). */
@@ -291,7 +294,14 @@ void naive_check_record(const struct oracle *o, const struct kv_record *r);
 /* naive_instance.c */
 void naive_boundary(struct oracle *o, struct instance *n);
 void naive_release(struct oracle *o, int64_t seat, bool finish); /* rule 20 */
+bool naive_schedule_running(struct oracle *o, struct instance *n, int64_t *budget);   /* rule 11; true: preempted */
+void naive_schedule_others(struct oracle *o, struct instance *n, int64_t *budget);    /* rules 9 and 12 */
+struct kv_batch naive_batch_of(struct oracle *o, const struct instance *n);           /* rule 13 */
 int64_t naive_look_up_hbm(const struct oracle *o, const struct instance *n, int64_t seat);
+
+/* naive_ahead.c: rules 13a to 13e. */
+bool naive_schedules_ahead(const struct oracle *o);
+void naive_ahead_boundary(struct oracle *o, struct instance *n);
 
 /* naive_tiers.c: places, pools, and what leaves them. */
 int32_t naive_node_of(const struct oracle *o, int32_t instance);

@@ -166,7 +166,7 @@ static void draw_engine(struct kv_random_scenario *s, struct plan *p)
     e->chunked_prefill = chance(d, 70);
     e->enable_prefix_caching = chance(d, 90);
     e->cache_outputs = chance(d, 80);
-    e->async_scheduling = chance(d, 20);
+    e->async_scheduling = chance(d, 40);
     if (chance(d, 30))
         e->host_overhead_s = p->unit_ns > 0 ? kv_test_exact_s(p->unit_ns * between(d, 1, 3)) : p->step_s * uniform(d);
     /* Without chunks most prompts should fit a step. */

@@ -244,6 +244,63 @@ static void host_overhead_is_charged_once_a_step_unless_scheduling_is_asynchrono
     }
 }
 
+/* --- Scheduling ahead (rules 13a to 13e) --- */
+
+/* The step at 1,100 ns is made up before anybody comes. */
+static void who_comes_is_in_the_step_after_the_next(void **state)
+{
+    (void)state;
+    for (int ahead = 0; ahead <= 1; ahead++) {
+        struct bench b;
+        setup(&b);
+        b.config.engine.async_scheduling = ahead;
+        come(&b, 0, 10, 40);
+        come(&b, 500, 10, 2);
+        const struct kv_record *r = serve(&b);
+        assert_int_equal(r[1].first_sched_tk, 1100 * NS);
+        assert_int_equal(r[1].first_token_tk, (ahead ? 2300 : 2200) * NS);
+        teardown(&b);
+    }
+}
+
+/* The first leaves at 1,400 ns; what is made up at 1,300 ns still finds its slot taken. */
+static void a_slot_is_free_one_step_later(void **state)
+{
+    (void)state;
+    for (int ahead = 0; ahead <= 1; ahead++) {
+        struct bench b;
+        setup(&b);
+        b.config.engine.async_scheduling = ahead;
+        b.config.engine.max_num_seqs = 2;
+        come(&b, 0, 10, 3);
+        come(&b, 0, 10, 40);
+        come(&b, 0, 10, 2);
+        const struct kv_record *r = serve(&b);
+        assert_int_equal(r[0].finish_tk, 1400 * NS);
+        assert_int_equal(r[2].first_sched_tk, 1400 * NS);
+        assert_int_equal(r[2].first_token_tk, (ahead ? 2600 : 2500) * NS);
+        teardown(&b);
+    }
+}
+
+/* With nobody else to run nothing is made up, and nothing is lost. */
+static void alone_nothing_comes_later(void **state)
+{
+    (void)state;
+    for (int ahead = 0; ahead <= 1; ahead++) {
+        struct bench b;
+        setup(&b);
+        b.config.engine.async_scheduling = ahead;
+        b.config.engine.max_num_seqs = 1;
+        come(&b, 0, 10, 2);
+        come(&b, 0, 10, 1);
+        const struct kv_record *r = serve(&b);
+        assert_int_equal(r[0].finish_tk, 1200 * NS);
+        assert_int_equal(r[1].finish_tk, 2300 * NS);
+        teardown(&b);
+    }
+}
+
 /* --- Blocks --- */
 
 static void tokens_of_a_stream(struct kv_request *q, uint64_t stream)
@@ -410,6 +467,9 @@ int main(void)
         cmocka_unit_test(a_growing_step_is_summed_before_it_is_rounded),
         cmocka_unit_test(the_remainder_is_carried_while_busy_and_reset_when_idle),
         cmocka_unit_test(host_overhead_is_charged_once_a_step_unless_scheduling_is_asynchronous),
+        cmocka_unit_test(who_comes_is_in_the_step_after_the_next),
+        cmocka_unit_test(a_slot_is_free_one_step_later),
+        cmocka_unit_test(alone_nothing_comes_later),
         cmocka_unit_test(the_last_prompt_token_is_never_hit),
         cmocka_unit_test(a_block_is_matchable_when_its_step_is_scheduled),
         cmocka_unit_test(a_request_of_just_the_pool_is_served_and_one_token_more_is_rejected),

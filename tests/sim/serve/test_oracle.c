@@ -29,14 +29,14 @@ static bool full(void)
 
 /* --- Random scenarios --- */
 
-#define SITUATIONS 19
+#define SITUATIONS 22
 #define SITUATIONS_MANY 7      /* the first must occur in many scenarios */
 static const char *const situation[SITUATIONS] = {
     "preemption", "eviction", "same-tick arrivals", "rejection", "prefix hits", "one-token remainders",
     "arrival on a boundary", "chunked prompts", "unreferenced hits",
     "refusal because hits are evictable", "own blocks hit", "own blocks dropped", "private duplicates",
     "outputs not kept", "self-preemption", "idle and busy again", "steps within one tick", "unfinished",
-    "failed rows",
+    "failed rows", "tokens for preempted ones", "ends of preempted ones", "empty steps ahead",
 };
 
 static void count_situations(const struct kv_compared *o, int64_t met[SITUATIONS])
@@ -48,6 +48,7 @@ static void count_situations(const struct kv_compared *o, int64_t met[SITUATIONS
         v->arrivals_on_boundary, v->chunked_prompts, v->unreferenced_hits, v->refusals_by_hits,
         v->own_hits, v->own_drops, v->private_blocks, v->forgotten_blocks, v->self_preemptions,
         v->idle_periods > 1, v->same_tick_boundaries, c->injected - c->finished - c->rejected - c->failed, c->failed,
+        v->late_tokens, v->late_finishes, v->empty_steps,
     };
     for (int i = 0; i < SITUATIONS; i++) met[i] += times[i] > 0;
 }
