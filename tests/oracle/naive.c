@@ -185,34 +185,34 @@ static struct instance *due_instance(struct oracle *o)
     return NULL;
 }
 
-/* `retries`: refused accesses that come again count, too. */
-static kv_tick next_tick(const struct oracle *o, bool retries)
+/* Of whatever is pending but refused accesses that come again, and epochs. */
+static kv_tick next_of_others(const struct oracle *o)
 {
     kv_tick next = naive_replay_next_tick(&o->replay);
     next = least(next, naive_flows_next_tick(o));
-    if (retries) next = least(next, naive_retries_next_tick(o));
     next = least(next, naive_layers_next_tick(o));
     next = least(next, naive_writes_next_tick(o));
     next = least(next, naive_timeouts_next_tick(o));
-    next = least(next, o->epoch);
     for (int32_t i = 0; i < o->config->instance_count; i++) next = least(next, o->instances[i].due);
     return next;
 }
 
 kv_tick naive_next_tick(const struct oracle *o)
 {
-    return next_tick(o, true);
+    return least(next_of_others(o), least(naive_retries_next_tick(o), o->epoch));
 }
 
 bool naive_at_rest(const struct oracle *o)
 {
-    return !o->rates_stale && naive_retries_in_vain(o) && next_tick(o, false) == KV_TICK_NEVER;
+    return !o->rates_stale && o->epoch == KV_TICK_NEVER && naive_retries_in_vain(o)
+           && next_of_others(o) == KV_TICK_NEVER;
 }
 
 /* One pass of the loop is one round of one tick (rules 3 and 3a), class by class; then the rates from here on. */
 static void run(struct oracle *o)
 {
     for (kv_tick t; (t = naive_next_tick(o)) != KV_TICK_NEVER && t <= o->config->time_limit_tk;) {
+        bool epoch_alone = least(next_of_others(o), naive_retries_next_tick(o)) > t;
         o->now = t;
         naive_flows_serve(o, t);
         naive_flows_end(o);
@@ -228,6 +228,8 @@ static void run(struct oracle *o)
         }
         naive_timeouts(o);
         naive_epochs(o);
+        /* There may be a million of them while one slow fetch is under way: nothing to check or to see then. */
+        if (epoch_alone && !o->rates_stale) continue;
         naive_layers_go_on(o);
         for (struct instance *n; (n = due_instance(o));) naive_boundary(o, n);
         naive_rates(o);

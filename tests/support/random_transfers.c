@@ -223,7 +223,7 @@ static const char *draw_link(struct kv_random_scenario *s, struct tiers_plan *t,
 }
 
 /* Drawn with dice of its own: a least for grants; and some runs in which accesses are refused as long as they like. */
-static const char *draw_ends(struct kv_random_scenario *s, kv_tick unlimited_tk)
+static const char *draw_ends(struct kv_random_scenario *s, const struct tiers_plan *t, kv_tick unlimited_tk)
 {
     static const double share[] = {0.01, 0.1, 0.2, 0.4};
     struct dice dice = {.seed = kv_mix64_pair(kv_stream("random_ends"), s->number)};
@@ -233,8 +233,9 @@ static const char *draw_ends(struct kv_random_scenario *s, kv_tick unlimited_tk)
         c->min_grant = (kv_rate)((double)c->cap * share[between(&dice, 0, 3)]);
         text = kv_arena_text(&s->arena, "\n  no grants for life below %lld", (long long)c->min_grant);
     }
-    bool no_limit = c->period_tk == 0 && s->count < 60 && chance(&dice, 60);
-    if (no_limit) s->config.time_limit_tk = unlimited_tk;
+    if (c->period_tk == 0 && s->count < 60 && chance(&dice, 60)) s->config.time_limit_tk = unlimited_tk;
+    /* A scrap of the cap for life: the run would last for as long as a fetch takes with it, with an epoch each period. */
+    if (c->policy && !c->work_conserving && c->min_grant == 0 && c->period_tk > 0) limit_time(s, t);
     return text;
 }
 
@@ -253,5 +254,5 @@ const char *kv_random_transfers(struct kv_random_scenario *s, struct tiers_plan 
         text = kv_arena_text(&s->arena, "%s%s", text, draw_link(s, t, &links[i]));
     }
     n->links = links;
-    return kv_arena_text(&s->arena, "%s%s", text, draw_ends(s, unlimited_tk));
+    return kv_arena_text(&s->arena, "%s%s", text, draw_ends(s, t, unlimited_tk));
 }
