@@ -143,6 +143,7 @@ struct kv_transfer_config {
     const void *params;
     kv_rate cap;                           /* divided among the fetches of the cluster */
     bool work_conserving;                  /* what ends is granted anew at once, to all; false: a grant is for life */
+    kv_rate min_grant;                     /* least of a grant for life (T39); 0: none. Not with work_conserving */
     kv_tick period_tk;                     /* of epochs; 0: on arrival */
 };
 
