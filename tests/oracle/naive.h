@@ -62,6 +62,7 @@ struct kv_oracle_coverage {
     int64_t saturated;               /* links that bound somebody's rate (T17a) */
     int64_t fifo_blocked;            /* flows behind another on a link of kind fifo (T17a) */
     int64_t pauses;                  /* flows that had delivered all they might (T19) */
+    int64_t resumes_late;            /* of them, those that waited for the server again */
     int64_t layered_steps;           /* steps that waited for layers (T20) */
     int64_t handed_on_arrival, handed_at_route, pushed_layers;   /* T28, T29 */
     int64_t regranted;               /* grants changed while their fetch moved bytes (T39) */

@@ -84,7 +84,7 @@ struct access {
     uint64_t number;                 /* at its pool */
     int32_t attempts;                /* times it was refused (T37a); it comes again at: */
     kv_tick again_at;
-    kv_tick delay_tk, delay_end, ack_tk;
+    kv_tick delay_tk, delay_end, ack_tk, resume_tk;
     kv_rate limit;                   /* of the access: T37, T38 */
     kv_rate rate;                    /* of a part */
     struct path path;

@@ -223,6 +223,25 @@ static const char *draw_link(struct kv_random_scenario *s, struct tiers_plan *t,
 }
 
 /* Drawn with dice of its own: a least for grants; and some runs in which accesses are refused as long as they like. */
+/* Half of the stores that are asked for each layer. */
+static const char *draw_resumes(struct kv_random_scenario *s, struct tiers_plan *t)
+{
+    struct dice was = t->p.dice;
+    const char *text = "";
+    t->p.dice = (struct dice){.seed = kv_mix64_pair(kv_stream("random_resumes"), s->number)};
+    for (int32_t i = 1; i < s->config.tier_count; i++) {
+        struct kv_tier_config *tier = &s->config.tier[i];
+        if (!odd_store(tier->store) || !chance(&t->p.dice, 50)) continue;
+        struct kv_test_store_params *p = kv_arena_take(&s->arena, sizeof *p);
+        memcpy(p, tier->store_params, sizeof *p);
+        tier->store_params = p;
+        p->resume_tk = kv_random_delay(t, 0.1);
+        text = kv_arena_text(&s->arena, "%s\n  %s: resumes after %lld", text, tier->name, (long long)p->resume_tk);
+    }
+    t->p.dice = was;
+    return text;
+}
+
 static const char *draw_ends(struct kv_random_scenario *s, const struct tiers_plan *t, kv_tick unlimited_tk)
 {
     static const double share[] = {0.01, 0.1, 0.2, 0.4};
@@ -254,5 +273,6 @@ const char *kv_random_transfers(struct kv_random_scenario *s, struct tiers_plan 
         text = kv_arena_text(&s->arena, "%s%s", text, draw_link(s, t, &links[i]));
     }
     n->links = links;
+    text = kv_arena_text(&s->arena, "%s%s", text, draw_resumes(s, t));
     return kv_arena_text(&s->arena, "%s%s", text, draw_ends(s, t, unlimited_tk));
 }

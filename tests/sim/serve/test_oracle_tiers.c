@@ -20,7 +20,7 @@
 #define SCENARIOS_EACH 20      /* of them each of the first situations below must occur in so many */
 #define SCENARIOS_RARE 5       /* ... and each of the others */
 
-#define SITUATIONS 39
+#define SITUATIONS 40
 #define SITUATIONS_MANY 19
 static const char *const situation[SITUATIONS] = {
     "eviction from HBM", "eviction from tier 1", "eviction from tier 2", "eviction from tier 3",
@@ -35,6 +35,7 @@ static const char *const situation[SITUATIONS] = {
     "hand-over, layers pushed", "flows paused by look-ahead", "accesses waiting for their turn",
     "flows blocked on a fifo link", "runs that got stuck", "own chunks evicted", "steps waiting for layers",
     "preemption", "accesses cancelled while refused", "accesses refused for ever", "scraps of a grant not taken",
+    "paused flows that wait again",
 };
 
 static void count_situations(const struct kv_compared *o, int64_t met[SITUATIONS])
@@ -59,6 +60,7 @@ static void count_situations(const struct kv_compared *o, int64_t met[SITUATIONS
         v->pushed_layers, v->pauses, waited,
         v->fifo_blocked, v->stuck, v->own_evicted, v->layered_steps,
         c->preemptions, v->cancelled_refused, v->refused_for_ever, v->scraps,
+        v->resumes_late,
     };
     for (int i = 0; i < SITUATIONS; i++) met[i] += times[i] > 0;
 }
