@@ -23,6 +23,7 @@ struct job {
     kv_tick paused_prefill, paused_decode;
     kv_tick waited;                  /* for its KV before it was first scheduled (T31) */
     kv_tick stalled_prefill, stalled_decode;
+    bool counted;                    /* where its prompt comes from */
     bool ended;
 };
 
@@ -36,12 +37,16 @@ struct seat {
     KV_VEC(uint32_t) held;           /* blocks 0.. of it */
     KV_VEC(int32_t) sources;         /* of the blocks of its hit */
     bool holder, ready;
+    bool decoding;                   /* it has got a token since it joined */
     bool hbm_only;                   /* a load of it timed out: so until its next joining (T14) */
     int32_t pending_tier;            /* of its last look-up (T42) */
     int64_t pending_tokens;
     bool prompt_due;                 /* reserved before its prompt is computed (T29): not ready before that */
     kv_tick since;                   /* holder since */
     KV_VEC(struct load *) waits;     /* loads that it waits for; of a member, those that had not ended as it joined */
+    struct load *beside;             /* its load that runs beside its prefill, until they have met (T44) */
+    int64_t leading;                 /* g: blocks of its hit in HBM before the first one below */
+    int64_t own_end;                 /* blocks [leading, own_end) of its hit were computed after all; leading: none */
     struct load *push;               /* at the prefill instance: the load that takes its KV away */
 };
 
@@ -121,6 +126,7 @@ struct transfer {
 };
 
 struct load_block { int64_t index; uint32_t block; int32_t tier; };
+struct load_chunk { int32_t part; int64_t chunk; };
 struct fill { struct tier_pool *pool; uint32_t chunk; };
 struct load {
     int64_t order, job;              /* job: of the request that began it */
@@ -132,6 +138,9 @@ struct load {
     KV_VEC(struct fill) fills;
     enum kv_delivery mode;           /* its own (T35) */
     bool layerwise, joined, over, timed_out;
+    bool both_ways;                  /* from its last chunk to its first, beside its owner's prefill (T44) */
+    KV_VEC(struct load_chunk) last_first;            /* both_ways: what is asked for, in order */
+    size_t asked_chunks;
     kv_tick *layer_in;               /* layerwise: arrival of each layer, KV_TICK_NEVER */
     int32_t permitted_layers;
     /* Hand-over */
@@ -291,6 +300,7 @@ void naive_check(struct oracle *o);
 void naive_check_record(const struct oracle *o, const struct kv_record *r);
 
 /* naive_instance.c */
+void naive_count_hits(struct oracle *o, int64_t seat);           /* where its prompt comes from; once a request */
 void naive_boundary(struct oracle *o, struct instance *n);
 void naive_release(struct oracle *o, int64_t seat, bool finish); /* rule 20 */
 int64_t naive_look_up_hbm(const struct oracle *o, const struct instance *n, int64_t seat);
@@ -375,10 +385,12 @@ kv_tick naive_compute_tk(struct oracle *o, int64_t known_tokens, int64_t from);
 /* naive_loads.c: T7 to T14, T26. */
 kv_tick naive_wait_span(const struct oracle *o, int64_t seat, kv_tick end);
 void naive_loads_close(struct oracle *o);
-void naive_become_holder(struct oracle *o, int64_t seat, kv_tick timeout_tk);
+void naive_become_holder(struct oracle *o, int64_t seat, kv_tick timeout_tk, bool both_ways);
+void naive_load_joined(struct load *load);
 void naive_check_ready(struct oracle *o);
 void naive_wait_ends(struct oracle *o, int64_t seat);
 void naive_read_ended(struct oracle *o, struct access *a);
+void naive_ask(struct oracle *o, struct load *load, int32_t part, int64_t chunk);
 void naive_count_read(struct oracle *o, const struct load *load, int32_t tier, int64_t bytes);  /* of a part */
 void naive_unpin_part(struct oracle *o, struct load_part *part);
 void naive_load_lets_go(struct oracle *o, struct load *load);          /* its references end; it is over */
@@ -386,7 +398,17 @@ void naive_load_close(struct load *load);
 void naive_load_ended(struct oracle *o, struct load *load);
 void naive_note_layers(struct oracle *o, struct load *load);    /* layers that are in from all its tiers */
 
+/* naive_meet.c: T44. */
+/* Whether the request and the load beside it have met, or meet now; true if none is beside it. */
+bool naive_meets(struct oracle *o, int64_t seat);
+int64_t naive_meeting_tokens(const struct oracle *o, int64_t seat);    /* where they would meet as it stands */
+void naive_ask_from_the_end(struct oracle *o, struct load *load);      /* accesses begin */
+
 /* naive_cuts.c: T13, T14. */
+bool naive_block_arrived(const struct oracle *o, const struct load *load, const struct load_block *b);
+void naive_cancel_reads(struct oracle *o, struct load *load, bool keep);
+/* It waits for it no more; `keep`: what has arrived stays if nobody else does. */
+void naive_leave_load(struct oracle *o, int64_t seat, struct load *load, bool keep);
 bool naive_give_back_last(struct oracle *o, struct instance *n);
 void naive_timeouts(struct oracle *o);
 kv_tick naive_timeouts_next_tick(const struct oracle *o);

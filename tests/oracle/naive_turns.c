@@ -60,7 +60,7 @@ static void take_turn(struct oracle *o, struct access *a)
     a->delay_tk = plan.delay_tk + a->path.latency_tk;
     a->ack_tk = plan.ack_tk;
     a->resume_tk = plan.resume_delay_tk > 0 ? plan.resume_delay_tk + a->path.latency_tk : 0;
-    if (a->load && a->chunk == 0) naive_transfer_first(naive_transfer_of(a), a->limit);
+    if (a->load && a == a->load->parts.at[a->part].accesses.at[0]) naive_transfer_first(naive_transfer_of(a), a->limit);
     start_delay(o, a, a->delay_tk);
 }
 

@@ -242,6 +242,26 @@ static const char *draw_resumes(struct kv_random_scenario *s, struct tiers_plan 
     return text;
 }
 
+/* Computed from the head and loaded from the tail (T44), over what has been drawn. */
+static const char *draw_both_ways(struct kv_random_scenario *s, struct tiers_plan *t)
+{
+    struct dice dice = {.seed = kv_mix64_pair(kv_stream("random_both_ways"), s->number)}, *d = &dice;
+    struct kv_fetch_config *f = &s->config.fetch;
+    int64_t block = s->config.engine.block_tokens;
+    if (s->config.tier_count < 2 || s->config.handover.prefill_instances > 0 || !chance(d, 45)) return "";
+    f->mode = KV_DELIVERY_BIDIRECTIONAL;
+    f->concurrency = (int32_t)PICK(d, 1, 1, 2, 4, 16);
+    f->compute_chunk_tokens = PICK(d, 1, block, 2 * block + 1, t->p.most_input / 8 + 1, t->p.most_input);
+    s->config.engine.chunked_prefill = true;
+    s->config.engine.enable_prefix_caching = true;
+    if (chance(d, 60)) {
+        f->policy = kv_test_plugin("fetch", "always");
+        f->params = kv_test_params(&s->arena, &f->policy->info);
+    }
+    return kv_arena_text(&s->arena, "\n  both ways, %lld tokens a step, %d at a time", (long long)f->compute_chunk_tokens,
+                         f->concurrency);
+}
+
 static const char *draw_ends(struct kv_random_scenario *s, const struct tiers_plan *t, kv_tick unlimited_tk)
 {
     static const double share[] = {0.01, 0.1, 0.2, 0.4};
@@ -274,5 +294,6 @@ const char *kv_random_transfers(struct kv_random_scenario *s, struct tiers_plan 
     }
     n->links = links;
     text = kv_arena_text(&s->arena, "%s%s", text, draw_resumes(s, t));
+    text = kv_arena_text(&s->arena, "%s%s", text, draw_both_ways(s, t));
     return kv_arena_text(&s->arena, "%s%s", text, draw_ends(s, t, unlimited_tk));
 }
