@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Over a random scenario with tiers: who divides the bandwidth, delivery by size, resident tokens, stores that depend
- * on their load and refuse, and links that messages or many flows slow down (docs/tiers.md, T35 to T41). Drawn last and
- * with dice of their own, so that the rest of the scenario is what it was. */
+ * on their load and refuse, links that messages or many flows slow down, and compute-or-load (docs/tiers.md, T35 to
+ * T44). Drawn last and with dice of their own, so that the rest of the scenario is what it was. */
 #include <string.h>
 
 #include "sim/plug.h"
@@ -260,8 +260,8 @@ static const char *draw_both_ways(struct kv_random_scenario *s, struct tiers_pla
         f->policy = kv_test_plugin("fetch", "always");
         f->params = kv_test_params(&s->arena, &f->policy->info);
     }
-    return kv_arena_text(&s->arena, "\n  both ways, %lld tokens a step, %d at a time", (long long)f->compute_chunk_tokens,
-                         f->concurrency);
+    return kv_arena_text(&s->arena, "\n  both ways, %lld tokens a step, %d at a time",
+                         (long long)f->compute_chunk_tokens, f->concurrency);
 }
 
 static const char *draw_ends(struct kv_random_scenario *s, const struct tiers_plan *t, kv_tick unlimited_tk)
@@ -275,7 +275,7 @@ static const char *draw_ends(struct kv_random_scenario *s, const struct tiers_pl
         text = kv_arena_text(&s->arena, "\n  no grants for life below %lld", (long long)c->min_grant);
     }
     if (c->period_tk == 0 && s->count < 60 && chance(&dice, 60)) s->config.time_limit_tk = unlimited_tk;
-    /* A scrap of the cap for life: the run would last for as long as a fetch takes with it, with an epoch each period. */
+    /* A scrap of the cap for life: the run would last as long as a fetch takes with it, with an epoch each period. */
     if (c->policy && !c->work_conserving && c->min_grant == 0 && c->period_tk > 0) limit_time(s, t);
     return text;
 }

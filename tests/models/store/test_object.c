@@ -102,8 +102,8 @@ static void further_requests_of_a_connection_wait_too(void **unused)
     assert_close(8.0 * MiB / limit_Bps(p), 9e-3 + 2 * MiB / 1e9, 1e-6);
 }
 
-/* n layers of c chunks asked for at a time: alone, over a network that is no bound, a layer takes the waits and bytes of
- * its c requests over k connections, whatever is a delay of it and what is in the rate. */
+/* n layers of c chunks asked for at a time: alone, over a network that is no bound, a layer takes the waits and bytes
+ * of its c requests over k connections, whatever is a delay of it and what is in the rate. */
 static void who_asks_for_each_layer_waits_again(void **unused)
 {
     (void)unused;
