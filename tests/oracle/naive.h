@@ -80,6 +80,7 @@ struct kv_oracle_coverage {
     int64_t met, met_at_the_end;     /* requests and the loads beside them; of them, whose load had ended (T44) */
     int64_t preempted_unmet;         /* before they had met */
     int64_t one_way;                 /* requests that had to wait for others' loads and so had a chunkwise one */
+    int64_t never_met;               /* by the end of the run */
     int64_t passed_over;             /* running requests without a place in a step */
     int64_t met_own_blocks;          /* meetings at which the request had computed something itself */
     int64_t kept_fills, left_fills;  /* at a meeting, of chunks that had come or not */

@@ -86,7 +86,8 @@ static void cut_rest(struct oracle *o, struct load *load)
 }
 
 /* T13. */
-static void cut_unwanted(struct oracle *o, struct load *load, bool keep)
+/* `kept`: blocks below that stay, and whatever has arrived (T44); < 0: nothing does. */
+static void cut_unwanted(struct oracle *o, struct load *load, int64_t kept)
 {
     if (load->over || load->joined || load->timed_out) return;
     const struct instance *n = &o->instances[load->instance];
@@ -95,7 +96,7 @@ static void cut_unwanted(struct oracle *o, struct load *load, bool keep)
     kv_assert(!load->handover);
     bool *arrived = kv_arena_take(&o->arena, load->blocks.count);
     for (size_t i = 0; i < load->blocks.count; i++)
-        arrived[i] = keep && naive_block_arrived(o, load, &load->blocks.at[i]);
+        arrived[i] = kept >= 0 && (load->blocks.at[i].index < kept || naive_block_arrived(o, load, &load->blocks.at[i]));
     naive_cancel_reads(o, load, false);
     for (size_t i = 0; i < load->blocks.count; i++)
         if (!arrived[i]) naive_pool_forget(&o->instances[load->instance].pool, load->blocks.at[i].block);
@@ -104,12 +105,13 @@ static void cut_unwanted(struct oracle *o, struct load *load, bool keep)
     naive_load_close(load);
 }
 
-void naive_leave_load(struct oracle *o, int64_t seat, struct load *load, bool keep)
+void naive_leave_load(struct oracle *o, int64_t seat, struct load *load, int64_t computed)
 {
+    int64_t kept = o->seats[seat].beside == load ? computed / block_tokens(o) : -1;
     stop_waiting(&o->seats[seat], load);
     if (load->over) return;
     if (load->owner == seat) load->joined = false;
-    cut_unwanted(o, load, keep);
+    cut_unwanted(o, load, kept);
     if (load->owner == seat) load->owner = -1;       /* what is cut because it leaves was still brought for it */
 }
 
@@ -126,6 +128,7 @@ static void give_back(struct oracle *o, int64_t seat)
     memmove(&n->holders.at[at], &n->holders.at[at + 1], (n->holders.count - at) * sizeof *n->holders.at);
     s->holder = s->ready = false;
     naive_release(o, seat, false);
+    int64_t computed = s->computed;
     s->computed = 0;
     if (job_of(o, seat)->preempted_at >= 0) {      /* behind all others that were preempted */
         kv_vec_push(&n->preempted, seat);
@@ -139,9 +142,9 @@ static void give_back(struct oracle *o, int64_t seat)
         struct load *load = s->waits.at[0];
         for (size_t i = 1; i < s->waits.count; i++)
             if (s->waits.at[i]->order < load->order) load = s->waits.at[i];
-        naive_leave_load(o, seat, load, false);
+        naive_leave_load(o, seat, load, 0);
     }
-    if (s->beside) naive_leave_load(o, seat, s->beside, false);
+    if (s->beside) naive_leave_load(o, seat, s->beside, computed);
 }
 
 /* Of the holders but those of a hand-over the one that reached the router last; -1. */

@@ -301,10 +301,13 @@ void naive_check(struct oracle *o);
 void naive_check_record(const struct oracle *o, const struct kv_record *r);
 
 /* naive_instance.c */
-void naive_count_hits(struct oracle *o, int64_t seat);           /* where its prompt comes from; once a request */
 void naive_boundary(struct oracle *o, struct instance *n);
 void naive_release(struct oracle *o, int64_t seat, bool finish); /* rule 20 */
 int64_t naive_look_up_hbm(const struct oracle *o, const struct instance *n, int64_t seat);
+
+/* naive_books.c: a request joins; and where its prompt comes from, or again, what of it is computed again. */
+void naive_note_admission(struct oracle *o, int64_t seat);
+void naive_count_hits(struct oracle *o, int64_t seat);
 
 /* naive_tiers.c: places, pools, and what leaves them. */
 int32_t naive_node_of(const struct oracle *o, int32_t instance);
@@ -408,8 +411,8 @@ void naive_ask_from_the_end(struct oracle *o, struct load *load);      /* access
 /* naive_cuts.c: T13, T14. */
 bool naive_block_arrived(const struct oracle *o, const struct load *load, const struct load_block *b);
 void naive_cancel_reads(struct oracle *o, struct load *load, bool keep);
-/* It waits for it no more; `keep`: what has arrived stays if nobody else does. */
-void naive_leave_load(struct oracle *o, int64_t seat, struct load *load, bool keep);
+/* It waits for it no more, with so many tokens computed. */
+void naive_leave_load(struct oracle *o, int64_t seat, struct load *load, int64_t computed);
 bool naive_give_back_last(struct oracle *o, struct instance *n);
 void naive_timeouts(struct oracle *o);
 kv_tick naive_timeouts_next_tick(const struct oracle *o);
