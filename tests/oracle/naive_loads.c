@@ -252,8 +252,8 @@ void naive_become_holder(struct oracle *o, int64_t seat, kv_tick timeout_tk, boo
     s->ready = false;
     s->since = o->now;
     kv_vec_push(&n->holders, seat);
-    struct load *load = begin_load(o, seat, timeout_tk, both_ways);
     if (both_ways) s->computed = s->leading * block_tokens(o);
+    struct load *load = begin_load(o, seat, timeout_tk, both_ways);
     if (s->handing_over) naive_handover_held(o, seat, load);
     check_ready(o, seat);
 }
