@@ -95,8 +95,10 @@ static void cut_unwanted(struct oracle *o, struct load *load, int64_t kept)
         if (waits_for(&o->seats[n->holders.at[i]], load)) return;
     kv_assert(!load->handover);
     bool *arrived = kv_arena_take(&o->arena, load->blocks.count);
-    for (size_t i = 0; i < load->blocks.count; i++)
-        arrived[i] = kept >= 0 && (load->blocks.at[i].index < kept || naive_block_arrived(o, load, &load->blocks.at[i]));
+    for (size_t i = 0; i < load->blocks.count; i++) {
+        const struct load_block *b = &load->blocks.at[i];
+        arrived[i] = kept >= 0 && (b->index < kept || naive_block_arrived(o, load, b));
+    }
     naive_cancel_reads(o, load, false);
     for (size_t i = 0; i < load->blocks.count; i++)
         if (!arrived[i]) naive_pool_forget(&o->instances[load->instance].pool, load->blocks.at[i].block);
