@@ -111,6 +111,7 @@ static void drop_seq(struct kv_sim *sim, uint32_t seq)
     if (q->slot_capacity > 0) kv_slab_give(&sim->serve.slab, q->slot, (size_t)q->slot_capacity * sizeof *q->slot);
     kv_handover_close(&sim->serve, q);
     if (q->hold) {
+        kv_assert(!q->hold->split);
         kv_vec_close(&q->hold->loads);
         kv_slab_give(&sim->serve.slab, q->hold, sizeof *q->hold);
         q->hold = NULL;
