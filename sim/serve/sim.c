@@ -317,6 +317,10 @@ static void end_wait(void *state, uint32_t seq)
     kv_tick before_tk = q->hold ? q->hold->waited_tk : 0;
     sim->serve.counters.fetch_stall_tk
         += waited_tk(q, end_tk(sim)) - before_tk + handover_wait_tk(q, end_tk(sim));
+    if (q->first_sched_tk < 0 || q->counted) return;
+    sim->serve.counters.prompt_tokens += q->input_tokens;   /* T44: it has not met its KV */
+    for (int32_t i = 0; i == 0 || i < sim->config->tier_count; i++)
+        sim->serve.counters.tier[i].asked_tokens += q->input_tokens;
 }
 
 static void record_unfinished(void *state, uint32_t seq)
