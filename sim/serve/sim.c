@@ -7,6 +7,7 @@
 #include "sim/serve/handover.h"
 #include "sim/serve/replay.h"
 #include "sim/serve/series.h"
+#include "sim/serve/stuck.h"
 
 struct kv_sim {
     struct kv_serve serve;
@@ -246,35 +247,7 @@ struct kv_sim *kv_sim_open(const struct kv_sim_config *config, struct kv_source 
 
 struct kv_sim_blockers kv_sim_blockers(const struct kv_sim *sim)
 {
-    struct kv_sim_blockers b = {0};
-    const struct kv_tiers *t = sim->serve.tiers;
-    for (int32_t i = 0; t && i < sim->config->instance_count; i++)
-        b.writes += kv_write_pending_count(t, &sim->instance[i]);
-    if (t) b.refused = kv_access_refused_count(t);
-    return b;
-}
-
-/* Nothing is pending. If somebody still waits, it is for something that will never come. */
-static bool stuck(const struct kv_sim *sim, struct kv_err *err)
-{
-    int64_t waiting = 0, holding = 0;
-    for (int32_t i = 0; i < sim->config->instance_count; i++) {
-        const struct kv_instance *n = &sim->instance[i];
-        waiting += n->waiting.count + n->running + (int64_t)n->holders.count;
-        holding += (int64_t)n->holders.count;
-    }
-    if (waiting == 0) return false;
-    const char *what = holding > 0 ? "KV that never comes"
-                       : kv_sim_blockers(sim).writes > 0 ? "HBM blocks that writes keep which never end" : "memory";
-    const char *still = "";
-    struct kv_sim_link link;
-    for (int32_t i = 0; i < kv_sim_link_count(sim) && !*still; i++) {
-        kv_sim_link(sim, i, &link);
-        if (link.flows > 0 && link.capacity_Bps <= 0) still = link.name;
-    }
-    kv_fail(err, KV_ESTUCK, "", "nothing can happen any more, but %lld requests have not ended: they wait for %s%s%s",
-            (long long)waiting, what, *still ? "; a link moves nothing: " : "", still);
-    return true;
+    return kv_stuck_blockers(&sim->serve);
 }
 
 bool kv_sim_run(struct kv_sim *sim, uint64_t events, enum kv_sim_end *end, struct kv_err *err)
@@ -301,7 +274,7 @@ bool kv_sim_run(struct kv_sim *sim, uint64_t events, enum kv_sim_end *end, struc
             return true;
         }
         if (!fired) {
-            sim->stuck = stuck(sim, err);
+            sim->stuck = kv_stuck(&sim->serve, err);
             *end = sim->stuck ? KV_SIM_STUCK : KV_SIM_COMPLETE;
             return true;
         }

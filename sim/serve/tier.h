@@ -60,6 +60,7 @@ struct kv_access_job {
     int64_t chunks;
     uint8_t delivery, state;               /* enum kv_delivery, kv_access_state */
     bool write, has_turn;
+    bool paused, resuming;                 /* it has delivered what it might; and waits for the server again (T19) */
 };
 
 struct kv_tiers {

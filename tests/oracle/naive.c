@@ -56,6 +56,12 @@ void naive_end_job(struct oracle *o, int64_t job, enum kv_status status)
     } else {
         stage_times(o, job, o->now);
         o->counters->fetch_stall_tk += open_wait(o, job);
+        if (j->record->first_sched_tk >= 0 && !j->counted) {           /* it never met its load (T44) */
+            o->coverage->never_met++;
+            o->counters->prompt_tokens += j->request->input_tokens;
+            for (int32_t t = 0; t < o->tier_count; t++)
+                o->counters->tier[t].asked_tokens += j->request->input_tokens;
+        }
     }
     naive_check_record(o, j->record);
 }

@@ -16,16 +16,17 @@ static void on_its_way(struct oracle *o, struct access *a)
 static void start_flow(struct oracle *o, struct access *a)
 {
     a->phase = FLOWING;
+    a->paused = false;
     if (a->permitted == 0) return;
-    on_its_way(o, a);
+    if (a->flow < 0) on_its_way(o, a);
     o->rates_stale = true;
 }
 
-static void start_delay(struct oracle *o, struct access *a)
+static void start_delay(struct oracle *o, struct access *a, kv_tick delay_tk)
 {
     a->phase = DELAYED;
-    a->delay_end = o->now + a->delay_tk;
-    if (a->delay_tk == 0) start_flow(o, a);
+    a->delay_end = o->now + delay_tk;
+    if (delay_tk == 0) start_flow(o, a);
 }
 
 /* --- Turns --- */
@@ -58,8 +59,9 @@ static void take_turn(struct oracle *o, struct access *a)
     a->limit = messages < plan.limit ? messages : plan.limit;
     a->delay_tk = plan.delay_tk + a->path.latency_tk;
     a->ack_tk = plan.ack_tk;
-    if (a->load && a->chunk == 0) naive_transfer_first(naive_transfer_of(a), a->limit);
-    start_delay(o, a);
+    a->resume_tk = plan.resume_delay_tk > 0 ? plan.resume_delay_tk + a->path.latency_tk : 0;
+    if (a->load && a == a->load->parts.at[a->part].accesses.at[0]) naive_transfer_first(naive_transfer_of(a), a->limit);
+    start_delay(o, a, a->delay_tk);
 }
 
 static void leave_line(struct tier_pool *p, const struct access *a)
@@ -138,7 +140,7 @@ void naive_handover_flow(struct oracle *o, struct access *a)
     a->delay_tk = a->path.latency_tk;
     a->limit = KV_RATE_UNLIMITED;
     enter(o, a);
-    start_delay(o, a);
+    start_delay(o, a, a->delay_tk);
 }
 
 void naive_permit(struct oracle *o, struct access *a, int64_t permitted)
@@ -146,7 +148,11 @@ void naive_permit(struct oracle *o, struct access *a, int64_t permitted)
     if (permitted <= a->permitted) return;
     a->permitted = permitted;
     if (a->phase != FLOWING) return;
-    a->paused = false;
+    if (a->paused) {
+        o->coverage->resumes_late += a->resume_tk > 0;
+        start_delay(o, a, a->resume_tk);
+        return;
+    }
     if (a->flow < 0) on_its_way(o, a);
     o->rates_stale = true;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Over a random scenario with tiers: who divides the bandwidth, delivery by size, resident tokens, stores that depend
- * on their load and refuse, and links that messages or many flows slow down (docs/tiers.md, T35 to T41). Drawn last and
- * with dice of their own, so that the rest of the scenario is what it was. */
+ * on their load and refuse, links that messages or many flows slow down, and compute-or-load (docs/tiers.md, T35 to
+ * T44). Drawn last and with dice of their own, so that the rest of the scenario is what it was. */
 #include <string.h>
 
 #include "sim/plug.h"
@@ -223,6 +223,47 @@ static const char *draw_link(struct kv_random_scenario *s, struct tiers_plan *t,
 }
 
 /* Drawn with dice of its own: a least for grants; and some runs in which accesses are refused as long as they like. */
+/* Half of the stores that are asked for each layer. */
+static const char *draw_resumes(struct kv_random_scenario *s, struct tiers_plan *t)
+{
+    struct dice was = t->p.dice;
+    const char *text = "";
+    t->p.dice = (struct dice){.seed = kv_mix64_pair(kv_stream("random_resumes"), s->number)};
+    for (int32_t i = 1; i < s->config.tier_count; i++) {
+        struct kv_tier_config *tier = &s->config.tier[i];
+        if (!odd_store(tier->store) || !chance(&t->p.dice, 50)) continue;
+        struct kv_test_store_params *p = kv_arena_take(&s->arena, sizeof *p);
+        memcpy(p, tier->store_params, sizeof *p);
+        tier->store_params = p;
+        p->resume_tk = kv_random_delay(t, 0.1);
+        text = kv_arena_text(&s->arena, "%s\n  %s: resumes after %lld", text, tier->name, (long long)p->resume_tk);
+    }
+    t->p.dice = was;
+    return text;
+}
+
+/* Computed from the head and loaded from the tail (T44), over what has been drawn. */
+static const char *draw_both_ways(struct kv_random_scenario *s, struct tiers_plan *t)
+{
+    struct dice dice = {.seed = kv_mix64_pair(kv_stream("random_both_ways"), s->number)}, *d = &dice;
+    struct kv_fetch_config *f = &s->config.fetch;
+    int64_t block = s->config.engine.block_tokens;
+    if (s->config.tier_count < 2 || s->config.handover.prefill_instances > 0 || !chance(d, 60)) return "";
+    /* Each chunk is an access of its own, and at each of its events the naive engine looks at all blocks. */
+    if (s->count * t->prompt_chunks > 10000) return "";
+    f->mode = KV_DELIVERY_BIDIRECTIONAL;
+    f->concurrency = (int32_t)PICK(d, 1, 1, 2, 4, 16);
+    f->compute_chunk_tokens = PICK(d, 1, block, 2 * block + 1, t->p.most_input / 8 + 1, t->p.most_input);
+    s->config.engine.chunked_prefill = true;
+    s->config.engine.enable_prefix_caching = true;
+    if (chance(d, 60)) {
+        f->policy = kv_test_plugin("fetch", "always");
+        f->params = kv_test_params(&s->arena, &f->policy->info);
+    }
+    return kv_arena_text(&s->arena, "\n  both ways, %lld tokens a step, %d at a time",
+                         (long long)f->compute_chunk_tokens, f->concurrency);
+}
+
 static const char *draw_ends(struct kv_random_scenario *s, const struct tiers_plan *t, kv_tick unlimited_tk)
 {
     static const double share[] = {0.01, 0.1, 0.2, 0.4};
@@ -234,7 +275,7 @@ static const char *draw_ends(struct kv_random_scenario *s, const struct tiers_pl
         text = kv_arena_text(&s->arena, "\n  no grants for life below %lld", (long long)c->min_grant);
     }
     if (c->period_tk == 0 && s->count < 60 && chance(&dice, 60)) s->config.time_limit_tk = unlimited_tk;
-    /* A scrap of the cap for life: the run would last for as long as a fetch takes with it, with an epoch each period. */
+    /* A scrap of the cap for life: the run would last as long as a fetch takes with it, with an epoch each period. */
     if (c->policy && !c->work_conserving && c->min_grant == 0 && c->period_tk > 0) limit_time(s, t);
     return text;
 }
@@ -254,5 +295,7 @@ const char *kv_random_transfers(struct kv_random_scenario *s, struct tiers_plan 
         text = kv_arena_text(&s->arena, "%s%s", text, draw_link(s, t, &links[i]));
     }
     n->links = links;
+    text = kv_arena_text(&s->arena, "%s%s", text, draw_resumes(s, t));
+    text = kv_arena_text(&s->arena, "%s%s", text, draw_both_ways(s, t));
     return kv_arena_text(&s->arena, "%s%s", text, draw_ends(s, t, unlimited_tk));
 }
