@@ -212,6 +212,9 @@ enum kv_gpu_outcome kv_gpu_bench_measure(void *bench, const struct kv_gpu_point 
     enum kv_gpu_outcome outcome = check_first(b, p, err);
     kv_gpu_reset(b);
     if (outcome == KV_GPU_MEASURED) outcome = kind[p->op](b, p, r, err);
+    /* What fails while the device goes on is the fault of this kind alone. */
+    if (outcome == KV_GPU_FAILED && kv_cuda_wait(b->stream, NULL) && kv_cuda_wait(b->other, NULL))
+        outcome = KV_GPU_WRONG;
     kv_arena_close(&b->arena);
     return outcome;
 }

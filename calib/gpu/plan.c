@@ -25,7 +25,6 @@ static const struct axis
     blocks_axis = {5, {1, 8, 64, 512, 2048}},
     gpus_axis = {3, {2, 4, 8}},
     reduce_axis = {9, {1024, 8192, 65536, 262144, 1048576, 4194304, 16777216, 67108864, 268435456}},
-    share_axis = {8, {125, 250, 375, 500, 625, 750, 875, 1000}},
     general_axis = {6, {512, 1024, 2048, 4096, 8192, 16384}};
 
 /* How late a value of an axis comes: both ends and the middle first, then middles of what lies between. */
@@ -165,16 +164,28 @@ static void add_copies(struct plan *p)
             }
 }
 
+/* Parts of the SMs in eighths, as near as groups of eight SMs come: a device gives no others away. */
+static void add_shares(struct plan *p)
+{
+    enum { PARTS = 8, GROUP = 8 };
+    int64_t sms = p->grid->sms, before = 0;
+    for (int32_t i = 1; i <= PARTS; i++) {
+        int64_t part = (sms * i / PARTS + GROUP / 2) / GROUP * GROUP;
+        int64_t permille = i == PARTS ? 1000 : sms ? (2000 * part + sms) / (2 * sms) : 1000 * i / PARTS;
+        if (permille <= before || (i < PARTS && permille >= 1000)) continue;
+        before = permille;
+        for (int32_t what = 0; what < KV_GPU_SHAREDS; what++)
+            add(p, (struct kv_gpu_point){ .op = KV_GPU_SHARE, .x = {what, permille},
+                                          .rank = 2 + lateness(i - 1, PARTS) });
+    }
+}
+
 static void add_others(struct plan *p)
 {
     for (int32_t g = 0; g < gpus_axis.count; g++)
         for (int32_t i = 0; i < reduce_axis.count && (!p->grid->gpus || gpus_axis.at[g] <= p->grid->gpus); i++)
             add(p, (struct kv_gpu_point){ .op = KV_GPU_REDUCE, .x = {gpus_axis.at[g], reduce_axis.at[i]},
                                           .rank = 1 + lateness(i, reduce_axis.count) });
-    for (int32_t what = 0; what < KV_GPU_SHAREDS; what++)
-        for (int32_t i = 0; i < share_axis.count; i++)
-            add(p, (struct kv_gpu_point){ .op = KV_GPU_SHARE, .x = {what, share_axis.at[i]},
-                                          .rank = 2 + lateness(i, share_axis.count) });
     for (int32_t i = 0; i < general_axis.count && p->grid->general; i++)
         for (int32_t j = 0; j < general_axis.count; j++)
             add_gemm(p, general_axis.at[i], general_axis.at[j],
@@ -204,6 +215,7 @@ int32_t kv_gpu_plan(struct kv_arena *arena, const struct kv_gpu_grid *grid, stru
         add_layers(&p, grid->model[i]);
     }
     add_copies(&p);
+    add_shares(&p);
     add_others(&p);
     /* Many models have the same shapes: each stays once, with the least of its ranks. */
     size_t kept = 0;

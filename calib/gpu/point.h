@@ -60,7 +60,8 @@ struct kv_gpu_grid {
     int32_t model_count;
     bool general;                                /* products of a grid of their own, too */
     int32_t gpus;                                /* for all-reduce; 0: not known, up to 8 */
-    int64_t memory_bytes;                        /* of the device; 0: not known */
+    int32_t sms;                                 /* of the device; 0: not known */
+    int64_t memory_bytes;                        /* the same */
 };
 /* "gemm,copy" or "" for all; "bf16,fp8". False with KV_EUSAGE. */
 bool kv_gpu_grid_read(const char *ops, const char *types, struct kv_gpu_grid *grid, struct kv_err *err);

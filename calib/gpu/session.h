@@ -24,7 +24,7 @@ struct kv_gpu_visits { KV_VEC(struct kv_gpu_visit) at; };
 enum kv_gpu_outcome {
     KV_GPU_MEASURED,
     KV_GPU_LEFT_OUT,             /* cannot be measured here; *err says why */
-    KV_GPU_WRONG,                /* results were wrong, so nothing was timed; *err says how */
+    KV_GPU_WRONG,                /* results were wrong, or it could not be run: no point of its kind is timed */
     KV_GPU_FAILED                /* the device failed; the session ends */
 };
 struct kv_gpu_measurer {
@@ -51,7 +51,7 @@ struct kv_gpu_session {
     KV_VEC(const char *) reason; /* why points were left out, each once */
     int32_t measured, left_out;  /* visits of this run; points */
     bool timed_out;              /* the budget ended before all had been visited often enough */
-    bool wrong;                  /* something computed wrong results */
+    bool wrong;                  /* something computed wrong results, or failed */
 };
 
 /* What a visit takes at the most, on a slow device [s]: those for which there is no time left are passed over. */
