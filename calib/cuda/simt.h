@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Kernels that also run on the CPU, so that their arithmetic of indices is tested where there is no GPU.
  *
- * The body of a kernel is written once, in what C and C++ have in common, over these macros. Under nvcc a thread runs it
- * for itself: KV_EACH_THREAD and KV_EACH_WARP are entered once, arrays over lanes have one element, products and
+ * The body of a kernel is written once, in what C and C++ have in common, over these macros. Under nvcc a thread runs
+ * it for itself: KV_EACH_THREAD and KV_EACH_WARP are entered once, arrays over lanes have one element, products and
  * exchanges of a warp are the hardware's. Elsewhere one call does the work of a whole block: KV_EACH_THREAD goes over
  * all its threads, KV_EACH_WARP over its warps, arrays hold all 32 lanes, and what a warp does together is done lane by
  * lane as the PTX manual (ISA 9.0, mma.m16n8k16, ldmatrix, cp.async) lays registers out. Asynchronous copies happen no

@@ -137,7 +137,7 @@ static bool write_about(struct kv_arena *arena, const char *folder, const struct
     if (!kv_writer_open(&w, kv_arena_text(arena, "%s/samples.yaml", folder), true, err)) return false;
     kv_writer_text(&w, "kvsim_samples: 1\n");
     write_text(&w, "gpu", a->gpu);
-    kv_writer_text(&w, "label: measured\ndate: %s\n", a->date);
+    kv_writer_text(&w, "sms: %d\nlabel: measured\ndate: %s\n", a->sms, a->date);
     write_text(&w, "driver", a->driver);
     write_text(&w, "cuda", a->cuda);
     write_text(&w, "clocks", a->clocks);
