@@ -46,8 +46,17 @@ KV_FN void kv_sync_warp(void) { __syncwarp(); }
 KV_FN float kv_bf16_float(kv_bf16 bits) { return __uint_as_float((uint32_t)bits << 16); }
 KV_FN kv_bf16 kv_float_bf16(float value) { return __bfloat16_as_ushort(__float2bfloat16_rn(value)); }
 KV_FN float kv_exp2(float value) { return exp2f(value); }
-KV_FN void kv_load8(kv_bf16 to[8], const kv_bf16 *from) { *(uint4 *)to = *(const uint4 *)from; }
-KV_FN void kv_store8(kv_bf16 *to, const kv_bf16 from[8]) { *(uint4 *)to = *(const uint4 *)from; }
+KV_FN void kv_load8(kv_bf16 to[8], const kv_bf16 *from)
+{
+    const uint4 all = *(const uint4 *)from;
+    memcpy(to, &all, sizeof all);
+}
+KV_FN void kv_store8(kv_bf16 *to, const kv_bf16 from[8])
+{
+    uint4 all;
+    memcpy(&all, from, sizeof all);
+    *(uint4 *)to = all;
+}
 
 /* 16 bytes to shared memory, zeros where `there` is false; `from` is then not read. */
 KV_FN void kv_copy_async16(void *to, const void *from, bool there)
