@@ -196,3 +196,14 @@ struct kv_hit kv_look_up(struct kv_instance *n, const struct kv_seq *q)
     if (hit.below > 0) choose(n, q, &hit);
     return hit;
 }
+
+int32_t kv_instance_match_blocks(struct kv_instance *n, const struct kv_prefix *prefix, int32_t input_tokens)
+{
+    if (!kv_engine_of(n)->enable_prefix_caching) return 0;
+    int32_t block = (int32_t)kv_engine_of(n)->block_tokens, limit = (input_tokens - 1) / block;
+    int32_t keyed = kv_prefix_known_blocks(prefix, input_tokens, block), i = 0;
+    if (limit > keyed) limit = keyed;
+    struct kv_blocks_cursor cursor = kv_blocks_cursor(&n->blocks, prefix);
+    while (i < limit && kv_blocks_look(&cursor, i) != KV_NONE) i++;
+    return i;
+}
