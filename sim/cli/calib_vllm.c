@@ -200,8 +200,9 @@ static bool add_dense(struct import *m, struct dense *dense, const char *folder,
 
 /* A matrix product works on tiles of tokens, of a power of two: where the time of a layer leaps from one number of
  * tokens measured to the next, a tile more has begun, and however little is in it, it costs as much. It ends at the
- * number in [from, to) that is divided by the largest power of two. A rise of less than half of that of the tokens is
- * none. With routed experts in it a layer rises by the experts met, and leaps would be guesses. */
+ * number in [from, to) that is divided by the largest power of two. A rise no steeper than that of the tokens is
+ * none: a straight line has it, too. With routed experts in it a layer rises by the experts met, and leaps would be
+ * guesses. */
 #define LEAP 0.02
 
 static int32_t tile_end(int32_t from, int32_t to)
@@ -220,7 +221,7 @@ static void fit_dense(struct import *m, const struct dense *dense, struct kv_pro
     for (int32_t n = 1; n < TOKENS_MAX; n++) {
         if (!dense[n].found || (dense[n].held && !m->all)) continue;
         double rise = last > 0 && !m->moe.row.count ? dense[n].layer / dense[last].layer - 1 : 0;
-        if (rise > fmax(LEAP, 0.5 * (n - last) / last)) {
+        if (rise > fmax(LEAP, (double)(n - last) / last)) {
             int32_t end = tile_end(last, n);
             if (end > last) kv_vec_push(&layer.at, ((struct kv_fit_point){end, 0, dense[last].layer}));
             if (end + 1 < n) kv_vec_push(&layer.at, ((struct kv_fit_point){end + 1, 0, dense[n].layer}));
