@@ -53,7 +53,7 @@ static void describe_gemm(struct problem *p, double width, double sms, const int
     }
     add(p, log2(ceil(m / 128) * ceil(n / 128) / sms));
     add(p, key[KV_GEMM_M] % 16 == 0);
-    add(p, key[KV_GEMM_M] % 2 == 0);
+    add(p, key[KV_GEMM_M] % (m > 17 ? 16 : 2) == 0);   /* past 17 tables have multiples of 16 and odd numbers */
     add(p, fmin(m, 17) / 8);
     add(p, fmax(0, 5 - fabs(log2(m) - 7)));
 }
