@@ -19,7 +19,7 @@ bool kv_calib_vllm_layers(struct kv_arena *arena, const char *folder, const stru
 /* Folder of a GPU profile: a name of models/profiles, or a path with a slash. */
 const char *kv_calib_folder(struct kv_arena *arena, const char *name);
 
-/* `calib import` of forms `samples` and `aiconfigurator`; of what is in an operator profile; `calib check` of samples of
+/* `calib import` of forms `samples` and `aiconfigurator`; what is in an operator profile; `calib check` of samples of
  * operators, and whether a folder holds such. Exit codes. */
 int kv_calib_import_ops(struct kv_args *args, const char *out);
 void kv_calib_print_ops(const struct kv_op_profile *profile);

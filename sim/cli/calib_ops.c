@@ -9,7 +9,7 @@
 #include "sim/lib/input.h"
 #include "sim/lib/writer.h"
 
-/* ai-dynamo/aiconfigurator's tables, by operator: file and columns. Times in ms; experts chosen evenly, as elsewhere. */
+/* ai-dynamo/aiconfigurator's tables, by operator: file and columns. Times in ms; experts chosen evenly. */
 static const struct theirs { const char *file; struct kv_op_columns columns; } aiconfigurator[KV_OPS] = {
     [KV_OP_GEMM] = {"gemm", {.type = "dtype", .key = {"m", "n", "k"}, .time = "latency_ms", .us = 1e3}},
     [KV_OP_PREFILL] = {"attention_context",
@@ -21,7 +21,8 @@ static const struct theirs { const char *file; struct kv_op_columns columns; } a
     [KV_OP_MOE] = {"moe", {.type = "dtype", .time = "latency_ms", .us = 1e3, .only = "distribution",
                            .value = "balanced",
                            .key = {"tokens", "hidden", "inter", "topk", "experts", "moe_tp", "moe_ep"}}},
-    [KV_OP_ALL_REDUCE] = {"allreduce_vllm", {.type = "mode", .key = {"gpus", "bytes"}, .time = "latency_ms", .us = 1e3}},
+    [KV_OP_ALL_REDUCE] = {"allreduce_vllm",
+                          {.type = "mode", .key = {"gpus", "bytes"}, .time = "latency_ms", .us = 1e3}},
 };
 
 static bool is_there(struct kv_arena *arena, const char *folder, const char *file)
@@ -271,6 +272,7 @@ const struct kv_command kv_command_calib_predict = {
     .name = "calib predict", .usage = "PROFILE TABLE.csv -o FILE",
     .help = "times of operators of given shapes, from an operator profile",
     .details = "TABLE: shapes of one operator, a row each, with the key columns of raw samples or of aiconfigurator's\n"
-               "tables (gemm, attention, moe), plain or gzip; other columns are passed over. FILE: TABLE with a column pred_ms.\n",
+               "tables (gemm, attention, moe), plain or gzip; other columns are passed over. FILE: TABLE with a\n"
+               "column pred_ms.\n",
     .flags = predict_flags, .arg_min = 2, .arg_max = 2, .run = predict,
 };

@@ -140,8 +140,8 @@ const struct kv_command kv_command_calib_import = {
         "LLMServingSim's profiler takes them inside vLLM, plain or gzip; meta.yaml lies above it. The fit is made\n"
         "without a fifth of the points, scored on them, and made again with all.\n"
         "aiconfigurator: DIR holds gemm, attention_context, attention_generation and perhaps moe and allreduce_vllm\n"
-        "tables of one GPU; samples: raw samples as `kvsim calib gpu` writes them. Both make an operator profile, which\n"
-        "prices models of any shape.\n",
+        "tables of one GPU; samples: raw samples as `kvsim calib gpu` writes them. Both make an operator profile,\n"
+        "which prices models of any shape.\n",
     .flags = import_flags, .arg_min = 2, .arg_max = 2, .run = import,
 };
 

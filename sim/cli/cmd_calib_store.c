@@ -173,7 +173,8 @@ const struct kv_command kv_command_calib_check = {
     .details = "Exit code 9 when parameters or curves are not those of the samples, or when the mean error over\n"
                "medians of held-out requests (first byte, reads, writes) is past the bar. PROFILE: a name of\n"
                "models/stores, or a path with a slash. SAMPLES: a folder of raw samples of GPU operators, or of\n"
-               "aiconfigurator's tables: errors of fits that had not seen a fifth of the rows, or a twentieth of the shapes.\n",
+               "aiconfigurator's tables: errors of fits that had not seen a fifth of the rows, or a twentieth of\n"
+               "the shapes.\n",
     .flags = check_flags, .arg_min = 1, .arg_max = 1, .run = check,
 };
 

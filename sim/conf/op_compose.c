@@ -37,7 +37,8 @@ static double all_reduce_us(const struct parts *m, double bytes)
 static double mlp_us(const struct parts *m, int64_t tokens, int64_t width)
 {
     width /= m->tp;
-    return gemm_us(m, m->gemm, tokens, 2 * width, m->shape->hidden) + gemm_us(m, m->gemm, tokens, m->shape->hidden, width)
+    return gemm_us(m, m->gemm, tokens, 2 * width, m->shape->hidden)
+           + gemm_us(m, m->gemm, tokens, m->shape->hidden, width)
            + small_us(m, KV_SMALL_ACTIVATION, 6.0 * (double)(tokens * width));
 }
 
@@ -83,16 +84,17 @@ static double head_us(const struct parts *m, int64_t sequences)
 
 /* Where a tile is full, and where a new one has just begun. */
 static const int64_t token_knots[] = {
-    1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 17, 25, 32, 33, 41, 48, 49, 57, 64, 65, 73, 80, 81, 96, 97, 112, 113, 128, 129, 160,
-    161, 192, 193, 224, 225, 256, 257, 321, 384, 385, 449, 512, 513, 641, 768, 769, 897, 1024, 1025, 1153, 1280, 1281,
+    1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 17, 25, 32, 33, 41, 48, 49, 57, 64, 65, 73, 80, 81, 96, 97, 112, 113, 128, 129,
+    160, 161, 192, 193, 224, 225, 256, 257, 321, 384, 385, 449, 512, 513, 641, 768, 769, 897, 1024, 1025, 1153, 1280, 1281,
     1409, 1536, 1537, 1665, 1792, 1793, 1921, 2048, 2049, 2177, 2304, 2305, 2561, 2816, 3073, 3329, 3584, 3841, 4096,
     4097, 4353, 5121, 6145, 7169, 8192, 8193, 10241, 12289, 14337, 16384, 16385, 20481, 24577, 28673, 32768,
 };
-static const int64_t sequence_knots[] = {1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 160, 192, 256, 384, 512, 768, 1024, 2048};
-static const int64_t context_knots[] = {1, 16, 32, 64, 128, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192,
-                                        12288, 16384, 24576, 32768, 49152, 65536, 98304, 131071};
-static const int64_t fresh_knots[] = {2, 16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144,
-                                      8192, 10240, 12288, 16384};
+static const int64_t sequence_knots[] = {1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 160, 192, 256, 384, 512, 768, 1024,
+                                         2048};
+static const int64_t context_knots[] = {1, 16, 32, 64, 128, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144,
+                                        8192, 12288, 16384, 24576, 32768, 49152, 65536, 98304, 131071};
+static const int64_t fresh_knots[] = {2, 16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096,
+                                      6144, 8192, 10240, 12288, 16384};
 static const int64_t cached_knots[] = {0, 64, 128, 256, 512, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 16384, 32768};
 #define COUNT(list) ((int32_t)(sizeof list / sizeof *list))
 
@@ -201,14 +203,15 @@ static bool check(const struct kv_op_profile *ops, const struct kv_model_shape *
     if (s->attention != KV_ATTENTION_GQA)
         return kv_fail(err, KV_ECALIB, where, "%s has MLA attention, which was not measured on %s", s->name, gpu);
     if ((s->dtype_bytes != 2 && s->dtype_bytes != 1) || (s->kv_dtype_bytes != 2 && s->kv_dtype_bytes != 1))
-        return kv_fail(err, KV_ECALIB, where, "weights and cache of bf16 and fp8 were measured; this is %g and %g bytes",
+        return kv_fail(err, KV_ECALIB, where, "bf16 and fp8 were measured; weights and cache here have %g and %g bytes",
                        s->dtype_bytes, s->kv_dtype_bytes);
     if (!ops->part[m->gemm])
         return kv_fail(err, KV_ECALIB, where, "products in fp8 were not measured on %s", gpu);
     if (s->experts && !ops->part[m->moe])
         return kv_fail(err, KV_ECALIB, where, "experts in %s were not measured on %s", kv_op_parts[m->moe].type, gpu);
     if (s->heads % tp || (s->kv_heads % tp && tp % s->kv_heads))
-        return kv_fail(err, KV_ECALIB, where, "tp %d does not divide %d heads and %d KV heads", tp, s->heads, s->kv_heads);
+        return kv_fail(err, KV_ECALIB, where, "tp %d does not divide %d heads and %d KV heads", tp, s->heads,
+                       s->kv_heads);
     if (tp > 1 && !has_ranks(&ops->all_reduce, tp))
         return kv_fail(err, KV_ECALIB, where, "all-reduce of %d GPUs was not measured on %s", tp, gpu);
     return true;

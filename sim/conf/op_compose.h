@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Layers of any model of known shape out of an operator profile: what models/compute/table prices from.
  *
- *   layer(T)  = QKV, output, gate and up, down, or router and experts, of T rows; 2 norms, rotary, activation, cache write;
- *               with tp > 1 two all-reduces of T * hidden * 2 bytes
+ *   layer(T)  = QKV, output, gate and up, down, or router and experts, of T rows; 2 norms, rotary, activation, cache
+ *               write; with tp > 1 two all-reduces of T * hidden * 2 bytes
  *   once(T)   = embedding, last norm; with tp > 1 an all-reduce
  *   head(Y)   = final projection in bf16; a pass over the logits; with tp > 1 they are gathered
  *   prefill, decode = the attention operators at heads / tp and kv_heads / tp
  *
- * Not in operator tables, hence assumed: chunks and decodes of a step follow one another; a batch of mixed lengths costs
- * what its mean length costs. */
+ * Not in operator tables, hence assumed: chunks and decodes of a step follow one another; a batch of mixed lengths
+ * costs what its mean length costs. */
 #ifndef KV_CONF_OP_COMPOSE_H
 #define KV_CONF_OP_COMPOSE_H
 

@@ -156,7 +156,7 @@ struct head { int64_t version; struct kv_op_profile p; };
 #define COUNT(key, field, most, help) \
     { key, KV_DIM_COUNT, offsetof(struct head, field), NULL, 0, most, NULL, help, NULL }
 #define SMALL(key, i) \
-    { key "_base", KV_DIM_TIME, offsetof(struct head, p.small[i].base_s), NULL, 0, 1, NULL, "time without work", NULL }, \
+    { key "_base", KV_DIM_TIME, offsetof(struct head, p.small[i].base_s), NULL, 0, 1, NULL, "without work", NULL }, \
     { key "_rate", KV_DIM_BITS_PER_S, offsetof(struct head, p.small[i].rate_Bps), NULL, 1e6, 1e18, NULL, \
       "bytes moved a second", NULL }
 static const struct kv_param head_params[] = {

@@ -76,7 +76,8 @@ static const char *type_text(struct reader *r, const struct kv_csv_field *f)
 static int by_key(const struct kv_op_row *a, const struct kv_op_row *b)
 {
     int order = strcmp(a->type, b->type);
-    for (int32_t k = 0; order == 0 && k < KV_OP_KEYS_MAX; k++) order = (a->key[k] > b->key[k]) - (a->key[k] < b->key[k]);
+    for (int32_t k = 0; order == 0 && k < KV_OP_KEYS_MAX; k++)
+        order = (a->key[k] > b->key[k]) - (a->key[k] < b->key[k]);
     return order;
 }
 

@@ -192,7 +192,8 @@ static bool is_used(const struct kv_op_row *row, const char *type, const struct 
     return (rule->all || !row->held) && (!type || strcmp(row->type, type) == 0);
 }
 
-static void find_roofs(struct kv_op_model *m, const struct problem *p, const double *time_us, size_t count, double *sort)
+static void find_roofs(struct kv_op_model *m, const struct problem *p, const double *time_us, size_t count,
+                       double *sort)
 {
     for (size_t i = 0; i < count; i++) sort[i] = p[i].flops / time_us[i];
     qsort(sort, count, sizeof *sort, by_value);
