@@ -50,7 +50,7 @@ CALIB_LIB_s3 := libcurl
 CALIB_PKGS := $(sort $(CALIB_storage) $(CALIB_net) $(CALIB_layers))
 CALIB_THERE := $(strip $(foreach p,$(CALIB_PKGS),$(shell pkg-config --exists $p 2>/dev/null && echo $p)))
 calib_lacks = $(filter-out $(CALIB_THERE),$1)
-CALIB_KNOWN := $(foreach n,storage net layers,$(if $(wildcard calib/$n/*.c),$n))
+CALIB_KNOWN := $(foreach n,storage net layers serve,$(if $(wildcard calib/$n/*.c),$n))
 CALIB := $(foreach n,$(CALIB_KNOWN),$(if $(call calib_lacks,$(CALIB_$n)),,$n))
 CALIB_LEFT_OUT := $(filter-out $(CALIB),$(CALIB_KNOWN))
 CALIB_SRC := $(sort $(foreach n,$(CALIB),$(wildcard calib/$n/*.c)))
@@ -87,7 +87,9 @@ $(B)/%.o: %.c Makefile
 	$(call say,cc $<)$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 $(B)/tests/%: $(B)/tests/%.o $(call obj,$(TEST_LIB_SRC)) $(B)/libkvsim.a
 	$(call say,link $@)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
-$(B)/tests/calib/%: $(B)/tests/calib/%.o $(call obj,$(TEST_LIB_SRC)) $(B)/libcalib.a $(B)/libkvsim.a
+$(B)/tests/calib/%: $(B)/tests/calib/%.o $(call obj,$(TEST_LIB_SRC)) \
+    $$(if $$(findstring serve/,$$*),$(call obj,$(filter-out %/main.c,$(wildcard calib/serve/*.c)))) $(B)/libcalib.a \
+    $(B)/libkvsim.a
 	$(call say,link $@)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS) \
 	    $(shell pkg-config --libs $(CALIB_THERE) 2>/dev/null) -lpthread
 $(B)/calib/%: calib/%.cu Makefile
