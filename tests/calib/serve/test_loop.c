@@ -10,29 +10,21 @@
 
 #include "calib/serve/clock.h"
 #include "calib/serve/loop.h"
+#include "tests/calib/serve/scenarios.h"
 #include "tests/support/fast_run.h"
 
-#define PAGES_MAX 50000   /* the loop's pages have places, which take memory */
-
 /* What was met, so that no test passes because nothing happened. */
-struct met { int64_t runs, requests, preemptions, rejected, failed, hit_tokens, loads, load_waits, host_tokens, chunks; };
-
-struct array { const struct kv_request *at; int64_t count, next; };
-static int next_of(void *state, struct kv_request *r, struct kv_err *err)
-{
-    struct array *a = state;
-    (void)err;
-    if (a->next == a->count) return 0;
-    *r = a->at[a->next++];
-    return 1;
-}
+struct met {
+    int64_t runs, requests, preemptions, rejected, failed, hit_tokens, loads, load_waits, host_tokens, chunks;
+};
 
 static bool look(void *state, const struct kv_loop *loop, const struct kv_loop_batch *batch,
                  const struct kv_loop_step *step, struct kv_err *err)
 {
     struct met *met = state;
     (void)loop, (void)err;
-    for (int32_t i = 0; i < batch->count; i++) met->chunks += batch->member[i].new_tokens > 1 && !batch->member[i].yields;
+    for (int32_t i = 0; i < batch->count; i++)
+        met->chunks += batch->member[i].new_tokens > 1 && !batch->member[i].yields;
     met->load_waits += step->layer != NULL;
     return true;
 }
@@ -73,10 +65,10 @@ static void run_both(struct kv_random_scenario *s, struct met *met)
     struct kv_loop loop;
     struct kv_loop_clock clock;
     struct kv_arena arena = {0};
-    struct array source = { s->requests, s->count, 0 };
+    struct test_array source = { s->requests, s->count, 0 };
     bool complete = false;
     if (!kv_fast_run(&run, &s->config, s->requests, s->count, NULL, &err)) fail_msg("%s: %s", s->text, err.text);
-    if (!kv_loop_open(&loop, &s->config, next_of, &source, &arena, &err)
+    if (!kv_loop_open(&loop, &s->config, test_next, &source, &arena, &err)
         || !kv_loop_clock_open(&clock, &s->config, &arena, &err)) fail_msg("%s: %s", s->text, err.text);
     loop.device = (struct kv_loop_device){ &clock, &kv_loop_clock_ops };
     loop.sink = (struct kv_loop_sink){ met, look, NULL };
@@ -89,19 +81,6 @@ static void run_both(struct kv_random_scenario *s, struct met *met)
     kv_arena_close(&arena);
 }
 
-/* What the loop can do, of what is drawn. */
-static void one_instance(struct kv_random_scenario *s)
-{
-    s->config.instance_count = 1;
-    s->config.time_limit_tk = KV_TICK_NEVER;
-    s->config.sched = kv_test_plugin("sched", "fcfs");
-    s->config.sched_params = kv_test_params(&s->arena, &s->config.sched->info);
-    s->config.evict = kv_test_plugin("evict", "lru");
-    s->config.evict_params = kv_test_params(&s->arena, &s->config.evict->info);
-    s->config.replay = (struct kv_replay_config){ .mode = KV_REPLAY_OPEN };
-    if (s->config.hbm_blocks > PAGES_MAX) s->config.hbm_blocks = PAGES_MAX;
-}
-
 static void each_request_is_served_as_kvsim_says_to_the_tick(void **state)
 {
     struct met met = {0};
@@ -109,7 +88,7 @@ static void each_request_is_served_as_kvsim_says_to_the_tick(void **state)
     for (uint64_t number = 0; number < 400; number++) {
         struct kv_random_scenario s;
         kv_random_scenario_draw(&s, number);
-        one_instance(&s);
+        test_one_instance(&s);
         run_both(&s, &met);
         kv_random_scenario_close(&s);
     }
@@ -121,57 +100,6 @@ static void each_request_is_served_as_kvsim_says_to_the_tick(void **state)
     assert_true(met.hit_tokens > 100000 && met.chunks > 1000);
 }
 
-/* ---- host memory ---- */
-
-static double some(uint64_t number, uint64_t what)
-{
-    return (double)(kv_mix64_pair(number, what) >> 11) / 0x1p53;
-}
-
-/* The beginnings of some prompts lie in host memory when they come; a copy engine brings them, one after another. */
-static void add_host_memory(struct kv_random_scenario *s, uint64_t number)
-{
-    struct kv_sim_config *c = &s->config;
-    struct kv_link_config *link = kv_arena_take(&s->arena, sizeof *link);
-    const struct kv_link_ops *fifo = kv_test_plugin("link", "fifo");
-    const struct kv_store_ops *dram = kv_test_plugin("store", "dram");
-    void *link_params = kv_test_params(&s->arena, &fifo->info), *store = kv_test_params(&s->arena, &dram->info);
-    int64_t last_ns = s->requests[s->count - 1].arrival_ns, block = c->engine.block_tokens;
-    double token_bytes = 2.0 * s->model.kv_heads * s->model.head_dim * 2 * s->model.layers;
-    /* A block takes from a hundredth of a gap between arrivals to ten of them. */
-    double gap_s = (double)last_ns / (double)s->count * 1e-9 + 1e-9;
-    double Bps = token_bytes * (double)block / (gap_s * 0.01 * __builtin_pow(1000, some(number, 1)));
-    kv_test_param_set(&fifo->info, link_params, "bandwidth", 8 * (Bps < 1e4 ? 1e4 : Bps > 1e13 ? 1e13 : Bps));
-    kv_test_param_set(&dram->info, store, "latency", some(number, 2) < 0.5 ? 0 : gap_s * 0.1 < 10 ? gap_s * 0.1 : 10);
-    *link = (struct kv_link_config){ "copies", fifo, link_params, KV_SCOPE_NODE, true };
-    c->tp = 1;
-    c->compute_env.tp = 1;
-    c->engine.enable_prefix_caching = true;
-    c->hbm_blocks = PAGES_MAX;   /* T13 is never needed */
-    c->network = (struct kv_network_config){ .gpus_per_node = 1, .nodes_per_rack = 1, .pcie_Bps = -1, .nic_Bps = -1,
-        .gateway_Bps = -1, .gateways = 1, .efficiency = 1, .fabric = -1, .links = link, .link_count = 1 };
-    c->tier_count = 2;
-    c->tier[0].name = "hbm";
-    c->tier[1] = (struct kv_tier_config){ .name = "dram", .store = dram, .store_params = store,
-        .scope = KV_SCOPE_NODE, .capacity_chunks = KV_CHUNKS_UNLIMITED, .chunk_tokens = block,
-        .write = KV_WRITE_NONE, .link = {0, -1, -1} };
-    c->tier[1].evict = c->evict;
-    c->tier[1].evict_params = c->evict_params;
-    c->tier[1].admit = kv_test_plugin("admit", "always");
-    c->tier[1].admit_params = kv_test_params(&s->arena, &c->tier[1].admit->info);
-    bool threshold = some(number, 3) < 0.25;
-    c->fetch = (struct kv_fetch_config){ .mode = some(number, 4) < 0.3 ? KV_DELIVERY_BULK : KV_DELIVERY_LAYERWISE,
-        .release_after_layers = (int64_t)(some(number, 5) * 4), .concurrency = 1,
-        .policy = kv_test_plugin("fetch", threshold ? "threshold" : "always") };
-    void *policy = kv_test_params(&s->arena, &c->fetch.policy->info);
-    if (threshold) kv_test_param_set(&c->fetch.policy->info, policy, "min_tokens", 3.0 * (double)block);
-    c->fetch.params = policy;
-    c->resident_tier = 1;
-    for (int64_t i = 0; i < s->count; i++)
-        if (some(number, 100 + (uint64_t)i) < 0.5)
-            s->requests[i].resident_tokens = (int32_t)(some(number, 5000 + (uint64_t)i) * s->requests[i].input_tokens);
-}
-
 static void loads_from_host_memory_overlap_as_kvsim_says_to_the_tick(void **state)
 {
     struct met met = {0};
@@ -179,8 +107,8 @@ static void loads_from_host_memory_overlap_as_kvsim_says_to_the_tick(void **stat
     for (uint64_t number = 1000; number < 1400; number++) {
         struct kv_random_scenario s;
         kv_random_scenario_draw(&s, number);
-        one_instance(&s);
-        add_host_memory(&s, number);
+        test_one_instance(&s);
+        test_add_host_memory(&s, number);
         run_both(&s, &met);
         kv_random_scenario_close(&s);
     }
