@@ -88,7 +88,7 @@ $(B)/%.o: %.c Makefile
 $(B)/tests/%: $(B)/tests/%.o $(call obj,$(TEST_LIB_SRC)) $(B)/libkvsim.a
 	$(call say,link $@)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
 $(B)/tests/calib/%: $(B)/tests/calib/%.o $(call obj,$(TEST_LIB_SRC)) \
-    $$(if $$(findstring serve/,$$*),$(call obj,$(filter-out %/main.c,$(wildcard calib/serve/*.c)))) $(B)/libcalib.a \
+    $$(if $$(findstring serve/,$$*),$(call obj,$(filter-out %/main.c %/cuda.c,$(wildcard calib/serve/*.c)))) $(B)/libcalib.a \
     $(B)/libkvsim.a
 	$(call say,link $@)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS) \
 	    $(shell pkg-config --libs $(CALIB_THERE) 2>/dev/null) -lpthread

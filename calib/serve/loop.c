@@ -83,6 +83,19 @@ void kv_loop_close(struct kv_loop *l)
     kv_vec_close(&l->member);
 }
 
+void kv_loop_longest(const struct kv_loop *l, int64_t *request_tokens, int64_t *resident_tokens)
+{
+    *request_tokens = *resident_tokens = 0;
+    for (uint32_t i = 0; i < l->seq_count; i++) {
+        const struct kv_loop_seq *s = &l->seq[i];
+        if (s->status != KV_STATUS_UNFINISHED) continue;
+        int64_t all = (int64_t)s->request.input_tokens + s->request.output_tokens;
+        int64_t resident = resident_blocks(l, s) * l->config->engine.block_tokens;
+        if (all > *request_tokens) *request_tokens = all;
+        if (resident > *resident_tokens) *resident_tokens = resident;
+    }
+}
+
 /* ---- host memory ---- */
 
 /* One resident prefix: all of its blocks are computed, but those that are new are what is kept. */

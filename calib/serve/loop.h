@@ -68,6 +68,8 @@ struct kv_loop {
 bool kv_loop_open(struct kv_loop *loop, const struct kv_sim_config *config, int (*next)(void *, struct kv_request *,
                   struct kv_err *), void *source, struct kv_arena *arena, struct kv_err *err);
 void kv_loop_close(struct kv_loop *loop);
+/* Tokens of the longest request that is served, and of the longest prefix that is brought into host memory. */
+void kv_loop_longest(const struct kv_loop *loop, int64_t *request_tokens, int64_t *resident_tokens);
 /* Fills host memory: each resident prefix is computed once on the device. */
 bool kv_loop_fill(struct kv_loop *loop, struct kv_err *err);
 /* To the end of all requests; *complete: it was not stopped before. */
