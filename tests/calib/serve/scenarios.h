@@ -82,4 +82,34 @@ static inline void test_add_host_memory(struct kv_random_scenario *s, uint64_t n
                 = (int32_t)(sqrt(test_some(number, 5000 + (uint64_t)i)) * s->requests[i].input_tokens);
 }
 
+/* ---- of a scenario ---- */
+
+static inline int64_t test_tokens_of(const struct kv_random_scenario *s)
+{
+    int64_t all = 0;
+    for (int64_t i = 0; i < s->count; i++) all += s->requests[i].input_tokens + s->requests[i].output_tokens;
+    return all;
+}
+
+/* Requests that bring blocks into host memory. */
+static inline int64_t test_loaders_of(const struct kv_random_scenario *s)
+{
+    int64_t loaders = 0;
+    for (int64_t i = 0; i < s->count; i++)
+        loaders += kv_prefix_known_blocks(&s->requests[i].prefix, s->requests[i].resident_tokens,
+                                          (int32_t)s->config.engine.block_tokens) > 0;
+    return loaders;
+}
+
+/* Pages for a little more than the largest request. */
+static inline int64_t test_tight(const struct kv_random_scenario *s)
+{
+    int64_t most = 0, B = s->config.engine.block_tokens;
+    for (int64_t i = 0; i < s->count; i++) {
+        int64_t blocks = (s->requests[i].input_tokens + s->requests[i].output_tokens + B - 1) / B;
+        if (blocks > most) most = blocks;
+    }
+    return most * 5 / 4 + 1;
+}
+
 #endif

@@ -11,62 +11,10 @@
 
 #include "calib/serve/loop.h"
 #include "calib/serve/reference.h"
-#include "calib/serve/text.h"
+#include "tests/calib/serve/plain.h"
 #include "tests/calib/serve/scenarios.h"
 
 #define GIB (INT64_C(1) << 30)
-
-static const struct kv_model_shape tiny = {
-    .name = "tiny", .attention = KV_ATTENTION_GQA, .layers = 2, .hidden = 64, .heads = 4, .kv_heads = 2, .head_dim = 16,
-    .intermediate = 96, .vocabulary = 61, .max_position_tokens = 1 << 20, .dtype_bytes = 2, .kv_dtype_bytes = 2,
-};
-
-/* ---- one plain pass ---- */
-
-struct plain { double *k, *v; int32_t row; };
-static void plain_row(const void *state, int32_t token, const double **k, const double **v)
-{
-    const struct plain *p = state;
-    *k = p->k + (int64_t)token * p->row;
-    *v = p->v + (int64_t)token * p->row;
-}
-
-static void plain_layer(const struct kv_llama *m, int32_t layer, double *x, int32_t tokens, struct kv_arena *arena)
-{
-    const struct kv_model_shape *s = m->shape;
-    const struct kv_llama_layer *w = &m->layer[layer];
-    int32_t row = s->kv_heads * s->head_dim, wide = s->heads * s->head_dim;
-    size_t kv_bytes = (size_t)(tokens * row) * sizeof(double), q_bytes = (size_t)(tokens * wide) * sizeof(double);
-    struct plain kv = { kv_arena_take(arena, kv_bytes), kv_arena_take(arena, kv_bytes), row };
-    double *q = kv_arena_take(arena, q_bytes), *scratch = kv_arena_take(arena, (size_t)(tokens + 300) * 8);
-    double in[64], out[64];
-    for (int32_t t = 0; t < tokens; t++) {
-        kv_llama_norm(x + t * s->hidden, w->norm, s->hidden, in);
-        kv_llama_linear(w->qkv, in, s->hidden, wide, q + t * wide);
-        kv_llama_linear(w->qkv + wide * s->hidden, in, s->hidden, row, kv.k + t * row);
-        kv_llama_linear(w->qkv + (wide + row) * s->hidden, in, s->hidden, row, kv.v + t * row);
-        kv_llama_rotate(q + t * wide, s->heads, s->head_dim, t);
-        kv_llama_rotate(kv.k + t * row, s->kv_heads, s->head_dim, t);
-    }
-    for (int32_t t = 0; t < tokens; t++) {
-        kv_llama_attend(m, q + t * wide, t + 1, &(struct kv_llama_rows){ &kv, plain_row }, scratch, out);
-        kv_llama_linear(w->out, out, wide, s->hidden, in);
-        for (int32_t i = 0; i < s->hidden; i++) x[t * s->hidden + i] += in[i];
-        kv_llama_mlp(m, layer, x + t * s->hidden, scratch);
-    }
-}
-
-/* Hidden states behind the last layer of a request's first `tokens` tokens. */
-static double *plain_pass(const struct kv_llama *m, const struct kv_request *r, int32_t block_tokens, int32_t tokens,
-                          struct kv_arena *arena)
-{
-    double *x = kv_arena_take(arena, (size_t)(tokens * m->shape->hidden) * sizeof *x);
-    for (int32_t t = 0; t < tokens; t++)
-        memcpy(x + t * m->shape->hidden, m->embedding + m->shape->hidden
-               * kv_loop_token(r, t, block_tokens, m->shape->vocabulary), (size_t)m->shape->hidden * sizeof *x);
-    for (int32_t l = 0; l < m->shape->layers; l++) plain_layer(m, l, x, tokens, arena);
-    return x;
-}
 
 /* ---- the loop, looked at ---- */
 
@@ -84,13 +32,12 @@ static void compare(struct seen *seen, const struct kv_loop *loop, const struct 
     const struct kv_llama *model = &seen->device.model;
     int64_t which = m->request->index;
     if (!seen->plain[which])
-        seen->plain[which] = plain_pass(model, &loop->seq[which].request, seen->device.block_tokens,
+        seen->plain[which] = test_plain_pass(model, &loop->seq[which].request, seen->device.block_tokens,
                                         m->request->input_tokens + m->request->output_tokens - 1, &seen->arena);
-    double x[64], wanted[61];
+    double wanted[61];
     int32_t last = m->ctx_tokens + m->new_tokens - 1, best = 0;
-    kv_llama_norm(seen->plain[which] + last * tiny.hidden, model->norm, tiny.hidden, x);
-    kv_llama_linear(model->head, x, tiny.hidden, tiny.vocabulary, wanted);
-    for (int32_t i = 0; i < tiny.vocabulary; i++) {
+    test_plain_logits(model, seen->plain[which], last, wanted);
+    for (int32_t i = 0; i < test_tiny.vocabulary; i++) {
         double difference = fabs(found[i] - wanted[i]);
         if (!(difference < 1e-9))
             fail_msg("request %lld, position %d, logit %d: %g, plainly %g", (long long)which, last, i, found[i],
@@ -111,17 +58,10 @@ static bool look(void *state, const struct kv_loop *loop, const struct kv_loop_b
     for (int32_t i = 0; i < batch->count; i++) {
         const struct kv_loop_member *m = &batch->member[i];
         seen->chunks += m->new_tokens > 1 && !m->yields;
-        if (m->yields) compare(seen, loop, m, seen->device.logits.at + (int64_t)i * tiny.vocabulary, step->token[i]);
+        if (m->yields) compare(seen, loop, m, seen->device.logits.at + (int64_t)i * test_tiny.vocabulary, step->token[i]);
         else assert_int_equal(step->token[i], -1);
     }
     return true;
-}
-
-static int64_t tokens_of(const struct kv_random_scenario *s)
-{
-    int64_t all = 0;
-    for (int64_t i = 0; i < s->count; i++) all += s->requests[i].input_tokens + s->requests[i].output_tokens;
-    return all;
 }
 
 static void run_one(struct kv_random_scenario *s, struct seen *total)
@@ -152,26 +92,6 @@ static void run_one(struct kv_random_scenario *s, struct seen *total)
     kv_arena_close(&seen.arena);
 }
 
-static int64_t loaders_of(const struct kv_random_scenario *s)
-{
-    int64_t loaders = 0;
-    for (int64_t i = 0; i < s->count; i++)
-        loaders += kv_prefix_known_blocks(&s->requests[i].prefix, s->requests[i].resident_tokens,
-                                          (int32_t)s->config.engine.block_tokens) > 0;
-    return loaders;
-}
-
-/* Pages for a little more than the largest request. */
-static int64_t tight(const struct kv_random_scenario *s)
-{
-    int64_t most = 0, B = s->config.engine.block_tokens;
-    for (int64_t i = 0; i < s->count; i++) {
-        int64_t blocks = (s->requests[i].input_tokens + s->requests[i].output_tokens + B - 1) / B;
-        if (blocks > most) most = blocks;
-    }
-    return most * 5 / 4 + 1;
-}
-
 /* Small ones of the random scenarios, until so many tokens have gone through. */
 static void run_some(bool host_memory, int64_t tokens, struct seen *total)
 {
@@ -179,12 +99,12 @@ static void run_some(bool host_memory, int64_t tokens, struct seen *total)
         struct kv_random_scenario s;
         kv_random_scenario_draw(&s, number);
         s.count = s.count < 30 ? s.count : 30;
-        int64_t all = tokens_of(&s);
-        s.model = tiny;
+        int64_t all = test_tokens_of(&s);
+        s.model = test_tiny;
         test_one_instance(&s);
         if (host_memory) test_add_host_memory(&s, number);
-        s.config.hbm_blocks = tight(&s);
-        if (all < 1500 && (!host_memory || loaders_of(&s) > 4)) {
+        s.config.hbm_blocks = test_tight(&s);
+        if (all < 1500 && (!host_memory || test_loaders_of(&s) > 4)) {
             run_one(&s, total);
             tokens -= all;
         }
