@@ -84,6 +84,9 @@ TEST_C := $(filter-out $(addprefix tests/calib/,$(addsuffix /%,$(filter-out gpu,
 TEST_BIN := $(patsubst %.c,$(B)/%,$(TEST_C))
 CALIB_BIN := $(patsubst %,$(B)/kvsim-calib-%,$(CALIB))
 obj = $(patsubst %.c,$(B)/%.o,$1)
+# What the tests of serve link; those of its CUDA device bring what stands in for calib/cuda.
+SERVE_OBJ := $(call obj,$(filter-out %/main.c,$(wildcard calib/serve/*.c)))
+SERVE_CUDA_OBJ := $(call obj,$(wildcard calib/serve_cuda/*.c) calib/cuda/reference.c)
 
 .PHONY: all calib
 all: kvsim calib            ## build ./kvsim and the programs that measure
@@ -119,8 +122,8 @@ $(B)/%.o: %.c Makefile
 $(B)/tests/%: $(B)/tests/%.o $(call obj,$(TEST_LIB_SRC)) $(B)/libkvsim.a
 	$(call say,link $@)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
 $(B)/tests/calib/%: $(B)/tests/calib/%.o $(call obj,$(TEST_LIB_SRC)) \
-    $$(if $$(findstring serve/,$$*),$(call obj,$(filter-out %/main.c,$(wildcard calib/serve/*.c)))) $(B)/libcalib.a \
-    $(B)/libkvsim.a
+    $$(if $$(findstring serve,$$*),$(SERVE_OBJ)) $$(if $$(findstring serve_cuda/,$$*),$(SERVE_CUDA_OBJ)) \
+    $(B)/libcalib.a $(B)/libkvsim.a
 	$(call say,link $@)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS) \
 	    $(shell pkg-config --libs $(CALIB_THERE) 2>/dev/null) -lpthread
 # One line a plug-in, from the file names; rewritten only when the list changes.
