@@ -120,7 +120,7 @@ static void pages_chunks_and_prefixes_change_no_logit(void **state)
 {
     struct seen total = {0};
     (void)state;
-    run_some(false, 3500, &total);
+    run_some(false, 4800, &total);
     assert_true(total.compared > 1200 && total.chunks > 30 && total.hits > 200 && total.preempted > 10);
 }
 
