@@ -50,7 +50,8 @@ static double tpot_s(const struct kv_loop_seq *s)   /* NaN: it has but one token
 static void write_requests(struct kv_writer *w, const struct kv_loop_log *log, const struct kv_loop *loop)
 {
     (void)log;
-    kv_writer_text(w, "request_id,arrival_s,ttft_s,tpot_s,e2e_s,input_toks,output_toks,hbm_toks,host_toks,preemptions\n");
+    kv_writer_text(w, "request_id,arrival_s,ttft_s,tpot_s,e2e_s,input_toks,output_toks,hbm_toks,host_toks,"
+                   "preemptions\n");
     for (uint32_t i = 0; i < loop->seq_count; i++) {
         const struct kv_loop_seq *s = &loop->seq[i];
         if (s->status != KV_STATUS_FINISHED) continue;

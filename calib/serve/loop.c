@@ -54,7 +54,7 @@ bool kv_loop_open(struct kv_loop *l, const struct kv_sim_config *config, int (*n
     struct kv_request r;
     size_t capacity = 0;
     int got;
-    *l = (struct kv_loop){ .config = config, .budget_tk = KV_TICK_NEVER };
+    *l = (struct kv_loop){ .config = config };
     kv_map_open(&l->slot_of, 64);
     while ((got = next(source, &r, err)) > 0) keep(l, &r, &capacity, arena);
     l->seq = kv_mem_resize(l->seq, capacity * sizeof *l->seq, l->seq_count * sizeof *l->seq);
@@ -167,18 +167,13 @@ static bool compute(struct kv_loop *l, struct kv_err *err)
            && kv_loop_step_ended(l, step.end_tk, err);
 }
 
-static bool stopped(const struct kv_loop *l, kv_tick now)
-{
-    return (l->stop && *l->stop) || now >= l->budget_tk;
-}
-
 bool kv_loop_run(struct kv_loop *l, bool *complete, struct kv_err *err)
 {
     const struct kv_loop_device_ops *ops = l->device.ops;
     ops->start(l->device.state);
     for (*complete = false;;) {
         kv_tick now = ops->now(l->device.state);
-        if (stopped(l, now)) return true;
+        if (l->stop && *l->stop) return true;
         if (!arrive(l, now, err) || !kv_loop_schedule(l, now, err)) return false;
         if (l->turn.count > 0) {
             if (!compute(l, err)) return false;
@@ -187,7 +182,6 @@ bool kv_loop_run(struct kv_loop *l, bool *complete, struct kv_err *err)
         int32_t layers, load = kv_loop_awaited(l, &layers);
         kv_tick next = l->arrived < l->seq_count ? l->seq[l->arrived].arrival_tk : KV_TICK_NEVER;
         if (load < 0 && next == KV_TICK_NEVER) break;
-        if (next > l->budget_tk) next = l->budget_tk;
         if (!ops->wait(l->device.state, next, load, layers, err)) return false;
     }
     *complete = true;

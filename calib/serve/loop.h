@@ -41,7 +41,6 @@ struct kv_loop {
     struct kv_loop_device device;
     struct kv_loop_sink sink;
     const volatile sig_atomic_t *stop; /* not 0: the run ends after the step under way; may be NULL */
-    kv_tick budget_tk;                 /* it ends after that long, too; KV_TICK_NEVER */
 
     struct kv_loop_seq *seq;           /* in the order of arrival */
     uint32_t seq_count, arrived;

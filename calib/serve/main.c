@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -47,10 +48,12 @@ static const struct kv_param rows[] = {
     KV_PARAM_END
 };
 
-static volatile sig_atomic_t stop;
+static volatile sig_atomic_t stop, out_of_time;
 static void on_signal(int number)
 {
-    if (stop) {
+    if (number == SIGALRM) {
+        out_of_time = 1;
+    } else if (stop && !out_of_time) {
         /* Twice: at once. */
         signal(number, SIG_DFL);
         raise(number);
@@ -82,7 +85,8 @@ static bool sort_words(struct kv_arena *arena, int count, char **word, struct wo
         }
         if (!(equals = strchr(text, '=')) || equals == text)
             return kv_fail(err, KV_EUSAGE, "--set", "'%s': expected KEY=VALUE, e.g. engine.max_num_seqs=64", text);
-        w->set[w->set_count++] = (struct kv_override){ kv_arena_copy(arena, text, (size_t)(equals - text)), equals + 1 };
+        w->set[w->set_count++] = (struct kv_override){ .key = kv_arena_copy(arena, text, (size_t)(equals - text)),
+                                                       .value = equals + 1 };
     }
     return true;
 }
@@ -141,7 +145,8 @@ static bool load_scenario(struct kv_scenario *s, const char *path, const struct 
         char here[4096];
         const char *file = kv_arena_text(arena, "%s%s%s/model.yaml", *o->output == '/' ? "" : getcwd(here, sizeof here),
                                          *o->output == '/' ? "" : "/", o->output);
-        if (!make_folder(o->output, &err) || !cut_model(&s->model, o->layers, file, &err)) return *code = told(&err), false;
+        if (!make_folder(o->output, &err) || !cut_model(&s->model, o->layers, file, &err))
+            return *code = told(&err), false;
         kv_scenario_close(s);
         w->set_count -= *o->model != 0;
         override(w, "model.use", file);
@@ -162,11 +167,11 @@ static bool step_done(void *state, const struct kv_loop *loop, const struct kv_l
                       const struct kv_loop_step *step, struct kv_err *err)
 {
     struct progress *p = state;
-    double now_s = kv_tick_to_s(step->end_tk);
-    if (!p->quiet && p->terminal && now_s > p->last_s + 1) {
-        fprintf(stderr, "\r\033[K%.0f s: %lld of %u requests, %lld steps", now_s, (long long)p->ended, loop->seq_count,
+    double at_s = kv_tick_to_s(step->end_tk);
+    if (!p->quiet && p->terminal && at_s > p->last_s + 1) {
+        fprintf(stderr, "\r\033[K%.0f s: %lld of %u requests, %lld steps", at_s, (long long)p->ended, loop->seq_count,
                 (long long)loop->stats.steps);
-        p->last_s = now_s;
+        p->last_s = at_s;
     }
     return kv_loop_log_step(&p->log, loop, batch, step, err);
 }
@@ -205,19 +210,23 @@ static bool open_device(struct kv_loop *loop, const struct kv_scenario *s, const
 #endif
 }
 
+static double now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 static bool serve(struct kv_loop *loop, struct progress *progress, const struct options *o, bool *complete,
                   double *fill_s, struct kv_err *err)
 {
-    struct timespec from, to;
-    clock_gettime(CLOCK_MONOTONIC, &from);
+    double from_s = now_s(), whole_s = floor(o->budget_s);
+    const struct itimerval budget = { .it_value = { (time_t)whole_s, (suseconds_t)((o->budget_s - whole_s) * 1e6) } };
+    setitimer(ITIMER_REAL, &budget, NULL);
     loop->stop = &stop;
     loop->sink = (struct kv_loop_sink){ progress, step_done, request_ended };
     if (!kv_loop_fill(loop, err)) return false;
-    clock_gettime(CLOCK_MONOTONIC, &to);
-    *fill_s = (double)(to.tv_sec - from.tv_sec) + 1e-9 * (double)(to.tv_nsec - from.tv_nsec);
-    /* The clock's time is its own, and costs none. */
-    double left_s = o->device == KV_LOOP_CLOCK ? INFINITY : o->budget_s - *fill_s;
-    if (left_s < 1e6) loop->budget_tk = left_s > 0 ? (kv_tick)(left_s * (double)KV_TICKS_PER_S) : 0;
+    *fill_s = now_s() - from_s;
     return kv_loop_run(loop, complete, err);
 }
 
@@ -225,14 +234,14 @@ static int end(const struct kv_loop *loop, const struct progress *progress, cons
                const char *about, struct kv_arena *arena)
 {
     struct kv_err err = {0};
-    const char *status = complete ? "complete" : stop ? "interrupted" : "out of time";
+    const char *status = complete ? "complete" : out_of_time ? "out of time" : "interrupted";
     about = kv_arena_text(arena, "status: %s\n%s", status, about);
     if (!kv_loop_log_write(&progress->log, loop, o->output, about, o->force, arena, &err)) return told(&err);
     if (!o->quiet) printf("%s", kv_loop_log_table(loop, arena));
     if (!complete) fprintf(stderr, "kvsim-calib-serve: %s; %s keeps the %lld requests that ended\n", status, o->output,
                            (long long)progress->ended);
     if (fflush(stdout) != 0) return KV_EIO;
-    return complete ? KV_OK : stop ? KV_EINTERRUPT : KV_ESTUCK;
+    return complete ? KV_OK : out_of_time ? KV_ESTUCK : KV_EINTERRUPT;
 }
 
 static int run(struct kv_scenario *s, const char *path, const struct options *o, struct kv_arena *arena)
@@ -286,6 +295,7 @@ int main(int argc, char **argv)
     struct sigaction action = { .sa_handler = on_signal };
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGALRM, &action, NULL);
     if (argc == 2 && !strcmp(argv[1], "--help")) {
         printf("usage: kvsim calib serve SCENARIO.yaml -o FOLDER [options]\n%s", kv_options_text(&arena, rows));
         code = KV_OK;

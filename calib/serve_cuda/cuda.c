@@ -59,7 +59,8 @@ static bool read_layers(struct kv_gpu *g, const struct kv_loop_batch *batch, kv_
             || !kv_cuda_elapsed_s(g->begin, g->layer_end[l], &to_s, err)) return false;
         for (int32_t i = 0; i < batch->count; i++)
             for (int32_t k = 0; k < batch->member[i].load_count; k++) {
-                if (!kv_cuda_elapsed_s(g->begin, g->load.at[batch->member[i].load[k]].event[l], &in_s, err)) return false;
+                kv_cuda_event in = g->load.at[batch->member[i].load[k]].event[l];
+                if (!kv_cuda_elapsed_s(g->begin, in, &in_s, err)) return false;
                 if (!any || in_s > last_s) last_s = in_s;
                 any = true;
             }
@@ -113,13 +114,17 @@ static bool fill(void *state, const struct kv_loop_load *load, struct kv_err *er
 
 /* ---- the rest ---- */
 
-static bool load(void *state, const struct kv_loop_load *load, struct kv_err *err) { return kv_gpu_begin_load(state, load, err); }
+static bool begin_load(void *state, const struct kv_loop_load *load, struct kv_err *err)
+{
+    return kv_gpu_begin_load(state, load, err);
+}
+
 static int32_t arrived(void *state, int32_t load) { return kv_gpu_arrived(state, load); }
 static void close_gpu(void *state) { kv_gpu_give(state); }
 
 static const struct kv_loop_device_ops ops = {
     .help = "one NVIDIA GPU",
-    .now = now, .wait = wait, .fill = fill, .start = start, .load = load, .arrived = arrived, .step = step,
+    .now = now, .wait = wait, .fill = fill, .start = start, .load = begin_load, .arrived = arrived, .step = step,
     .close = close_gpu,
 };
 

@@ -21,7 +21,8 @@ struct kv_loop_cuda_options {
     const volatile sig_atomic_t *stop;
 };
 
-/* False with KV_ENOHW: there is no GPU, or the model does not fit; the message says what would. state and ops of *device; *about: "gpu: NAME" lines for run.yaml, text of the arena. */
+/* False with KV_ENOHW: there is no GPU, or the model does not fit; the message says what would. *device is to be closed
+ * where it has ops, also then. *about: "gpu: NAME" lines for run.yaml, text of the arena. */
 bool kv_loop_cuda_open(struct kv_loop_device *device, const struct kv_loop_cuda_options *options, const char **about,
                        struct kv_arena *arena, struct kv_err *err);
 

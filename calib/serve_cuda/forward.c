@@ -150,8 +150,10 @@ static bool follow_loads(struct kv_gpu *g, const struct kv_loop_batch *batch, in
 static bool say(struct kv_gpu *g, const struct rows *r, struct kv_err *err)
 {
     const struct kv_model_shape *s = g->shape;
-    return kv_rmsnorm(g->x, g->added, g->norm, g->normed, r->tokens, s->hidden, (float)KV_LLAMA_EPSILON, g->compute, err)
-           && kv_gather(g->last, g->normed, g->input + r->in.yield, r->yields, 2 * (int64_t)s->hidden, 0, g->compute, err)
+    const float epsilon = (float)KV_LLAMA_EPSILON;
+    const int32_t *which = g->input + r->in.yield;
+    return kv_rmsnorm(g->x, g->added, g->norm, g->normed, r->tokens, s->hidden, epsilon, g->compute, err)
+           && kv_gather(g->last, g->normed, which, r->yields, 2 * (int64_t)s->hidden, 0, g->compute, err)
            && product(g, r->yields, s->vocabulary, s->hidden, g->last, g->head, g->logits, err)
            && kv_pick(g->logits, r->yields, s->vocabulary, g->picked, g->compute, err)
            && kv_cuda_copy(g->picked_host, g->picked, 4 * (int64_t)r->yields, g->compute, err);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of the CUDA device share. Everything but kernels and products is C over calib/cuda, and runs on the CPU
- * in the tests, where other functions stand in for those of calib/cuda. */
+/* What the files of the CUDA device share. All but kernels and products is C over calib/cuda, and runs on the CPU in
+ * the tests, where other functions stand in for those of calib/cuda. */
 #ifndef KV_CALIB_SERVE_CUDA_GPU_H
 #define KV_CALIB_SERVE_CUDA_GPU_H
 
@@ -17,7 +17,10 @@ struct kv_gpu_layer { kv_bf16 *norm, *qkv, *out, *mlp_norm, *gate_up, *down, *ke
 struct kv_gpu_load { kv_cuda_event *event; int32_t arrived; };
 
 /* Whole numbers that a step's kernels read, in one block of pinned memory and its copy on the device. Offsets in it. */
-struct kv_gpu_input { int64_t token, position, slot, first, cached, length, yield, table, count; int32_t table_stride; };
+struct kv_gpu_input {
+    int64_t token, position, slot, first, cached, length, yield, table, count;
+    int32_t table_stride;
+};
 
 struct kv_gpu {
     struct kv_loop_cuda_options o;

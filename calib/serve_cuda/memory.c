@@ -50,12 +50,16 @@ static int64_t step_bytes(const struct kv_gpu *g)
 {
     const struct kv_model_shape *s = g->shape;
     int64_t seqs = g->o.config->engine.max_num_seqs;
-    int64_t numbers = rows_most(g) * (3 * (int64_t)s->hidden + g->qkv_wide + g->heads_wide + 3 * (int64_t)s->intermediate)
-                      + seqs * ((int64_t)s->hidden + s->vocabulary);
+    int64_t row = 3 * (int64_t)s->hidden + g->qkv_wide + g->heads_wide + 3 * (int64_t)s->intermediate;
+    int64_t numbers = rows_most(g) * row + seqs * ((int64_t)s->hidden + s->vocabulary);
     return 2 * numbers + scratch_bytes(g) + 4 * input_numbers(g);
 }
 
-static int64_t pages_bytes(const struct kv_gpu *g) { return g->o.config->hbm_blocks * g->block_bytes * g->shape->layers; }
+static int64_t pages_bytes(const struct kv_gpu *g)
+{
+    return g->o.config->hbm_blocks * g->block_bytes * g->shape->layers;
+}
+
 static int64_t staging_bytes(const struct kv_gpu *g) { return g->o.slots > 0 ? g->staging_blocks * g->block_bytes : 0; }
 
 /* ---- does it fit ---- */

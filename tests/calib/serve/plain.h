@@ -21,7 +21,8 @@ static inline void test_plain_row(const void *state, int32_t token, const double
     *v = p->v + (int64_t)token * p->row;
 }
 
-static inline void test_plain_layer(const struct kv_llama *m, int32_t layer, double *x, int32_t tokens, struct kv_arena *arena)
+static inline void test_plain_layer(const struct kv_llama *m, int32_t layer, double *x, int32_t tokens,
+                                    struct kv_arena *arena)
 {
     const struct kv_model_shape *s = m->shape;
     const struct kv_llama_layer *w = &m->layer[layer];
@@ -47,8 +48,8 @@ static inline void test_plain_layer(const struct kv_llama *m, int32_t layer, dou
 }
 
 /* Hidden states behind the last layer of a request's first `tokens` tokens. */
-static inline double *test_plain_pass(const struct kv_llama *m, const struct kv_request *r, int32_t block_tokens, int32_t tokens,
-                          struct kv_arena *arena)
+static inline double *test_plain_pass(const struct kv_llama *m, const struct kv_request *r, int32_t block_tokens,
+                                      int32_t tokens, struct kv_arena *arena)
 {
     double *x = kv_arena_take(arena, (size_t)(tokens * m->shape->hidden) * sizeof *x);
     for (int32_t t = 0; t < tokens; t++)

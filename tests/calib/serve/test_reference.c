@@ -58,7 +58,8 @@ static bool look(void *state, const struct kv_loop *loop, const struct kv_loop_b
     for (int32_t i = 0; i < batch->count; i++) {
         const struct kv_loop_member *m = &batch->member[i];
         seen->chunks += m->new_tokens > 1 && !m->yields;
-        if (m->yields) compare(seen, loop, m, seen->device.logits.at + (int64_t)i * test_tiny.vocabulary, step->token[i]);
+        const double *logits = seen->device.logits.at + (int64_t)i * test_tiny.vocabulary;
+        if (m->yields) compare(seen, loop, m, logits, step->token[i]);
         else assert_int_equal(step->token[i], -1);
     }
     return true;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Functions of calib/cuda on the CPU, so that what stands on them can be tested without a GPU: operators are the float64
+/* Functions of calib/cuda on the CPU, so that what stands on them is tested without a GPU: operators are the float64
  * references, rounded to bf16. What is put into a stream is done at once, but for the stream that was opened last (that
  * of copies): it is done piece by piece when somebody asks for an event, and wholly up to an event that another stream
  * waits for. Device memory holds NaN until it is written. */
@@ -22,8 +22,16 @@
 
 struct CUstream_st { int number; };
 struct CUevent_st { double at_s; bool recorded, happened; };
-struct piece { enum { COPY, SCATTER, RECORD } kind; void *to; const void *from; int64_t bytes; int32_t chunk_tokens, chunks;
-               const int32_t *page; struct kv_pages pages; kv_cuda_event event; };
+struct piece {
+    enum { COPY, SCATTER, RECORD } kind;
+    void *to;
+    const void *from;
+    int64_t bytes;
+    int32_t chunk_tokens, chunks;
+    const int32_t *page;
+    struct kv_pages pages;
+    kv_cuda_event event;
+};
 static struct { int streams; double now_s; KV_VEC(struct piece) late; size_t done; int64_t free_bytes, waited; } world
     = { .free_bytes = INT64_C(1) << 30 };
 
@@ -126,7 +134,11 @@ bool kv_cuda_take(void **at, int64_t bytes, struct kv_err *err)
     *at = p + 16;
     return true;
 }
-void kv_cuda_give(void *at) { if (at) kv_mem_give((char *)at - 16, (size_t)*(int64_t *)(void *)((char *)at - 16) + 16); }
+void kv_cuda_give(void *at)
+{
+    char *p = at;
+    if (p) kv_mem_give(p - 16, (size_t)*(int64_t *)(void *)(p - 16) + 16);
+}
 bool kv_cuda_take_host(void **at, int64_t bytes, struct kv_err *err) { return kv_cuda_take(at, bytes, err); }
 void kv_cuda_give_host(void *at) { kv_cuda_give(at); }
 bool kv_cuda_copy(void *to, const void *from, int64_t bytes, kv_cuda_stream stream, struct kv_err *err)
@@ -206,8 +218,8 @@ bool kv_attention_decode(const struct kv_decode *d, kv_cuda_stream stream, struc
     (void)stream, (void)err;
     for (int32_t s = 0; s < d->sequences; s++) {
         kv_assert(d->length[s] <= d->longest);
-        attend_rows(d->q + s * d->q_stride, d->q_stride, d->out + (int64_t)s * d->heads * d->pages.head_dim, &d->pages, s,
-                    1, d->length[s] - 1, d->heads, d->scale);
+        kv_bf16 *out = d->out + (int64_t)s * d->heads * d->pages.head_dim;
+        attend_rows(d->q + s * d->q_stride, d->q_stride, out, &d->pages, s, 1, d->length[s] - 1, d->heads, d->scale);
     }
     return true;
 }
