@@ -85,7 +85,8 @@ alike recompute "$work/overlap.yaml" --set 'fetch.policy={kind: threshold, min_t
 mean() { awk -F, 'NR > 1 { s += $3 } END { printf "%.0f", s / (NR - 1) * 1e6 }' "$work/$1/requests.csv"; }
 [ "$(mean layerwise)" -lt "$(mean bulk)" ] && [ "$(mean bulk)" -lt "$(mean recompute)" ] ||
     fail "mean TTFT in us: layerwise $(mean layerwise), bulk $(mean bulk), computed anew $(mean recompute)"
-[ "$(cut -d, -f1 "$work/layerwise/layers.csv" | sort -u | wc -l)" -gt 30 ] || fail "layers.csv: $(wc -l <"$work/layerwise/layers.csv") rows"
+[ "$(cut -d, -f1 "$work/layerwise/layers.csv" | sort -u | wc -l)" -gt 30 ] ||
+    fail "layers.csv: $(wc -l <"$work/layerwise/layers.csv") rows"
 grep -q "^loads: 40$" "$work/layerwise/run.yaml" && grep -q "^loads: 0$" "$work/recompute/run.yaml" || fail "loads"
 
 # ---- a small model that really computes ----
@@ -110,7 +111,8 @@ compute: {kind: affine, prefill_per_token: 50us, decode_base: 8ms}
 workload: {trace: small.jsonl, format: {kind: blocks, block_tokens: 8, partial: floor}, prefix: trace}
 END
 for i in $(seq 0 29); do
-    echo "{\"arrival_s\": $i.5, \"input_toks\": 50, \"output_toks\": 6, \"block_ids\": [1,2,$((3 + i % 3)),$((10 + i)),$((90 + i)),$((190 + i))]}"
+    echo "{\"arrival_s\": $i.5, \"input_toks\": 50, \"output_toks\": 6," \
+         "\"block_ids\": [1,2,$((3 + i % 3)),$((10 + i)),$((90 + i)),$((190 + i))]}"
 done >"$work/small.jsonl"
 "$serve" "$work/small.yaml" -o "$work/small" --device reference >"$work/table" 2>"$work/err" || fail "reference: $(cat "$work/err")"
 grep -q '^TTFT ' "$work/table" || fail "table: $(cat "$work/table")"
@@ -126,9 +128,15 @@ sed 's/small.jsonl/long.jsonl/; s/blocks: 200/blocks: 6000/; s/max_num_seqs: 8/m
 "$serve" "$work/long.yaml" -o "$work/long" --device reference --budget 400ms >"$work/out" 2>"$work/err"
 [ $? = 8 ] && grep -q "out of time; .* keeps the [0-9]* requests that ended" "$work/err" || fail "budget: $(cat "$work/err")"
 grep -q '^status: out of time$' "$work/long/run.yaml" || fail "budget: $(cat "$work/long/run.yaml")"
-"$serve" "$work/long.yaml" -o "$work/long" --force --device reference >"$work/out" 2>"$work/err" &
+"$serve" "$work/long.yaml" -o "$work/long" --force --device reference --budget 30s >"$work/out" 2>"$work/err" &
 child=$!
-sleep 0.4
+# Until it catches the signal: bit 1 of its mask.
+for _ in $(seq 100); do
+    mask=$(awk '/^SigCgt/ { print substr($2, length($2)) }' /proc/$child/status 2>/dev/null)
+    [ $((0x${mask:-0} & 2)) = 2 ] && break
+    sleep 0.05
+done
+sleep 0.2
 kill -INT $child
 wait $child
 [ $? = 130 ] && grep -q '^status: interrupted$' "$work/long/run.yaml" || fail "Ctrl-C: $(cat "$work/err")"
@@ -143,7 +151,8 @@ refused 2 "expected KEY=VALUE" "$work/small.yaml" -o "$work/no" --set engine
 refused 2 "has a run already; --force replaces it" "$work/small.yaml" -o "$work/small" --device clock
 refused 2 "--layers: 9; tiny has 3" "$work/small.yaml" -o "$work/no9" --device clock --layers 9
 refused 3 "did you mean" "$work/small.yaml" -o "$work/no" --device clock --set engin.max_num_seqs=1
-refused 4 "small.jsonl:1: " "$work/small.yaml" -o "$work/no" --device clock --set engine.block_tokens=24 --set workload.format.block_tokens=16
+refused 4 "small.jsonl:1: " "$work/small.yaml" -o "$work/no" --device clock --set engine.block_tokens=24 \
+    --set workload.format.block_tokens=16
 refused 77 "in double precision, allowed are 0.00 GiB" "$work/small.yaml" -o "$work/no" --device reference --memory 1KiB
 cat >"$work/wrong.yaml" <<END
 model: {use: tiny.yaml}
@@ -154,11 +163,13 @@ tiers:
   - {name: dram, kind: dram, capacity: 1GiB, write: through}
 fetch: {mode: layerwise, lookahead_layers: 2, policy: cost_model}
 compute: {kind: affine, decode_base: 8ms}
-workload: {trace: small.jsonl, format: {kind: blocks, block_tokens: 16, partial: floor}, prefix: trace, replay: {mode: closed, clients: 3}}
+workload: {trace: small.jsonl, format: {kind: blocks, block_tokens: 16, partial: floor}, prefix: trace,
+           replay: {mode: closed, clients: 3}}
 END
 refused 3 "error" "$work/wrong.yaml" -o "$work/no" --device clock
 for text in "wrong.yaml:2:30: error: cluster.instances.count: 2 instances" "wrong.yaml:3:17: error: engine.sched" \
-    "wrong.yaml:5:56: error: tiers[0].evict: the loop evicts lru" "wrong.yaml:6:53: error: tiers[1].write: the loop writes nothing" "wrong.yaml:7:44: error: fetch.lookahead_layers" \
+    "wrong.yaml:5:56: error: tiers[0].evict: the loop evicts lru" "wrong.yaml:7:44: error: fetch.lookahead_layers" \
+    "wrong.yaml:6:53: error: tiers[1].write: the loop writes nothing" \
     "fetch.policy: the loop estimates nothing" "workload.replay: the loop replays open"; do
     grep -qF -- "$text" "$work/err" || fail "wrong.yaml: '$(cat "$work/err")' has no '$text'"
 done
