@@ -181,6 +181,10 @@ bench: kvsim $(BENCH_BIN)   ## CPU time, memory and instruction counts of config
 .PHONY: fidelity
 fidelity: kvsim             ## compare with real vLLM runs (needs ../shared); fails while a figure is past its bar
 	@tests/fidelity/fidelity.sh || [ $$? = 77 ]
+.PHONY: compare-serve
+compare-serve: kvsim calib  ## serve on a GPU, simulate the same, compare; PROFILE=FOLDER COPIES=50GB/s (calibration.md)
+	@tests/fidelity/compare_serve.sh build/compare_serve $(if $(PROFILE),--profile $(PROFILE)) \
+	    $(if $(COPIES),--copies $(COPIES)) || [ $$? = 77 ]
 .PHONY: validate-storage
 validate-storage:           ## compare with real fetches from a real S3 server over a capped link (needs root; minutes)
 	@.ci/deps.sh storage
@@ -195,7 +199,8 @@ install: kvsim calib        ## install under PREFIX (/usr/local)
 	install -m 755 kvsim $(patsubst %,kvsim-calib-%,$(CALIB)) $(DESTDIR)$(PREFIX)/bin
 	./kvsim man > $(DESTDIR)$(PREFIX)/share/man/man1/kvsim.1
 	for f in models/data/*.yaml models/gpus/*.yaml models/stores/*.yaml $(wildcard models/stores/*/*) \
-	    models/links/*.yaml models/profiles/*/* configs/*.yaml configs/systems/*/* traces/sample/* analysis/*.py; do \
+	    models/links/*.yaml models/profiles/*/* configs/*.yaml configs/serve/* configs/systems/*/* traces/sample/* \
+    analysis/*.py; do \
 	    install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/kvsim/$$f || exit 1; done
 clean:                      ## remove what make built
 	rm -rf build kvsim kvsim-calib-* results.h5 results.svg
