@@ -13,8 +13,11 @@
 #include "sim/lib/chunk_ranges.h"
 
 /* How an access delivers its chunks: all in one stream, one chunk, or all in one stream in the order of layers. */
-/* AUTO: a load is chunkwise or layerwise by its size; an access never is. */
-enum kv_delivery { KV_DELIVERY_BULK, KV_DELIVERY_CHUNKWISE, KV_DELIVERY_LAYERWISE, KV_DELIVERY_AUTO };
+/* An access is one of the first three. AUTO: a load is chunkwise or layerwise by its size. BIDIRECTIONAL: chunkwise from the
+ * last chunk to the first, while its request computes from the first token on (docs/tiers.md, T44). */
+enum kv_delivery {
+    KV_DELIVERY_BULK, KV_DELIVERY_CHUNKWISE, KV_DELIVERY_LAYERWISE, KV_DELIVERY_AUTO, KV_DELIVERY_BIDIRECTIONAL
+};
 enum kv_layout { KV_LAYOUT_LAYER_MAJOR, KV_LAYOUT_BLOCK_MAJOR, KV_LAYOUT_PER_LAYER };
 
 /* What a store may look at when it opens; outlives it. */

@@ -109,15 +109,27 @@ static void arm_retries(struct kv_tiers *t)
     arm_first(t, &t->retries, t->retry_timer);
 }
 
+static bool turn_free(const struct kv_tiers *t, const struct kv_tier_pool *pool)
+{
+    int64_t turns = t->tier[pool->tier].turns;
+    return turns == 0 || pool->under_way < turns;
+}
+
+static bool place_free(const struct kv_tiers *t, const struct kv_tier_pool *pool)
+{
+    int64_t line = t->tier[pool->tier].line;
+    return line < 0 || pool->in_line < line;
+}
+
 /* It comes, or comes again (T37a): a turn, a place in the line, or a refusal. */
 static void come(struct kv_tiers *t, uint32_t access)
 {
     struct kv_access_job *a = kv_access_at(t, access);
     struct kv_tier_pool *pool = a->pool;
     const struct kv_tier *tier = &t->tier[pool->tier];
-    if (tier->turns == 0 || pool->under_way < tier->turns) {
+    if (turn_free(t, pool)) {
         take_turn(t, access);
-    } else if (tier->line < 0 || pool->in_line < tier->line) {
+    } else if (place_free(t, pool)) {
         a->state = KV_ACCESS_QUEUED;
         tier->counters->waited_accesses++;
         pool->in_line++;
@@ -134,6 +146,24 @@ static void come(struct kv_tiers *t, uint32_t access)
     }
 }
 
+int64_t kv_access_refused_count(const struct kv_tiers *t)
+{
+    int64_t refused = 0;
+    for (size_t i = 0; i < t->retries.count; i++)
+        refused += kv_access_at(t, t->retries.at[i].value)->state == KV_ACCESS_REFUSED;
+    return refused;
+}
+
+bool kv_access_idle(const struct kv_tiers *t)
+{
+    if (!kv_engine_idle_but(t->serve->engine, t->retry_timer)) return false;
+    for (size_t i = 0; i < t->retries.count; i++) {
+        const struct kv_access_job *a = kv_access_at(t, t->retries.at[i].value);
+        if (a->state == KV_ACCESS_REFUSED && (turn_free(t, a->pool) || place_free(t, a->pool))) return false;
+    }
+    return true;
+}
+
 void kv_access_retries_come(void *owner, uint32_t kind)
 {
     struct kv_tiers *t = owner;
@@ -145,6 +175,7 @@ void kv_access_retries_come(void *owner, uint32_t kind)
         else come(t, access);
     }
     arm_retries(t);
+    if (kv_access_idle(t)) kv_timer_disarm(t->serve->engine, t->retry_timer);   /* T37a: the run is stuck */
 }
 
 /* The next in line of a pool have their turn. */

@@ -144,5 +144,8 @@ kv_rate kv_access_stream_limit(struct kv_tiers *t, const struct kv_tier_pool *po
 void kv_access_flow_done(void *tiers, uint32_t flow, uint64_t tag, int64_t bytes_done);
 void kv_access_delays_end(void *tiers, uint32_t kind);
 void kv_access_retries_come(void *tiers, uint32_t kind);
+/* Nothing is pending in the run but, perhaps, accesses that would be refused again for ever (T37a). */
+bool kv_access_idle(const struct kv_tiers *t);
+int64_t kv_access_refused_count(const struct kv_tiers *t);   /* that wait to come again */
 
 #endif

@@ -65,11 +65,13 @@ struct kv_oracle_coverage {
     int64_t layered_steps;           /* steps that waited for layers (T20) */
     int64_t handed_on_arrival, handed_at_route, pushed_layers;   /* T28, T29 */
     int64_t regranted;               /* grants changed while their fetch moved bytes (T39) */
+    int64_t scraps;                  /* grants for life that were too small to be taken */
     int64_t ungranted;               /* settings of rates at which a flow had to wait for a grant */
     int64_t periodic_grants;         /* epochs at a multiple of the period that granted something */
     int64_t made_layerwise, made_chunkwise;          /* loads, by their size (T35) */
     int64_t resident_evictions;      /* chunks that left for resident tokens (T36) */
     int64_t came_again;              /* accesses that were refused and then got a turn or a place in the line (T37a) */
+    int64_t refused_for_ever;        /* accesses refused when nothing else was pending any more */
     int64_t cancelled_refused;       /* accesses cancelled between two attempts */
     int64_t message_limited;         /* accesses whose limit is that of a link's messages (T38) */
     int64_t curve_bound;             /* links that bound somebody below their first capacity (T38a) */

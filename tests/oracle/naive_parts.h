@@ -282,6 +282,8 @@ void naive_enqueue(struct oracle *o, int64_t seat);              /* into the wai
 void naive_end_job(struct oracle *o, int64_t job, enum kv_status status);
 
 kv_tick naive_next_tick(const struct oracle *o);                 /* of whatever is pending; KV_TICK_NEVER */
+/* Nothing is pending but accesses that would be refused again for ever (T37a, T43). */
+bool naive_at_rest(const struct oracle *o);
 
 /* naive_history.c, naive_check.c: what a reader could see now; what must be true after every event. */
 void naive_see(struct oracle *o);
@@ -340,6 +342,8 @@ int64_t naive_cancel(struct oracle *o, struct access *a);              /* moved 
 void naive_give_turn_back(struct oracle *o, struct access *a);
 void naive_access_over(struct oracle *o, struct access *a);
 void naive_delays_end(struct oracle *o);                               /* class 0; then who was refused comes again */
+kv_tick naive_retries_next_tick(const struct oracle *o);
+bool naive_retries_in_vain(const struct oracle *o);                    /* whoever comes again is refused again */
 
 /* naive_transfers.c: T39, T40. */
 void naive_transfer_begins(struct oracle *o, struct load *load, int32_t part);

@@ -16,7 +16,8 @@ static void on_its_way(struct oracle *o, struct access *a)
 static void start_flow(struct oracle *o, struct access *a)
 {
     a->phase = FLOWING;
-    if (a->permitted > 0) on_its_way(o, a);
+    if (a->permitted == 0) return;
+    on_its_way(o, a);
     o->rates_stale = true;
 }
 
@@ -33,6 +34,12 @@ static bool turn_free(const struct oracle *o, const struct tier_pool *p)
 {
     int64_t limit = o->tier[p->tier].concurrency_limit;
     return limit == 0 || p->under_way < limit;
+}
+
+static bool place_free(const struct oracle *o, const struct tier_pool *p)
+{
+    int64_t places = o->tier[p->tier].queue_limit;
+    return places < 0 || (int64_t)p->line.count < places;
 }
 
 /* T37: only now the store says what it takes. */
@@ -92,11 +99,10 @@ static void refuse(struct oracle *o, struct access *a)
 static void seek_turn(struct oracle *o, struct access *a)
 {
     struct tier_pool *p = a->pool;
-    int64_t places = o->tier[p->tier].queue_limit;
     if (turn_free(o, p)) {
         o->coverage->came_again += a->attempts > 0;
         take_turn(o, a);
-    } else if (places >= 0 && (int64_t)p->line.count >= places) {
+    } else if (!place_free(o, p)) {
         refuse(o, a);
     } else {
         o->coverage->came_again += a->attempts > 0;
@@ -177,8 +183,40 @@ static struct access *first_due(const struct oracle *o, enum phase phase)
     return NULL;
 }
 
+kv_tick naive_retries_next_tick(const struct oracle *o)
+{
+    kv_tick next = KV_TICK_NEVER;
+    for (size_t i = 0; i < o->accesses.count; i++) {
+        const struct access *a = o->accesses.at[i];
+        if (a->phase == REFUSED && a->again_at < next) next = a->again_at;
+    }
+    return next;
+}
+
+bool naive_retries_in_vain(const struct oracle *o)
+{
+    for (size_t i = 0; i < o->accesses.count; i++) {
+        const struct access *a = o->accesses.at[i];
+        if (a->phase == REFUSED && (turn_free(o, a->pool) || place_free(o, a->pool))) return false;
+    }
+    return true;
+}
+
+/* The run is stuck (T37a): nobody comes again. */
+static void give_up_retries(struct oracle *o)
+{
+    for (size_t i = 0; i < o->accesses.count; i++) {
+        struct access *a = o->accesses.at[i];
+        if (a->phase != REFUSED) continue;
+        a->again_at = KV_TICK_NEVER;
+        o->coverage->refused_for_ever++;
+    }
+}
+
 void naive_delays_end(struct oracle *o)
 {
     for (struct access *a; (a = first_due(o, DELAYED));) start_flow(o, a);
-    for (struct access *a; (a = first_due(o, REFUSED));) seek_turn(o, a);
+    bool came = false;
+    for (struct access *a; (a = first_due(o, REFUSED)); came = true) seek_turn(o, a);
+    if (came && naive_at_rest(o)) give_up_retries(o);
 }

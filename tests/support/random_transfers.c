@@ -26,7 +26,7 @@ static kv_tick span_tk(const struct kv_random_scenario *s, const struct tiers_pl
     return (kv_tick)(1.5 * (double)s->count * each_s * (double)KV_TICKS_PER_S) + 1;
 }
 
-/* Where nothing moves who is refused would come again for ever, and many epochs take the naive engine long. */
+/* Where little moves, those who are refused come again very often, and many epochs take the naive engine long. */
 static void limit_time(struct kv_random_scenario *s, const struct tiers_plan *t)
 {
     if (span_tk(s, t) < s->config.time_limit_tk) s->config.time_limit_tk = span_tk(s, t);
@@ -222,8 +222,26 @@ static const char *draw_link(struct kv_random_scenario *s, struct tiers_plan *t,
     return kv_arena_text(&s->arena, "\n  %s: %s, messages %.17g", link->name, curve, p->byte_rate);
 }
 
+/* Drawn with dice of its own: a least for grants; and some runs in which accesses are refused as long as they like. */
+static const char *draw_ends(struct kv_random_scenario *s, const struct tiers_plan *t, kv_tick unlimited_tk)
+{
+    static const double share[] = {0.01, 0.1, 0.2, 0.4};
+    struct dice dice = {.seed = kv_mix64_pair(kv_stream("random_ends"), s->number)};
+    struct kv_transfer_config *c = &s->config.transfer;
+    const char *text = "";
+    if (c->policy && chance(&dice, 70)) {
+        c->min_grant = (kv_rate)((double)c->cap * share[between(&dice, 0, 3)]);
+        text = kv_arena_text(&s->arena, "\n  no grants for life below %lld", (long long)c->min_grant);
+    }
+    if (c->period_tk == 0 && s->count < 60 && chance(&dice, 60)) s->config.time_limit_tk = unlimited_tk;
+    /* A scrap of the cap for life: the run would last for as long as a fetch takes with it, with an epoch each period. */
+    if (c->policy && !c->work_conserving && c->min_grant == 0 && c->period_tk > 0) limit_time(s, t);
+    return text;
+}
+
 const char *kv_random_transfers(struct kv_random_scenario *s, struct tiers_plan *t)
 {
+    kv_tick unlimited_tk = s->config.time_limit_tk;
     const char *text = draw_resident(s, t);
     text = kv_arena_text(&s->arena, "%s%s", text, draw_transfer(s, t));
     text = kv_arena_text(&s->arena, "%s%s", text, draw_delivery(s, t));
@@ -236,5 +254,5 @@ const char *kv_random_transfers(struct kv_random_scenario *s, struct tiers_plan 
         text = kv_arena_text(&s->arena, "%s%s", text, draw_link(s, t, &links[i]));
     }
     n->links = links;
-    return text;
+    return kv_arena_text(&s->arena, "%s%s", text, draw_ends(s, t, unlimited_tk));
 }

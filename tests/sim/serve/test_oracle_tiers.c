@@ -20,7 +20,7 @@
 #define SCENARIOS_EACH 20      /* of them each of the first situations below must occur in so many */
 #define SCENARIOS_RARE 5       /* ... and each of the others */
 
-#define SITUATIONS 37
+#define SITUATIONS 39
 #define SITUATIONS_MANY 19
 static const char *const situation[SITUATIONS] = {
     "eviction from HBM", "eviction from tier 1", "eviction from tier 2", "eviction from tier 3",
@@ -34,7 +34,7 @@ static const char *const situation[SITUATIONS] = {
     "on_evict writes", "second_hit refusals", "hand-over, reserve on arrival", "hand-over, reserve at route",
     "hand-over, layers pushed", "flows paused by look-ahead", "accesses waiting for their turn",
     "flows blocked on a fifo link", "runs that got stuck", "own chunks evicted", "steps waiting for layers",
-    "preemption", "accesses cancelled while refused",
+    "preemption", "accesses cancelled while refused", "accesses refused for ever", "scraps of a grant not taken",
 };
 
 static void count_situations(const struct kv_compared *o, int64_t met[SITUATIONS])
@@ -58,7 +58,7 @@ static void count_situations(const struct kv_compared *o, int64_t met[SITUATIONS
         v->on_evict, v->second_hit_refusals, v->handed_on_arrival, v->handed_at_route,
         v->pushed_layers, v->pauses, waited,
         v->fifo_blocked, v->stuck, v->own_evicted, v->layered_steps,
-        c->preemptions, v->cancelled_refused,
+        c->preemptions, v->cancelled_refused, v->refused_for_ever, v->scraps,
     };
     for (int i = 0; i < SITUATIONS; i++) met[i] += times[i] > 0;
 }
