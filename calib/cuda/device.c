@@ -11,6 +11,7 @@
 bool kv_cuda_good(int code, const char *what, struct kv_err *err)
 {
     if (code == cudaSuccess) return true;
+    (void)cudaGetLastError();   /* or the next launch would be blamed */
     return kv_fail(err, KV_EIO, "CUDA", "%s: %s (%s)", what, cudaGetErrorString((cudaError_t)code),
                    cudaGetErrorName((cudaError_t)code));
 }
