@@ -79,7 +79,8 @@ static void check_host_memory(const struct checking *c)
     refuse(c, t->write != KV_WRITE_NONE, "tiers[1].write", "the loop writes nothing to host memory: none");
     refuse(c, t->chunk_tokens != f->engine.block_tokens, "tiers[1].chunk_tokens", "%lld; the loop's chunks are blocks, "
            "of %lld", (long long)t->chunk_tokens, (long long)f->engine.block_tokens);
-    refuse(c, f->fetch.mode == KV_DELIVERY_AUTO, "fetch.mode", "the loop loads layerwise, chunkwise or bulk");
+    refuse(c, f->fetch.mode != KV_DELIVERY_LAYERWISE && f->fetch.mode != KV_DELIVERY_CHUNKWISE
+           && f->fetch.mode != KV_DELIVERY_BULK, "fetch.mode", "the loop loads layerwise, chunkwise or bulk");
     refuse(c, f->fetch.mode == KV_DELIVERY_LAYERWISE && f->fetch.lookahead_layers > 0, "fetch.lookahead_layers",
            "%lld; the loop's loads run free: unlimited", (long long)f->fetch.lookahead_layers);
     refuse(c, !is(KV_FAMILY_fetch, "always", f->fetch.policy) && !is(KV_FAMILY_fetch, "threshold", f->fetch.policy),

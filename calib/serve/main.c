@@ -199,7 +199,7 @@ static bool open_device(struct kv_loop *loop, const struct kv_scenario *s, const
 #ifdef KV_HAVE_CUDA
     struct kv_loop_cuda_options options = {
         .config = &s->sim, .slots = loop->slot_count, .gpu = (int32_t)o->gpu, .seed = (uint64_t)o->seed,
-        .layers_every = o->layers_every, .stop = &stop,
+        .layers_every = o->layers_every, .warm_up = true, .stop = &stop,
     };
     kv_loop_longest(loop, &options.longest_tokens, &options.fill_tokens);
     return kv_loop_cuda_open(&loop->device, &options, about, arena, err);

@@ -5,6 +5,8 @@
 
 #include "calib/serve_cuda/gpu.h"
 
+#define WARM_MEMBERS 64
+
 /* ---- time ---- */
 
 static int64_t clock_ns(void)
@@ -112,6 +114,36 @@ static bool fill(void *state, const struct kv_loop_load *load, struct kv_err *er
     return kv_gpu_save(g, load, err);
 }
 
+/* ---- before the start ---- */
+
+/* One step of chunks or decodes, whose KV goes to pages that nobody has taken yet. */
+static bool try_step(struct kv_gpu *g, const struct kv_request *r, int32_t members, int32_t tokens, int32_t *page,
+                     struct kv_err *err)
+{
+    struct kv_loop_member m[WARM_MEMBERS];
+    struct kv_loop_batch batch = { m, members, (int64_t)members * tokens };
+    for (int32_t i = 0; i < members; i++)
+        m[i] = (struct kv_loop_member){ .request = r, .new_tokens = tokens, .yields = true, .page = page };
+    return kv_gpu_forward(g, &batch, true, true, err) && kv_cuda_wait_event(g->end, err);
+}
+
+/* The first launch of a kernel loads it, and the first product of a shape looks for an algorithm. */
+static bool warm_up(struct kv_gpu *g, struct kv_arena *arena, struct kv_err *err)
+{
+    const struct kv_engine_config *e = &g->o.config->engine;
+    const struct kv_request request = { .input_tokens = 1, .output_tokens = 1 };
+    int64_t most = g->o.config->hbm_blocks * g->block_tokens;
+    if (most > e->max_num_batched_tokens) most = e->max_num_batched_tokens;
+    if (most > g->o.longest_tokens) most = g->o.longest_tokens;
+    int32_t *page = kv_arena_take(arena, ((size_t)(most / g->block_tokens) + 1) * sizeof *page);
+    for (int32_t i = 0; i * g->block_tokens < most; i++) page[i] = i;
+    for (int32_t n = (int32_t)most; n > 1; n /= 2)
+        if (!try_step(g, &request, 1, n, page, err)) return false;
+    for (int32_t n = 1; n <= e->max_num_seqs && n <= WARM_MEMBERS; n *= 2)
+        if (!try_step(g, &request, n, 1, page, err)) return false;
+    return true;
+}
+
 /* ---- the rest ---- */
 
 static bool begin_load(void *state, const struct kv_loop_load *load, struct kv_err *err)
@@ -136,7 +168,7 @@ bool kv_loop_cuda_open(struct kv_loop_device *device, const struct kv_loop_cuda_
     g->zero_ns = clock_ns();
     if (!kv_cuda_open(options->gpu, &g->device, err)) return false;
     *device = (struct kv_loop_device){ g, &ops };
-    if (!kv_gpu_take(g, arena, err)) return false;
+    if (!kv_gpu_take(g, arena, err) || (options->warm_up && !warm_up(g, arena, err))) return false;
     *about = kv_arena_text(arena, "gpu: %s\ncompute_capability: %d.%d\nsms: %d\ncuda: {driver: %d, runtime: %d, "
                            "cublaslt: %lld}\ngpu_bytes: %lld\n", g->device.name, g->device.major, g->device.minor,
                            g->device.sms, g->device.driver, g->device.runtime, (long long)kv_gemm_version(),

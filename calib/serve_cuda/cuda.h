@@ -17,6 +17,7 @@ struct kv_loop_cuda_options {
     int64_t fill_tokens;       /* the longest prefix that host memory is filled with */
     int32_t gpu;
     uint64_t seed;             /* of the weights */
+    bool warm_up;              /* steps of several sizes before the start: kernels are loaded, products chosen */
     int64_t layers_every;      /* a step of so many has its layers timed, loads or not; 0: those with loads only */
     const volatile sig_atomic_t *stop;
 };

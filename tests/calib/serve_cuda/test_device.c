@@ -112,7 +112,8 @@ static void run_one(struct kv_random_scenario *s, struct seen *total)
     bool complete = false;
     seen.plain = kv_arena_take(&seen.arena, (size_t)s->count * sizeof *seen.plain);
     assert_true(kv_loop_open(&loop, &s->config, test_next, &source, &arena, &err));
-    struct kv_loop_cuda_options o = { .config = &s->config, .slots = loop.slot_count, .seed = s->number };
+    struct kv_loop_cuda_options o = { .config = &s->config, .slots = loop.slot_count, .seed = s->number,
+                                      .warm_up = s->number % 4 == 0 };
     kv_loop_longest(&loop, &o.longest_tokens, &o.fill_tokens);
     if (!kv_loop_cuda_open(&loop.device, &o, &about, &arena, &err)) fail_msg("%s: %s", s->text, err.text);
     seen.gpu = loop.device.state;
