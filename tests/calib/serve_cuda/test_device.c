@@ -161,6 +161,11 @@ static void run_some(bool host_memory, int64_t tokens, struct seen *total)
             s.config.fetch.mode = KV_DELIVERY_LAYERWISE;
             s.config.fetch.release_after_layers = 0;
         }
+        if (host_memory && number % 3 == 0) {   /* host memory is filled by several chunks */
+            struct kv_engine_config *e = &s.config.engine;
+            e->chunked_prefill = true;
+            e->max_num_batched_tokens = e->max_num_seqs > 12 ? e->max_num_seqs : 12;
+        }
         hasten(&s);
         if (all < 1500 && (!host_memory || test_loaders_of(&s) > 4)) {
             run_one(&s, total);
