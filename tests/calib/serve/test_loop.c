@@ -18,15 +18,44 @@ struct met {
     int64_t runs, requests, preemptions, rejected, failed, hit_tokens, loads, load_waits, host_tokens, chunks;
 };
 
+/* Of a run: begin and end of each layer of each step that waited for loads, step after step. */
+struct watched { struct met *met; KV_VEC(kv_tick) instant; };
+
 static bool look(void *state, const struct kv_loop *loop, const struct kv_loop_batch *batch,
                  const struct kv_loop_step *step, struct kv_err *err)
 {
-    struct met *met = state;
-    (void)loop, (void)err;
+    struct watched *w = state;
+    struct met *met = w->met;
+    (void)err;
     for (int32_t i = 0; i < batch->count; i++)
         met->chunks += batch->member[i].new_tokens > 1 && !batch->member[i].yields;
     met->load_waits += step->layer != NULL;
+    for (int32_t l = 0; step->layer && l < loop->config->compute_env.model->layers; l++) {
+        kv_vec_push(&w->instant, step->layer[l].begin_tk);
+        kv_vec_push(&w->instant, step->layer[l].end_tk);
+    }
     return true;
+}
+
+static bool same_layers(const struct kv_layers_record *r, const kv_tick *instant)
+{
+    for (int32_t l = 0; l < r->layers; l++)
+        if (r->compute_start_tk[l] != instant[2 * l] || r->compute_end_tk[l] != instant[2 * l + 1]) return false;
+    return true;
+}
+
+/* kvsim tells of each member that waited, the loop of each step: one or more records a step, in order (T41). */
+static void compare_layers(const struct watched *w, const struct kv_fast_run *run, const char *text)
+{
+    size_t at = 0, step = 0;
+    for (size_t i = 0; i < run->told.layers.count; i++) {
+        const struct kv_layers_record *r = &run->told.layers.at[i];
+        step = 2 * (size_t)r->layers;
+        if (i > 0 && !same_layers(r, w->instant.at + at)) at += step;
+        if (at + step > w->instant.count || !same_layers(r, w->instant.at + at))
+            fail_msg("%s\nlayers of request %lld begin at other instants", text, (long long)r->request);
+    }
+    assert_int_equal(w->instant.count, at + step);
 }
 
 static void compare(const struct kv_loop *loop, const struct kv_fast_run *run, const char *text, struct met *met)
@@ -66,15 +95,18 @@ static void run_both(struct kv_random_scenario *s, struct met *met)
     struct kv_loop_clock clock;
     struct kv_arena arena = {0};
     struct test_array source = { s->requests, s->count, 0 };
+    struct watched watched = { .met = met };
     bool complete = false;
     if (!kv_fast_run(&run, &s->config, s->requests, s->count, NULL, &err)) fail_msg("%s: %s", s->text, err.text);
     if (!kv_loop_open(&loop, &s->config, test_next, &source, &arena, &err)
         || !kv_loop_clock_open(&clock, &s->config, &arena, &err)) fail_msg("%s: %s", s->text, err.text);
     loop.device = (struct kv_loop_device){ &clock, &kv_loop_clock_ops };
-    loop.sink = (struct kv_loop_sink){ met, look, NULL };
+    loop.sink = (struct kv_loop_sink){ &watched, look, NULL };
     if (!kv_loop_fill(&loop, &err) || !kv_loop_run(&loop, &complete, &err)) fail_msg("%s: %s", s->text, err.text);
     assert_true(complete);
     compare(&loop, &run, s->text, met);
+    compare_layers(&watched, &run, s->text);
+    kv_vec_close(&watched.instant);
     kv_loop_close(&loop);
     kv_loop_clock_close(&clock);
     kv_fast_run_close(&run);
