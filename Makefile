@@ -52,8 +52,9 @@ CUDA_ARCHS_HERE := $(if $(CUDA),$(filter $(CUDA_ARCHS),$(patsubst compute_%,%,$(
 NVCCFLAGS := -std=c++17 -O3 -I. --Werror all-warnings -Xcompiler -Wall \
     $(foreach a,$(CUDA_ARCHS_HERE),-gencode arch=compute_$a,code=sm_$a) \
     $(foreach a,$(firstword $(CUDA_ARCHS_HERE)),-gencode arch=compute_$a,code=compute_$a)
-CUDA_LIBS := -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -lcublasLt $(if $(NCCL),-lnccl) -lcudart_static \
-    -lstdc++ -lrt -ldl
+comma := ,
+CUDA_LIBS := $(if $(CUDA),-L$(CUDA_HOME)/lib64 -Wl$(comma)-rpath$(comma)$(CUDA_HOME)/lib64 -lcublasLt \
+    $(if $(NCCL),-lnccl) -lcudart_static -lstdc++ -lrt -ldl)
 cu_obj = $(patsubst %.cu,build/cuda/%.o,$(wildcard calib/$1/*.cu))
 
 # Programs that measure, kvsim-calib-NAME of calib/NAME/*.c, where their package is there; kvsim itself never links one.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What both attention kernels are made of: a warp that holds 16 rows of queries meets tiles of keys and values that lie
- * in shared memory. Tiles are [key][head_dim] of bf16 in pieces of 16 bytes, whose order in a row depends on the row, so
- * that the eight rows of an ldmatrix lie in eight different groups of banks. `dim` is head_dim, 64 or 128, and `keys`
+ * in shared memory. Tiles are [key][head_dim] of bf16 in pieces of 16 bytes, whose order depends on the row, so that
+ * the eight rows of an ldmatrix lie in eight different groups of banks. `dim` is head_dim, 64 or 128, and `keys`
  * the keys of a tile, a multiple of 16: constants where these are called, so that loops unroll and arrays are
  * registers. */
 #ifndef KV_CALIB_CUDA_ATTEND_H
@@ -35,8 +35,8 @@ KV_FN int64_t kv_page_place(const int32_t *table, int32_t shift, int32_t kv_head
     return (token * kv_heads + kv_head) * dim;
 }
 
-/* A part of a tile, by thread t of `threads`, which divide keys * dim / 8: keys from position `first` on, zeros from `length` on (a row of zeros is
- * no NaN, whatever the score). */
+/* A part of a tile, by thread t of `threads`, which divide keys * dim / 8: keys from position `first` on, zeros from
+ * `length` on (a row of zeros is no NaN, whatever the score). */
 KV_FN void kv_tile_load(kv_bf16 *tile, const kv_bf16 *pool, const int32_t *table, int32_t shift, int32_t kv_heads,
                         int32_t kv_head, int32_t first, int32_t length, int keys, int dim, int t, int threads)
 {

@@ -54,13 +54,14 @@ static bool launch_prefill(const struct kv_prefill *p, kv_cuda_stream stream, st
 extern "C" bool kv_attention_prefill(const struct kv_prefill *p, kv_cuda_stream stream, struct kv_err *err)
 {
     if (!kv_refuse_pages(&p->pages, p->heads, err)) return false;
-    if (!kv_refuse_unless(p->sequences <= 65535 && p->pages.kv_heads <= 65535, "more than 65535 sequences", err)
+    if (p->sequences <= 0 || p->longest_new <= 0) return true;
+    if (!kv_refuse_unless(p->pages.table && p->first && p->cached, "a table of the batch is missing", err)
+        || !kv_refuse_unless(p->sequences <= 65535 && p->pages.kv_heads <= 65535, "more than 65535 sequences", err)
         || !kv_refuse_unless(p->scale > 0, "the scale of scores is not above 0", err)
         || !kv_refuse_rows(p->q, p->q_stride, (int64_t)p->heads * p->pages.head_dim, err)
         || !kv_refuse_rows(p->out, 8, 8, err)
         || !kv_refuse_unless((int64_t)p->longest_new * p->heads <= INT32_MAX - KV_PREFILL_ROWS,
                              "too many new tokens in a sequence", err)) return false;
-    if (p->sequences <= 0 || p->longest_new <= 0) return true;
     return p->pages.head_dim == 64 ? launch_prefill<64>(p, stream, err) : launch_prefill<128>(p, stream, err);
 }
 
@@ -84,13 +85,14 @@ static bool launch_decode(const struct kv_decode *d, int32_t blocks, kv_cuda_str
 extern "C" bool kv_attention_decode(const struct kv_decode *d, kv_cuda_stream stream, struct kv_err *err)
 {
     if (!kv_refuse_pages(&d->pages, d->heads, err)) return false;
-    if (!kv_refuse_unless(d->splits >= 1 && d->splits <= 64 && (d->splits == 1 || d->scratch),
+    if (d->sequences <= 0) return true;
+    if (!kv_refuse_unless(d->pages.table && d->length, "a table of the batch is missing", err)
+        || !kv_refuse_unless(d->splits >= 1 && d->splits <= 64 && (d->splits == 1 || d->scratch),
                           "splits are 1 to 64, and need scratch where there are several", err)
         || !kv_refuse_unless(d->scale > 0, "the scale of scores is not above 0", err)
         || !kv_refuse_unless(d->longest <= INT32_MAX / 2, "a sequence is too long", err)
         || !kv_refuse_rows(d->q, d->q_stride, (int64_t)d->heads * d->pages.head_dim, err)
         || !kv_refuse_rows(d->out, 8, 8, err)) return false;
-    if (d->sequences <= 0) return true;
     int64_t blocks = (int64_t)d->sequences * d->pages.kv_heads
                      * kv_decode_row_blocks(d->heads / d->pages.kv_heads) * d->splits;
     if (!kv_refuse_unless(blocks <= INT32_MAX && (int64_t)d->sequences * d->heads <= INT32_MAX,

@@ -215,8 +215,8 @@ KV_FN void kv_decode_warp(const struct kv_decode *d, const struct kv_decode_work
     kv_quad_sum(a->sum[1]);
 }
 
-/* Where the parts of a block of sequence and head lie in scratch: outputs, then pairs of largest score (log2) and sum of
- * weights. */
+/* Where the parts of a block of sequence and head lie in scratch: outputs, then pairs of largest score (log2) and sum
+ * of weights. */
 KV_FN int64_t kv_decode_place(const struct kv_decode *d, int64_t sequence, int32_t head, int32_t split)
 {
     return (sequence * d->heads + head) * d->splits + split;

@@ -61,7 +61,8 @@ static bool describe(struct shape *s, struct kv_err *err)
                    "describing a product", err)
            && good(cublasLtMatmulDescSetAttribute(s->product, CUBLASLT_MATMUL_DESC_FAST_ACCUM, &fast, sizeof fast),
                    "describing a product", err)
-           && good(cublasLtMatrixLayoutCreate(&s->w, in, (uint64_t)s->k, (uint64_t)s->n, s->k), "describing weights", err)
+           && good(cublasLtMatrixLayoutCreate(&s->w, in, (uint64_t)s->k, (uint64_t)s->n, s->k), "describing weights",
+                   err)
            && good(cublasLtMatrixLayoutCreate(&s->a, in, (uint64_t)s->k, (uint64_t)s->m, s->k), "describing input", err)
            && good(cublasLtMatrixLayoutCreate(&s->out, CUDA_R_16BF, (uint64_t)s->n, (uint64_t)s->m, s->n),
                    "describing output", err);

@@ -19,8 +19,8 @@ kv_cuda_stream kv_part_stream(const struct kv_part *part);
 /* "green context" or "occupied SMs". */
 const char *kv_part_how(const struct kv_part *part);
 
-/* For the second way: `blocks` blocks of threads that take an SM each, count themselves in *here when they are there, and
- * end when *end is set, or after `most_s`. Both are numbers in pinned memory. */
+/* For the second way: `blocks` blocks of threads that take an SM each, count themselves in *here when they are there,
+ * and end when *end is set, or after `most_s`. Both are numbers in pinned memory. */
 bool kv_occupy(int32_t blocks, int32_t shared_bytes, volatile int32_t *here, volatile int32_t *end, double most_s,
                kv_cuda_stream stream, struct kv_err *err);
 

@@ -158,7 +158,8 @@ void kv_reference_silu_mul(const kv_bf16 *gate_up, int64_t rows, int32_t width, 
 {
     for (int64_t r = 0; r < rows; r++)
         for (int32_t i = 0; i < width; i++) {
-            double gate = kv_bf16_value(gate_up[r * 2 * width + i]), up = kv_bf16_value(gate_up[(r * 2 + 1) * width + i]);
+            double gate = kv_bf16_value(gate_up[r * 2 * width + i]);
+            double up = kv_bf16_value(gate_up[(r * 2 + 1) * width + i]);
             out[r * width + i] = gate / (1 + exp(-gate)) * up;
         }
 }

@@ -35,27 +35,27 @@ rotary_kernel(kv_bf16 *qkv, int64_t stride, const int32_t *position, int32_t hea
 static __global__ void __launch_bounds__(THREADS)
 silu_kernel(const kv_bf16 *gate_up, kv_bf16 *out, int32_t width, int64_t pieces)
 {
-    EACH_PIECE(i, pieces) kv_silu_piece(gate_up, out, width, i);
+    EACH_PIECE(i, pieces) kv_silu_piece(gate_up, out, width, (uint32_t)i);
 }
 
 static __global__ void __launch_bounds__(THREADS)
 write_kernel(const kv_bf16 *keys, const kv_bf16 *values, int64_t stride, const int32_t *slot, int64_t rows,
              const struct kv_pages pages, int64_t pieces)
 {
-    EACH_PIECE(i, pieces) kv_write_piece(keys, values, stride, slot, rows, &pages, i);
+    EACH_PIECE(i, pieces) kv_write_piece(keys, values, stride, slot, (uint32_t)rows, &pages, (uint32_t)i);
 }
 
 static __global__ void __launch_bounds__(THREADS)
 scatter_kernel(const kv_bf16 *from, int32_t chunk_tokens, const int32_t *page, const struct kv_pages pages,
                int64_t pieces)
 {
-    EACH_PIECE(i, pieces) kv_scatter_piece(from, chunk_tokens, page, &pages, i);
+    EACH_PIECE(i, pieces) kv_scatter_piece(from, chunk_tokens, page, &pages, (uint32_t)i);
 }
 
 static __global__ void __launch_bounds__(THREADS)
 gather_kernel(char *to, const char *from, const int32_t *block, int64_t block_bytes, int64_t pieces)
 {
-    EACH_PIECE(i, pieces) kv_gather_piece(to, from, block, block_bytes, i);
+    EACH_PIECE(i, pieces) kv_gather_piece(to, from, block, block_bytes, (uint32_t)i);
 }
 
 static __global__ void __launch_bounds__(THREADS)
@@ -77,6 +77,11 @@ static unsigned grid_of(int64_t pieces)
 {
     int64_t blocks = (pieces + THREADS - 1) / THREADS;
     return (unsigned)(blocks < GRID_MOST ? blocks : GRID_MOST);
+}
+
+static bool is_countable(int64_t pieces, struct kv_err *err)
+{
+    return kv_refuse_unless(pieces <= KV_PIECES_MOST, "more than 64 GiB at once", err);
 }
 
 extern "C" bool kv_rmsnorm(kv_bf16 *x, const kv_bf16 *added, const kv_bf16 *weight, kv_bf16 *out, int64_t rows,
@@ -113,6 +118,7 @@ extern "C" bool kv_write_pages(const kv_bf16 *keys, const kv_bf16 *values, int64
         || !kv_refuse_rows(values, stride, width, err)) return false;
     if (rows <= 0) return true;
     int64_t pieces = 2 * rows * width / 8;
+    if (!is_countable(pieces, err)) return false;
     write_kernel<<<grid_of(pieces), THREADS, 0, stream>>>(keys, values, stride, slot, rows, *pages, pieces);
     return kv_cuda_launched("writing KV into pages", err);
 }
@@ -124,6 +130,7 @@ extern "C" bool kv_silu_mul(const kv_bf16 *gate_up, kv_bf16 *out, int64_t rows, 
         || !kv_refuse_unless(width >= 8, "rows of nothing", err)) return false;
     if (rows <= 0) return true;
     int64_t pieces = rows * width / 8;
+    if (!is_countable(pieces, err)) return false;
     silu_kernel<<<grid_of(pieces), THREADS, 0, stream>>>(gate_up, out, width, pieces);
     return kv_cuda_launched("silu", err);
 }
@@ -137,6 +144,7 @@ extern "C" bool kv_scatter(const void *from, int32_t chunk_tokens, int32_t chunk
                              "a chunk is no whole number of pages", err)) return false;
     if (chunks <= 0) return true;
     int64_t pieces = 2 * (int64_t)chunks * chunk_tokens * width / 8;
+    if (!is_countable(pieces, err)) return false;
     scatter_kernel<<<grid_of(pieces), THREADS, 0, stream>>>((const kv_bf16 *)from, chunk_tokens, page, *pages, pieces);
     return kv_cuda_launched("scattering KV into pages", err);
 }
@@ -149,6 +157,7 @@ extern "C" bool kv_gather(void *to, const void *from, const int32_t *block, int3
         || !kv_refuse_unless(ctas >= 0, "a negative number of blocks of threads", err)) return false;
     if (count <= 0) return true;
     int64_t pieces = count * (block_bytes / 16);
+    if (!is_countable(pieces, err)) return false;
     gather_kernel<<<ctas ? (unsigned)ctas : grid_of(pieces), THREADS, 0, stream>>>((char *)to, (const char *)from,
                                                                                   block, block_bytes, pieces);
     return kv_cuda_launched("gathering blocks", err);

@@ -92,10 +92,13 @@ KV_FN void kv_rotary_thread(kv_bf16 *row, float position, int32_t heads, int32_t
 
 /* ---- what one thread does alone: piece i of 8 elements, or of 16 bytes ---- */
 
-KV_FN void kv_silu_piece(const kv_bf16 *gate_up, kv_bf16 *out, int32_t width, int64_t i)
+/* Pieces are numbered by 32 bits, for divisions of 64 take longer than the memory. */
+#define KV_PIECES_MOST INT64_C(0xffffffff)
+
+KV_FN void kv_silu_piece(const kv_bf16 *gate_up, kv_bf16 *out, int32_t width, uint32_t i)
 {
-    int32_t pieces = width / 8;
-    const kv_bf16 *gate = gate_up + i / pieces * 2 * width + i % pieces * 8;
+    uint32_t pieces = (uint32_t)width / 8;
+    const kv_bf16 *gate = gate_up + (int64_t)(i / pieces) * 2 * width + i % pieces * 8;
     KV_ALIGNED16 kv_bf16 g[8], u[8];
     kv_load8(g, gate);
     kv_load8(u, gate + width);
@@ -103,44 +106,45 @@ KV_FN void kv_silu_piece(const kv_bf16 *gate_up, kv_bf16 *out, int32_t width, in
         float x = kv_bf16_float(g[e]);
         g[e] = kv_float_bf16(x / (1 + kv_exp2(-1.4426950408889634f * x)) * kv_bf16_float(u[e]));
     }
-    kv_store8(out + 8 * i, g);
+    kv_store8(out + 8 * (int64_t)i, g);
 }
 
 /* Pieces of the keys of all rows, and as many of the values after them. */
 KV_FN void kv_write_piece(const kv_bf16 *keys, const kv_bf16 *values, int64_t stride, const int32_t *slot,
-                          int64_t rows, const struct kv_pages *pages, int64_t i)
+                          uint32_t rows, const struct kv_pages *pages, uint32_t i)
 {
-    int32_t width = pages->kv_heads * pages->head_dim, pieces = width / 8;
+    uint32_t width = (uint32_t)(pages->kv_heads * pages->head_dim), pieces = width / 8;
     bool is_value = i >= rows * pieces;
     if (is_value) i -= rows * pieces;
-    int64_t row = i / pieces, piece = i % pieces;
+    uint32_t row = i / pieces, piece = i % pieces;
     KV_ALIGNED16 kv_bf16 v[8];
     if (slot[row] < 0) return;
-    kv_load8(v, (is_value ? values : keys) + row * stride + 8 * piece);
+    kv_load8(v, (is_value ? values : keys) + (int64_t)row * stride + 8 * piece);
     kv_store8((is_value ? pages->values : pages->keys) + (int64_t)slot[row] * width + 8 * piece, v);
 }
 
 /* Piece i of a fetched layer, in the order in which it lies in `from`. */
 KV_FN void kv_scatter_piece(const kv_bf16 *from, int32_t chunk_tokens, const int32_t *page,
-                            const struct kv_pages *pages, int64_t i)
+                            const struct kv_pages *pages, uint32_t i)
 {
-    int32_t width = pages->kv_heads * pages->head_dim, pieces = width / 8;
-    int64_t row = i / pieces, piece = i % pieces;               /* rows of keys and rows of values, chunk by chunk */
-    int64_t chunk = row / (2 * chunk_tokens), within = row % (2 * chunk_tokens);
-    bool is_value = within >= chunk_tokens;
-    int64_t token = chunk * chunk_tokens + within - (is_value ? chunk_tokens : 0);
-    int64_t place = (int64_t)page[token / pages->page_tokens] * pages->page_tokens + token % pages->page_tokens;
+    uint32_t width = (uint32_t)(pages->kv_heads * pages->head_dim), pieces = width / 8;
+    uint32_t tokens = (uint32_t)chunk_tokens, page_tokens = (uint32_t)pages->page_tokens;
+    uint32_t row = i / pieces, piece = i % pieces;               /* rows of keys and rows of values, chunk by chunk */
+    uint32_t chunk = row / (2 * tokens), within = row % (2 * tokens);
+    bool is_value = within >= tokens;
+    uint32_t token = chunk * tokens + within - (is_value ? tokens : 0);
+    int64_t place = (int64_t)page[token / page_tokens] * page_tokens + token % page_tokens;
     KV_ALIGNED16 kv_bf16 v[8];
-    kv_load8(v, from + 8 * i);
+    kv_load8(v, from + 8 * (int64_t)i);
     kv_store8((is_value ? pages->values : pages->keys) + place * width + 8 * piece, v);
 }
 
-KV_FN void kv_gather_piece(char *to, const char *from, const int32_t *block, int64_t block_bytes, int64_t i)
+KV_FN void kv_gather_piece(char *to, const char *from, const int32_t *block, int64_t block_bytes, uint32_t i)
 {
-    int64_t pieces = block_bytes / 16, which = i / pieces, piece = i % pieces;
+    uint32_t pieces = (uint32_t)(block_bytes / 16), which = i / pieces, piece = i % pieces;
     KV_ALIGNED16 kv_bf16 v[8];
-    kv_load8(v, (const kv_bf16 *)(from + block[which] * block_bytes + 16 * piece));
-    kv_store8((kv_bf16 *)(to + 16 * i), v);
+    kv_load8(v, (const kv_bf16 *)(from + block[which] * block_bytes + 16 * (int64_t)piece));
+    kv_store8((kv_bf16 *)(to + 16 * (int64_t)i), v);
 }
 
 /* ---- numbers to work on ---- */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Kernels that also run on the CPU, so that their arithmetic of indices is tested where there is no GPU.
  *
- * The body of a kernel is written once, in what C and C++ have in common, over these macros. Under nvcc a thread runs it
- * for itself: KV_EACH_THREAD and KV_EACH_WARP are entered once, arrays over lanes have one element, products and
+ * The body of a kernel is written once, in what C and C++ have in common, over these macros. Under nvcc a thread runs
+ * it for itself: KV_EACH_THREAD and KV_EACH_WARP are entered once, arrays over lanes have one element, products and
  * exchanges of a warp are the hardware's. Elsewhere one call does the work of a whole block: KV_EACH_THREAD goes over
  * all its threads, KV_EACH_WARP over its warps, arrays hold all 32 lanes, and what a warp does together is done lane by
  * lane as the PTX manual (ISA 9.0, mma.m16n8k16, ldmatrix, cp.async) lays registers out. Asynchronous copies happen no
@@ -46,8 +46,17 @@ KV_FN void kv_sync_warp(void) { __syncwarp(); }
 KV_FN float kv_bf16_float(kv_bf16 bits) { return __uint_as_float((uint32_t)bits << 16); }
 KV_FN kv_bf16 kv_float_bf16(float value) { return __bfloat16_as_ushort(__float2bfloat16_rn(value)); }
 KV_FN float kv_exp2(float value) { return exp2f(value); }
-KV_FN void kv_load8(kv_bf16 to[8], const kv_bf16 *from) { *(uint4 *)to = *(const uint4 *)from; }
-KV_FN void kv_store8(kv_bf16 *to, const kv_bf16 from[8]) { *(uint4 *)to = *(const uint4 *)from; }
+KV_FN void kv_load8(kv_bf16 to[8], const kv_bf16 *from)
+{
+    const uint4 all = *(const uint4 *)from;
+    memcpy(to, &all, sizeof all);
+}
+KV_FN void kv_store8(kv_bf16 *to, const kv_bf16 from[8])
+{
+    uint4 all;
+    memcpy(&all, from, sizeof all);
+    *(uint4 *)to = all;
+}
 
 /* 16 bytes to shared memory, zeros where `there` is false; `from` is then not read. */
 KV_FN void kv_copy_async16(void *to, const void *from, bool there)

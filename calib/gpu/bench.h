@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The measuring itself: operands on the device, an operator called many times between two events. One device, one thread.
+/* The measuring itself: operands on the device, an operator called many times between two events. One device, one
+ * thread.
  *
  * Memory is taken once and handed out anew for every point: inputs hold random numbers and are never written, outputs
  * are never read, so that numbers stay such as a model has them. Where operands are weights or KV, several sets of them

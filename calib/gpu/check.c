@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the device computes on small shapes, against float64 on the CPU (calib/cuda/reference.h). Inputs are what lies on
- * the device; both sides read the same bits. */
+/* What the device computes on small shapes, against float64 on the CPU (calib/cuda/reference.h). Inputs are what lies
+ * on the device; both sides read the same bits. */
 #include <math.h>
 #include <string.h>
 
@@ -158,10 +158,10 @@ static bool check_rotary(struct kv_gpu_bench *b, struct kv_err *err)
         good = kv_cuda_copy(x, from, 2 * count, b->stream, err)
                && kv_rotary(x, stride, at, ROWS, heads, dim, 500000, b->stream, err);
         for (int64_t r = 0; good && r < ROWS; r++)
-            good = compare(b, "rotary embedding", x + r * stride, wanted + r * heads * dim, heads * dim, 0.1, ERROR_MOST,
-                           err)
-                   && same(b, "rotary embedding", x + r * stride + heads * dim, here + r * stride + heads * dim, 2 * dim,
-                           err);
+            good = compare(b, "rotary embedding", x + r * stride, wanted + r * heads * dim, heads * dim, 0.1,
+                           ERROR_MOST, err)
+                   && same(b, "rotary embedding", x + r * stride + heads * dim, here + r * stride + heads * dim,
+                           2 * dim, err);
     }
     return good;
 }
@@ -244,7 +244,8 @@ bool kv_gpu_check(struct kv_gpu_bench *b, enum kv_gpu_op op, enum kv_gpu_type ty
     case KV_GPU_SILU: return check_silu(b, err);
     case KV_GPU_WRITE: return check_write(b, err);
     case KV_GPU_COPY: return check_copy(b, err);
-    case KV_GPU_SHARE: return check_gemm(b, type, err) && check_attention(b, false, err) && check_attention(b, true, err);
+    case KV_GPU_SHARE:
+        return check_gemm(b, type, err) && check_attention(b, false, err) && check_attention(b, true, err);
     default: return true;   /* reduce checks its own sum; two layers are made of what was checked */
     }
 }

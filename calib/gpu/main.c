@@ -143,7 +143,8 @@ static bool name_gpu(struct kv_arena *arena, struct options *o, const char *devi
     for (size_t i = 0; !*o->gpu && i < sizeof known_gpus / sizeof *known_gpus; i++)
         if (strstr(device, known_gpus[i][0])) o->gpu = known_gpus[i][1];
     if (!*o->gpu)
-        return kv_fail(err, KV_EUSAGE, "--gpu", "which of `kvsim list gpus` is '%s'? A file of your own will do", device);
+        return kv_fail(err, KV_EUSAGE, "--gpu", "which of `kvsim list gpus` is '%s'? A file of your own will do",
+                       device);
     bool good = kv_gpu_load(arena, o->gpu, "", (struct kv_pos){ .file = "--gpu" }, &spec, &diag)
                 || kv_diag_fail(&diag, err);
     if (good) o->gpu = spec.name;
@@ -195,7 +196,7 @@ static int write_samples(struct kv_arena *arena, const struct options *o, struct
                                 kv_gpu_clocks_seen(arena, &s->visits)),
         .engine = kv_arena_text(arena, "cuBLASLt %lld.%lld.%lld%s%s, kernels of kvsim " KV_VERSION, lt / 10000,
                                 lt / 100 % 100, lt % 100, *nccl ? ", " : "", nccl),
-        .commit = KV_VERSION, .note = o->note,
+        .commit = KV_VERSION, .note = o->note, .sms = b->device.sms,
     };
     int32_t points = kv_gpu_samples_write(arena, o->output, &s->visits, &about, &err);
     if (points < 0) return told(&err);

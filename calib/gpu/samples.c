@@ -137,7 +137,7 @@ static bool write_about(struct kv_arena *arena, const char *folder, const struct
     if (!kv_writer_open(&w, kv_arena_text(arena, "%s/samples.yaml", folder), true, err)) return false;
     kv_writer_text(&w, "kvsim_samples: 1\n");
     write_text(&w, "gpu", a->gpu);
-    kv_writer_text(&w, "label: measured\ndate: %s\n", a->date);
+    kv_writer_text(&w, "sms: %d\nlabel: measured\ndate: %s\n", a->sms, a->date);
     write_text(&w, "driver", a->driver);
     write_text(&w, "cuda", a->cuda);
     write_text(&w, "clocks", a->clocks);
@@ -153,7 +153,7 @@ static bool write_about(struct kv_arena *arena, const char *folder, const struct
 
 /* ---- all ---- */
 
-static int by_point(const void *a, const void *b)
+static int by_order(const void *a, const void *b)
 {
     const struct kv_gpu_visit *x = a, *y = b;
     int order = kv_gpu_point_order(&x->point, &y->point);
@@ -164,7 +164,7 @@ int32_t kv_gpu_samples_write(struct kv_arena *arena, const char *folder, struct 
                              const struct kv_gpu_about *about, struct kv_err *err)
 {
     int32_t points = 0;
-    if (visits->at.count) qsort(visits->at.at, visits->at.count, sizeof *visits->at.at, by_point);
+    if (visits->at.count) qsort(visits->at.at, visits->at.count, sizeof *visits->at.at, by_order);
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         if (!write_file(arena, folder, &files[i], visits, &points, err)) return -1;
     return write_about(arena, folder, about, err) ? points : -1;

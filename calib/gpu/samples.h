@@ -6,7 +6,7 @@
 #include "calib/gpu/session.h"
 
 /* What samples.yaml says of all of them. */
-struct kv_gpu_about { const char *gpu, *date, *driver, *cuda, *clocks, *engine, *commit, *note; };
+struct kv_gpu_about { const char *gpu, *date, *driver, *cuda, *clocks, *engine, *commit, *note; int32_t sms; };
 
 /* Writes `folder`/samples.yaml and a CSV file for each kind that was measured: the median of a point's visits, the
  * larger of their deviations among themselves and of the median deviation within one, and how many batches there were.
@@ -14,8 +14,8 @@ struct kv_gpu_about { const char *gpu, *date, *driver, *cuda, *clocks, *engine, 
  * visits. Returns how many points there are, -1 with *err. */
 int32_t kv_gpu_samples_write(struct kv_arena *arena, const char *folder, struct kv_gpu_visits *visits,
                              const struct kv_gpu_about *about, struct kv_err *err);
-/* Lowest and highest clock of the SMs in the visits, and what slowed them: "SM 1755 to 1980 MHz seen; slowed by: power".
- * Text in the arena. */
+/* Lowest and highest clock of the SMs in the visits, and what slowed them, as text in the arena:
+ * "SM 1755 to 1980 MHz seen; slowed by: power". */
 const char *kv_gpu_clocks_seen(struct kv_arena *arena, const struct kv_gpu_visits *visits);
 
 #endif

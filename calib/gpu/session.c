@@ -27,7 +27,7 @@ static bool has_rows(const char *path)
     return lines > 1;
 }
 
-static int by_point(const void *a, const void *b)
+static int by_key(const void *a, const void *b)
 {
     return kv_gpu_point_order(*(struct kv_gpu_point *const *)a, *(struct kv_gpu_point *const *)b);
 }
@@ -40,10 +40,10 @@ bool kv_gpu_session_resume(struct kv_gpu_session *s, struct kv_err *err)
     if (!kv_gpu_visits_read(s->arena, s->path, &s->visits, err)) return false;
     struct kv_gpu_point **sorted = kv_arena_take(s->arena, (size_t)(s->count + 1) * sizeof *sorted);
     for (int32_t i = 0; i < s->count; i++) sorted[i] = &s->point[i];
-    qsort(sorted, (size_t)s->count, sizeof *sorted, by_point);
+    qsort(sorted, (size_t)s->count, sizeof *sorted, by_key);
     for (size_t i = 0; i < s->visits.at.count; i++) {
         const struct kv_gpu_point *key = &s->visits.at.at[i].point;
-        struct kv_gpu_point **found = bsearch(&key, sorted, (size_t)s->count, sizeof *sorted, by_point);
+        struct kv_gpu_point **found = bsearch(&key, sorted, (size_t)s->count, sizeof *sorted, by_key);
         if (found) (*found)->visits++;
     }
     return true;

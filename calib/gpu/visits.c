@@ -6,8 +6,8 @@
 #include "sim/lib/rows.h"
 
 enum { OP, DTYPE, MODEL, X, TIME = X + KV_GPU_X, SPREAD, BATCHES, SUM, SM_MHZ, THROTTLE, ROUND, COLUMNS };
-static const char *const columns[] = {"op", "dtype", "model", "x1", "x2", "x3", "x4", "x5", "x6", "time_us", "spread_us",
-                                      "batches", "sum_us", "sm_mhz", "throttle", "round", NULL};
+static const char *const columns[] = {"op", "dtype", "model", "x1", "x2", "x3", "x4", "x5", "x6", "time_us",
+                                      "spread_us", "batches", "sum_us", "sm_mhz", "throttle", "round", NULL};
 
 /* ---- writing ---- */
 

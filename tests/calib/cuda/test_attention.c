@@ -144,7 +144,7 @@ static void new_tokens_see_what_is_cached_and_those_before_them(void **state)
     (void)state;
     struct batch b;
     /* None new, one, a whole tile, and across tiles and pages, from nothing to several tiles cached. */
-    make(&b, 6, (int32_t[]){1, 0, 16, 17, 70, 3}, (int32_t[]){0, 5, 0, 64, 1, 131}, 8, 2, 128, 16);
+    make(&b, 8, (int32_t[]){1, 0, 16, 17, 70, 3, 2, 2}, (int32_t[]){0, 5, 0, 64, 1, 131, 62, 63}, 8, 2, 128, 16);
     run_prefill(&b);
     check(&b);
     make(&b, 3, (int32_t[]){65, 2, 33}, (int32_t[]){0, 63, 100}, 6, 6, 64, 32);
@@ -168,12 +168,12 @@ static void a_token_sees_its_whole_sequence(void **state)
 {
     (void)state;
     struct batch b;
-    const int32_t one[] = {1, 1, 1, 1, 1, 1}, cached[] = {0, 15, 16, 63, 200, 511};
+    const int32_t one[] = {1, 1, 1, 1, 1, 1, 1, 1}, cached[] = {0, 14, 15, 16, 62, 63, 200, 511};
     for (int32_t splits = 1; splits <= 5; splits += 2) {
-        make(&b, 6, one, cached, 8, 2, 128, 16);
+        make(&b, 8, one, cached, 8, 2, 128, 16);
         run_decode(&b, splits);
         check(&b);
-        make(&b, 6, one, cached, 4, 4, 64, 8);
+        make(&b, 8, one, cached, 4, 4, 64, 8);
         run_decode(&b, splits);
         check(&b);
     }

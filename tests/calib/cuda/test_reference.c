@@ -74,7 +74,10 @@ static void a_product_of_constant_rows(void **state)
 }
 
 enum { TOKENS = 40, HEADS = 4, KV_HEADS = 2, DIM = 8, PAGE = 4 };
-struct cache { kv_bf16 keys[TOKENS * KV_HEADS * DIM], values[TOKENS * KV_HEADS * DIM]; int32_t table[2 * TOKENS / PAGE]; };
+struct cache {
+    kv_bf16 keys[TOKENS * KV_HEADS * DIM], values[TOKENS * KV_HEADS * DIM];
+    int32_t table[2 * TOKENS / PAGE];
+};
 
 /* Two sequences that share nothing: pages of the second in front, in falling order. Values: token + 100 * KV head. */
 static struct kv_pages fill(struct cache *c, int32_t of_second)

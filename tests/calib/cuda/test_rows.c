@@ -83,7 +83,7 @@ static void gates_close_what_is_negative(void **state)
     double wanted[ROWS * WIDTH];
     gate_up[0] = kv_bf16_nearest(-300);   /* where exp overflows a float */
     kv_reference_silu_mul(gate_up, ROWS, WIDTH, wanted);
-    for (int64_t i = 0; i < ROWS * WIDTH / 8; i++) kv_silu_piece(gate_up, out, WIDTH, i);
+    for (uint32_t i = 0; i < ROWS * WIDTH / 8; i++) kv_silu_piece(gate_up, out, WIDTH, i);
     assert_near(out, wanted, ROWS * WIDTH);
 }
 
@@ -112,9 +112,10 @@ static void new_kv_goes_to_its_slot(void **state)
     struct kv_pages pool[2];
     const int32_t slot[5] = {17, -1, 0, 95, 31};
     two_pools(pool, 6, 16, 2, 64);
-    int64_t stride = 6 * 64, pieces = 2 * 5 * 2 * 64 / 8;
+    int64_t stride = 6 * 64;
+    uint32_t pieces = 2 * 5 * 2 * 64 / 8;
     kv_bf16 *qkv = numbers(5 * stride, 3, 1);
-    for (int64_t i = pieces - 1; i >= 0; i--)
+    for (uint32_t i = pieces; i-- > 0;)
         kv_write_piece(qkv + 2 * 64, qkv + 4 * 64, stride, slot, 5, &pool[0], i);
     kv_reference_write_pages(qkv + 2 * 64, qkv + 4 * 64, stride, slot, 5, &pool[1]);
     assert_same_pools(pool, 6);
@@ -132,7 +133,7 @@ static void a_fetched_layer_goes_to_its_pages(void **state)
         two_pools(pool, pages, page_tokens, 2, 128);
         for (int32_t i = 0; i < pages - 2; i++) page[i] = pages - 1 - i;
         kv_bf16 *from = numbers(2 * CHUNK * CHUNKS * 256, 21, 1);
-        for (int64_t i = 0; i < 2 * CHUNK * CHUNKS * 256 / 8; i++) kv_scatter_piece(from, CHUNK, page, &pool[0], i);
+        for (uint32_t i = 0; i < 2 * CHUNK * CHUNKS * 256 / 8; i++) kv_scatter_piece(from, CHUNK, page, &pool[0], i);
         kv_reference_scatter(from, CHUNK, CHUNKS, page, &pool[1]);
         assert_same_pools(pool, pages);
         /* The first token of the second chunk, and its values. */
@@ -147,7 +148,7 @@ static void blocks_are_gathered_in_order(void **state)
     (void)state;
     const int32_t block[4] = {3, 0, 7, 3};
     char *from = (char *)numbers(8 * 24, 2, 1), to[4 * 48];
-    for (int64_t i = 0; i < 4 * 48 / 16; i++) kv_gather_piece(to, from, block, 48, i);
+    for (uint32_t i = 0; i < 4 * 48 / 16; i++) kv_gather_piece(to, from, block, 48, i);
     for (int i = 0; i < 4; i++) assert_memory_equal(to + 48 * i, from + 48 * block[i], 48);
 }
 
