@@ -29,6 +29,7 @@ static const struct kv_command *const commands[] = {
     &kv_command_calib_gpu,
     &kv_command_calib_storage,
     &kv_command_calib_net,
+    &kv_command_calib_serve,
     &kv_command_version,
     &kv_command_help,
     &kv_command_man,
