@@ -119,8 +119,8 @@ static void fill(struct kv_arena *arena, const struct parts *m, price_us *price,
     for (int32_t i = 0; i < x.count; i++)
         for (int32_t j = 0; j < y.count; j++)
             point[count++] = (struct kv_fit_point){x.at[i], y.at[j], 1e3 * price(m, x.at[i], y.at[j])};
-    /* No knot is dropped; what falls with more work is levelled. */
-    kv_fit_knots(arena, point, count, &(struct kv_fit_rule){1e-12, 1, x.count, y.count}, knots);
+    /* No knot is dropped (layer and once share theirs); what falls with more work is levelled. */
+    kv_fit_knots(arena, point, count, &(struct kv_fit_rule){-1, 1, x.count, y.count}, knots);
     kv_arena_close(&scratch);
 }
 

@@ -54,8 +54,9 @@ awk -F, 'NR > 1 { e = 1e3 * $8 / $5 - 1; sum += e < 0 ? -e : e; n++ }
 "$KVSIM" calib check "$work/s" --only gemm --epochs 20 --bar 0 >/dev/null 2>&1
 [ $? = 9 ] || fail "an error past the bar is not exit code 9"
 
-# A run: one request of Llama-3.1-8B; 1 GPU, and 2 with all-reduce. At least the weights are read once a token.
-printf '{"input_length": 64, "output_length": 11, "timestamp": 0, "hash_ids": [1]}\n' >"$work/t.jsonl"
+# A run: one request of Llama-3.1-8B; 1 GPU, and 2 with all-reduce. At least the weights are read once a token, and a prompt
+# of 2,048 tokens is 32 TFLOP of products.
+printf '{"input_length": 2048, "output_length": 11, "timestamp": 0, "hash_ids": [1, 2, 3, 4]}\n' >"$work/t.jsonl"
 run() {
     cat >"$work/run.yaml" <<EOF
 kvsim: 1
@@ -68,11 +69,13 @@ workload: {trace: $work/t.jsonl, format: mooncake}
 EOF
     "$KVSIM" run "$work/run.yaml" -o "$work/r.h5" --force >"$work/table" 2>"$work/err"
 }
-tpot_ms() { awk '$1 == "TPOT" { print $3 == "s" ? 1000 * $2 : $3 == "us" ? $2 / 1000 : $2 }' "$work/table"; }
+mean_ms() { awk -v name="$1" '$1 == name { print $3 == "s" ? 1000 * $2 : $3 == "us" ? $2 / 1000 : $2 }' "$work/table"; }
 run 1 bf16 || { cat "$work/err"; fail "run"; }
-one=$(tpot_ms)
+first=$(mean_ms TTFT)
+awk -v a="$first" 'BEGIN { exit !(a > 270 && a < 380) }' || fail "TTFT: $first ms"
+one=$(mean_ms TPOT)
 run 2 bf16 || { cat "$work/err"; fail "run with tp 2"; }
-two=$(tpot_ms)
+two=$(mean_ms TPOT)
 echo "TPOT: $one ms, with tp 2 $two ms"
 awk -v a="$one" -v b="$two" 'BEGIN { exit !(a > 13 && a < 22 && b < 0.75 * a && b > 0.4 * a) }' || fail "TPOT"
 refused() { "${@:2}"; [ $? != 0 ] && grep -q "$1" "$work/err" || { cat "$work/err"; fail "not refused: $1"; }; }
