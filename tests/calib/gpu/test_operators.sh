@@ -41,7 +41,8 @@ EOF
 }
 
 make_samples "$work/s"
-"$KVSIM" calib import samples "$work/s" -o "$work/p" --epochs 20 >"$work/out" 2>&1 || { cat "$work/out"; fail "import"; }
+"$KVSIM" calib import samples "$work/s" -o "$work/p" --epochs 20 >"$work/out" 2>&1 ||
+    { cat "$work/out"; fail "import"; }
 "$KVSIM" calib info "$work/p" >"$work/info" || fail "info"
 cmp "$work/out" "$work/info" || fail "import and info tell different things"
 # A profile prices the samples it was made of.
@@ -54,7 +55,8 @@ awk -F, 'NR > 1 { e = 1e3 * $8 / $5 - 1; sum += e < 0 ? -e : e; n++ }
 "$KVSIM" calib check "$work/s" --only gemm --epochs 20 --bar 0 >/dev/null 2>&1
 [ $? = 9 ] || fail "an error past the bar is not exit code 9"
 
-# A run: one request of Llama-3.1-8B; 1 GPU, and 2 with all-reduce. At least the weights are read once a token, and a prompt
+# A run: one request of Llama-3.1-8B; 1 GPU, and 2 with all-reduce. At
+# least the weights are read once a token, and a prompt
 # of 2,048 tokens is 32 TFLOP of products.
 printf '{"input_length": 2048, "output_length": 11, "timestamp": 0, "hash_ids": [1, 2, 3, 4]}\n' >"$work/t.jsonl"
 run() {
