@@ -248,7 +248,8 @@ static const char *draw_both_ways(struct kv_random_scenario *s, struct tiers_pla
     struct dice dice = {.seed = kv_mix64_pair(kv_stream("random_both_ways"), s->number)}, *d = &dice;
     struct kv_fetch_config *f = &s->config.fetch;
     int64_t block = s->config.engine.block_tokens;
-    if (s->config.tier_count < 2 || s->config.handover.prefill_instances > 0 || !chance(d, 60)) return "";
+    if (s->config.tier_count < 2 || s->config.handover.prefill_instances > 0 || !chance(d, 70)) return "";
+    if (f->mode == KV_DELIVERY_AUTO && chance(d, 50)) return "";
     /* Each chunk is an access of its own, and at each of its events the naive engine looks at all blocks. */
     if (s->count * t->prompt_chunks > 10000) return "";
     f->mode = KV_DELIVERY_BIDIRECTIONAL;
@@ -260,17 +261,20 @@ static const char *draw_both_ways(struct kv_random_scenario *s, struct tiers_pla
         f->policy = kv_test_plugin("fetch", "always");
         f->params = kv_test_params(&s->arena, &f->policy->info);
     }
+    /* A budget that decoding members leave little of. */
+    struct kv_engine_config *e = &s->config.engine;
+    if (chance(d, 25)) e->max_num_batched_tokens = e->max_num_seqs + between(d, 0, 2 * block);
     return kv_arena_text(&s->arena, "\n  both ways, %lld tokens a step, %d at a time",
                          (long long)f->compute_chunk_tokens, f->concurrency);
 }
 
 static const char *draw_ends(struct kv_random_scenario *s, const struct tiers_plan *t, kv_tick unlimited_tk)
 {
-    static const double share[] = {0.01, 0.1, 0.2, 0.4};
+    static const double share[] = {0.1, 0.3, 0.6, 0.9};
     struct dice dice = {.seed = kv_mix64_pair(kv_stream("random_ends"), s->number)};
     struct kv_transfer_config *c = &s->config.transfer;
     const char *text = "";
-    if (c->policy && chance(&dice, 70)) {
+    if (c->policy && chance(&dice, 85)) {
         c->min_grant = (kv_rate)((double)c->cap * share[between(&dice, 0, 3)]);
         text = kv_arena_text(&s->arena, "\n  no grants for life below %lld", (long long)c->min_grant);
     }
