@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Compute from the head, load from the tail, until they meet (docs/tiers.md T44), to the tick. Blocks and chunks of 16
- * tokens; a chunk is 512 bytes and comes in 512 ticks at a byte a tick, one at a time; a step computes at most two blocks
- * in 1,024 ticks. With a the chunks that have come and c the blocks that are computed, n in all, a boundary finds them
- * met if c >= n - a; else it computes min(2, n - a - c) blocks more. */
+ * tokens; a chunk is 512 bytes and comes in 512 ticks at a byte a tick, one at a time; a step computes at most two
+ * blocks in 1,024 ticks. With a the chunks that have come and c the blocks that are computed, n in all, a boundary
+ * finds them met if c >= n - a; else it computes min(2, n - a - c) blocks more. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
