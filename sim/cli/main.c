@@ -25,6 +25,7 @@ static const struct kv_command *const commands[] = {
     &kv_command_calib_info,
     &kv_command_calib_check,
     &kv_command_calib_diff,
+    &kv_command_calib_gpu,
     &kv_command_calib_storage,
     &kv_command_calib_net,
     &kv_command_version,

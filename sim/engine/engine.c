@@ -90,10 +90,12 @@ kv_tick kv_engine_next_tk(const struct kv_engine *e)
     return top ? top->due : KV_TICK_NEVER;
 }
 
-bool kv_engine_idle(const struct kv_engine *e)
+bool kv_engine_idle_but(const struct kv_engine *e, uint32_t timer)
 {
-    for (size_t i = 0; i < e->due.key.count; i++)
-        if ((enum kv_class)(e->due.key.at[i].order >> 40 & 0xff) != KV_CLASS_SAMPLE) return false;
+    for (size_t i = 0; i < e->due.key.count; i++) {
+        uint64_t order = e->due.key.at[i].order;
+        if ((enum kv_class)(order >> 40 & 0xff) != KV_CLASS_SAMPLE && (uint32_t)order != timer) return false;
+    }
     return true;
 }
 
