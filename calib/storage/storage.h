@@ -41,8 +41,8 @@ int32_t kv_storage_plan(struct kv_arena *arena, const struct kv_storage_grid *gr
 
 /* ---- where it goes ---- */
 
-/* What a connection asks for. `part_bytes` < bytes: only so much from its beginning, and no sample of it. `number` tells
- * requests apart: which object, which part of it. */
+/* What a connection asks for. `part_bytes` < bytes: only so much from its beginning, and no sample of it. `number`
+ * tells requests apart: which object, which part of it. */
 struct kv_storage_ask { enum kv_access_op op; int64_t bytes, part_bytes; uint64_t number; };
 /* One request of one connection; times from its start. An outcome other than "ok" has its reason in `error`. */
 struct kv_storage_result { double start_s, first_byte_s, sent_s, end_s; const char *outcome; char error[320]; };
@@ -91,10 +91,10 @@ struct kv_storage_visit {
     double elapsed_s;
 };
 /* Each connection makes one request that is not taken (it may have to connect), then requests until `wanted` are taken;
- * the others go on until the last of those has ended, so that it never has less company. The first request of connection
- * i of n is cut short to the part (i + 1) / n. All begin at once; were they equal, all would end at once, and so on in
- * lockstep: each request would meet n at their beginning or n at their end, a burst, and not the n that are under way.
- * So their ends are spread evenly over the time of a request. A failure ends the visit. */
+ * the others go on until the last of those has ended, so that it never has less company. The first request of
+ * connection i of n is cut short to the part (i + 1) / n. All begin at once; were they equal, all would end at once,
+ * and so on in lockstep: each request would meet n at their beginning or n at their end, a burst, and not the n that
+ * are under way. So their ends are spread evenly over the time of a request. A failure ends the visit. */
 void kv_storage_visit(struct kv_storage_visit *visit);
 
 #endif
