@@ -38,7 +38,7 @@ static const struct kv_param rows[] = {
     ROW("budget", KV_DIM_TIME, budget_s, "60s", 0.1, 1e6, "time of this run"),
     ROW("samples", KV_DIM_COUNT, samples, "60", 3, 100000, "of each size and number of connections, then it is done"),
     ROW("timeout", KV_DIM_TIME, timeout_s, "30s", 0.01, 1e5, "longest time of a request"),
-    ROW("pause", KV_DIM_TIME, pause_s, "0s", 0, 10, "before a request at most, times connections: time of a packet"),
+    ROW("pause", KV_DIM_TIME, pause_s, "0s", 0, 10, "before a request at most, a connection: time of a packet"),
     ROW("seed", KV_DIM_COUNT, seed, "1", 0, 0x1p52, "which parts are read, which samples are held out"),
     ROW("port_slot", KV_DIM_COUNT, port_slot, "-1", -1, 63, "local port modulo 64 of the first connection; -1: any"),
     ROW("note", KV_DIM_TEXT, note, "", 0, 0, "text for the profile: settings of the server, hardware"),

@@ -90,11 +90,11 @@ struct kv_storage_visit {
     int32_t taken;                         /* results of requests that were begun while all connections were busy */
     double elapsed_s;
 };
-/* Each connection makes one request that is not taken (it may have to connect), then requests until `wanted` are
- * taken; the others go on until the last of those has ended, so that it never has less company. The first request of
- * connection i of n is cut short to the part (i + 1) / n. All begin at once; were they equal, all would end at once, and so on in
- * lockstep: each request would meet n at their beginning or n at their end, a burst, and not the n that are under way.
- * So their ends are spread evenly over the time of a request. A failure ends the visit. */
+/* Each connection makes one request that is not taken (it may have to connect), then requests until `wanted` are taken;
+ * the others go on until the last of those has ended, so that it never has less company. The first request of
+ * connection i of n is cut short to the part (i + 1) / n. All begin at once; were they equal, all would end at once,
+ * and so on in lockstep: each request would meet n at their beginning or n at their end, a burst, and not the n that
+ * are under way. So their ends are spread evenly over the time of a request. A failure ends the visit. */
 void kv_storage_visit(struct kv_storage_visit *visit);
 
 #endif

@@ -51,9 +51,10 @@ class Profile:
 
 
 def calib(the_bed, folder, grid, ops, samples, rate):
-    """The link serves its flows in turn, packet by packet. A connection that asks as soon as it has the last byte would
-    always come at the same place of the turn, and its first byte after a whole number of turns: with the server's 2.9 ms
-    and 8, 12, 16 connections (turns of 2.9, 4.3, 5.8 ms) after two, one and one. So each waits for a part of a turn."""
+    """The link serves its flows in turn, packet by packet. A connection that asks as soon as it has the last byte
+    would always come at the same place of the turn, and its first byte after a whole number of turns: with the
+    server's 2.9 ms and 8, 12, 16 connections (turns of 2.9, 4.3, 5.8 ms) after two, one and one. So each waits for a
+    part of a turn."""
     the_bed.program("kvsim", "calib", "storage", "--output", folder, "--ops", ops, "--port-slot", 0, "--quiet",
                     "--pause", "%.9fs" % (bed.PACKET_BITS / (rate * 1e6)),
                     "--sizes", ",".join("%dB" % size for size in grid.sizes),
@@ -77,8 +78,8 @@ def profile(the_bed, grid, rate):
 
 
 def first_bytes(the_bed, known, asked, rate):
-    """A profile of the points of `known`, and medians in s at the points of `asked`, by (bytes, connections). Some samples
-    of the one, then of the other, again and again, so that whatever else this machine does hits both."""
+    """A profile of the points of `known`, and medians in s at the points of `asked`, by (bytes, connections). Some
+    samples of the one, then of the other, again and again, so that whatever else this machine does hits both."""
     the_bed.shape({"rate": rate, "clients": [], "mode": "layerwise", "connections": 1})
     folders, found = (fresh(the_bed, "known"), fresh(the_bed, "asked")), {}
     for samples in range(min(TURN_SAMPLES, known.samples), known.samples + 1, TURN_SAMPLES):
