@@ -121,7 +121,8 @@ $(B)/%.o: %.c Makefile
 	$(call say,cc $<)$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 $(B)/tests/%: $(B)/tests/%.o $(call obj,$(TEST_LIB_SRC)) $(B)/libkvsim.a
 	$(call say,link $@)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
-$(B)/tests/calib/%: $(B)/tests/calib/%.o $(call obj,$(TEST_LIB_SRC)) \
+# Named one by one: a pattern alone would give way to the one above where make has not yet heard of an object.
+$(filter $(B)/tests/calib/%,$(TEST_BIN)): $(B)/tests/calib/%: $(B)/tests/calib/%.o $(call obj,$(TEST_LIB_SRC)) \
     $$(if $$(findstring serve,$$*),$(SERVE_OBJ)) $$(if $$(findstring serve_cuda/,$$*),$(SERVE_CUDA_OBJ)) \
     $(B)/libcalib.a $(B)/libkvsim.a
 	$(call say,link $@)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS) \
