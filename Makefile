@@ -62,25 +62,31 @@ CALIB_storage := libcurl
 CALIB_net := ucx
 CALIB_layers := libcurl
 CALIB_gpu := cuda
-CALIB_e2e := cuda
+# serve is built without CUDA too, but then lacks its device of that kind.
+SERVE_CUDA := $(if $(CUDA),serve_cuda)
+CALIB_WITH_serve := $(SERVE_CUDA)
+calib_cuda = $(filter cuda,$(CALIB_$1))$(CALIB_WITH_$1)
 # What of calib/lib needs a package.
 CALIB_LIB_s3 := libcurl
 CALIB_PKGS := $(sort $(CALIB_storage) $(CALIB_net) $(CALIB_layers))
 CALIB_THERE := $(strip $(foreach p,$(CALIB_PKGS),$(shell pkg-config --exists $p 2>/dev/null && echo $p)))
 calib_lacks = $(filter-out $(CALIB_THERE) $(CUDA),$1)
-CALIB_KNOWN := $(foreach n,storage net layers gpu e2e,$(if $(wildcard calib/$n/*.c),$n))
+CALIB_KNOWN := $(foreach n,storage net layers gpu serve,$(if $(wildcard calib/$n/*.c),$n))
 CALIB := $(foreach n,$(CALIB_KNOWN),$(if $(call calib_lacks,$(CALIB_$n)),,$n))
 CALIB_LEFT_OUT := $(filter-out $(CALIB),$(CALIB_KNOWN))
-CALIB_SRC := $(sort $(foreach n,$(CALIB) $(CUDA),$(wildcard calib/$n/*.c)))
+CALIB_SRC := $(sort $(foreach n,$(CALIB) $(CUDA) $(SERVE_CUDA),$(wildcard calib/$n/*.c)))
 CALIB_LIB_SRC := $(sort $(foreach f,$(wildcard calib/lib/*.c),\
     $(if $(call calib_lacks,$(CALIB_LIB_$(basename $(notdir $f)))),,$f)))
-# Their tests go with them; those of gpu and e2e need no CUDA.
-TEST_C := $(filter-out $(addprefix tests/calib/,$(addsuffix /%,$(filter-out gpu e2e,$(CALIB_LEFT_OUT)))) \
+# Their tests go with them; those of gpu need no CUDA.
+TEST_C := $(filter-out $(addprefix tests/calib/,$(addsuffix /%,$(filter-out gpu,$(CALIB_LEFT_OUT)))) \
     $(foreach f,s3,\
     $(if $(call calib_lacks,$(CALIB_LIB_$f)),tests/calib/lib/test_$f.c)),$(call find_tests,c))
 TEST_BIN := $(patsubst %.c,$(B)/%,$(TEST_C))
 CALIB_BIN := $(patsubst %,$(B)/kvsim-calib-%,$(CALIB))
 obj = $(patsubst %.c,$(B)/%.o,$1)
+# What the tests of serve link; those of its CUDA device bring what stands in for calib/cuda.
+SERVE_OBJ := $(call obj,$(filter-out %/main.c,$(wildcard calib/serve/*.c)))
+SERVE_CUDA_OBJ := $(call obj,$(wildcard calib/serve_cuda/*.c) calib/cuda/reference.c)
 
 .PHONY: all calib
 all: kvsim calib            ## build ./kvsim and the programs that measure
@@ -91,9 +97,10 @@ calib: $(patsubst %,kvsim-calib-%,$(CALIB))  ## build the programs that measure:
 kvsim-calib-%: $(B)/kvsim-calib-%
 	@cp -f $< $@
 .SECONDEXPANSION:
-$(CALIB_BIN): $(B)/kvsim-calib-%: $$(call obj,$$(wildcard calib/$$*/*.c)) $$(call cu_obj,$$*) \
-    $$(if $$(filter cuda,$$(CALIB_$$*)),$(B)/libcuda_ops.a) $(B)/libcalib.a $(B)/libkvsim.a
-	$(call say,link $@)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) $(if $(filter cuda,$(CALIB_$*)),$(CUDA_LIBS),\
+$(CALIB_BIN): $(B)/kvsim-calib-%: $$(foreach n,$$* $$(CALIB_WITH_$$*),\
+    $$(call obj,$$(wildcard calib/$$n/*.c)) $$(call cu_obj,$$n)) \
+    $$(if $$(call calib_cuda,$$*),$(B)/libcuda_ops.a) $(B)/libcalib.a $(B)/libkvsim.a
+	$(call say,link $@)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) $(if $(call calib_cuda,$*),$(CUDA_LIBS),\
 	    $(shell pkg-config --libs $(CALIB_$*) 2>/dev/null)) -lpthread
 $(B)/libcuda_ops.a: $(call obj,$(wildcard calib/cuda/*.c)) $(call cu_obj,cuda)
 	@rm -f $@; ar rcs $@ $^
@@ -103,7 +110,7 @@ build/cuda/%.o: %.cu Makefile
 $(B)/libcalib.a: $(call obj,$(CALIB_LIB_SRC))
 	@rm -f $@; ar rcs $@ $^
 $(B)/calib/%.o: CFLAGS += $(shell pkg-config --cflags $(CALIB_THERE) 2>/dev/null) \
-    $(if $(CUDA),-isystem $(CUDA_HOME)/include) $(if $(NCCL),-DKV_HAVE_NCCL)
+    $(if $(CUDA),-isystem $(CUDA_HOME)/include -DKV_HAVE_CUDA) $(if $(NCCL),-DKV_HAVE_NCCL)
 $(B)/kvsim: $(call obj,$(CLI_SRC)) $(B)/libkvsim.a
 	$(call say,link $@)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 $(B)/libkvsim.a: $(call obj,$(LIB_SRC))
@@ -114,7 +121,10 @@ $(B)/%.o: %.c Makefile
 	$(call say,cc $<)$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 $(B)/tests/%: $(B)/tests/%.o $(call obj,$(TEST_LIB_SRC)) $(B)/libkvsim.a
 	$(call say,link $@)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
-$(B)/tests/calib/%: $(B)/tests/calib/%.o $(call obj,$(TEST_LIB_SRC)) $(B)/libcalib.a $(B)/libkvsim.a
+# Named one by one: a pattern alone would give way to the one above where make has not yet heard of an object.
+$(filter $(B)/tests/calib/%,$(TEST_BIN)): $(B)/tests/calib/%: $(B)/tests/calib/%.o $(call obj,$(TEST_LIB_SRC)) \
+    $$(if $$(findstring serve,$$*),$(SERVE_OBJ)) $$(if $$(findstring serve_cuda/,$$*),$(SERVE_CUDA_OBJ)) \
+    $(B)/libcalib.a $(B)/libkvsim.a
 	$(call say,link $@)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS) \
 	    $(shell pkg-config --libs $(CALIB_THERE) 2>/dev/null) -lpthread
 # One line a plug-in, from the file names; rewritten only when the list changes.
@@ -164,14 +174,18 @@ check-now: tests
 
 .PHONY: tidy bench install clean help
 TIDY_SRC := $(CLI_SRC) $(LIB_SRC) $(CALIB_SRC) $(CALIB_LIB_SRC) $(TEST_LIB_SRC)
-tidy: $(call obj,$(TIDY_SRC)) $(if $(CUDA),$(foreach n,cuda $(CALIB),$(call cu_obj,$n))) $(addsuffix .o,$(TEST_BIN) $(BENCH_BIN)) ## check the rules of the house
-	@CALIB_LEFT_OUT='$(CALIB_LEFT_OUT) $(if $(CUDA),,cuda)' tests/tidy/tidy.sh $(B)
+tidy: $(call obj,$(TIDY_SRC)) $(if $(CUDA),$(foreach n,cuda $(CALIB) $(SERVE_CUDA),$(call cu_obj,$n))) $(addsuffix .o,$(TEST_BIN) $(BENCH_BIN)) ## check the rules of the house
+	@CALIB_LEFT_OUT='$(CALIB_LEFT_OUT) $(if $(CUDA),,cuda serve_cuda)' tests/tidy/tidy.sh $(B)
 bench: kvsim $(BENCH_BIN)   ## CPU time, memory and instruction counts of configs/bench, and of flows
 	@tests/bench/bench.sh
 	@for program in $(BENCH_BIN); do echo; $$program || exit 1; done
 .PHONY: fidelity
 fidelity: kvsim             ## compare with real vLLM runs (needs ../shared); fails while a figure is past its bar
 	@tests/fidelity/fidelity.sh || [ $$? = 77 ]
+.PHONY: compare-serve
+compare-serve: kvsim calib  ## serve on a GPU, simulate the same, compare; PROFILE=FOLDER COPIES=50GB/s (calibration.md)
+	@tests/fidelity/compare_serve.sh build/compare_serve $(if $(PROFILE),--profile $(PROFILE)) \
+	    $(if $(COPIES),--copies $(COPIES)) || [ $$? = 77 ]
 .PHONY: validate-storage
 validate-storage:           ## compare with real fetches from a real S3 server over a capped link (needs root; minutes)
 	@.ci/deps.sh storage
@@ -186,7 +200,8 @@ install: kvsim calib        ## install under PREFIX (/usr/local)
 	install -m 755 kvsim $(patsubst %,kvsim-calib-%,$(CALIB)) $(DESTDIR)$(PREFIX)/bin
 	./kvsim man > $(DESTDIR)$(PREFIX)/share/man/man1/kvsim.1
 	for f in models/data/*.yaml models/gpus/*.yaml models/stores/*.yaml $(wildcard models/stores/*/*) \
-	    models/links/*.yaml models/profiles/*/* configs/*.yaml configs/systems/*/* traces/sample/* analysis/*.py; do \
+	    models/links/*.yaml models/profiles/*/* configs/*.yaml configs/serve/* configs/systems/*/* traces/sample/* \
+    analysis/*.py; do \
 	    install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/kvsim/$$f || exit 1; done
 clean:                      ## remove what make built
 	rm -rf build kvsim kvsim-calib-* results.h5 results.svg

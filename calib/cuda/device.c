@@ -169,6 +169,8 @@ bool kv_cuda_happened(kv_cuda_event event, bool *happened, struct kv_err *err)
 {
     cudaError_t code = cudaEventQuery(event);
     *happened = code == cudaSuccess;
+    /* "Not yet" would stay as the last error, and the next launch would be told of it. */
+    if (code == cudaErrorNotReady) (void)cudaGetLastError();
     return code == cudaErrorNotReady || kv_cuda_good(code, "work on the device", err);
 }
 

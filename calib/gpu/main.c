@@ -11,6 +11,7 @@
 #include "calib/gpu/bench.h"
 #include "calib/gpu/samples.h"
 #include "calib/lib/options.h"
+#include "calib/lib/stop.h"
 #include "calib/lib/today.h"
 #include "sim/base/version.h"
 #include "sim/scenario/shapes.h"
@@ -39,14 +40,7 @@ static const struct kv_param rows[] = {
     KV_PARAM_END
 };
 
-static volatile sig_atomic_t stop;
-
-static void on_signal(int number)
-{
-    (void)number;
-    if (stop) _exit(KV_EINTERRUPT);   /* asked twice */
-    stop = 1;
-}
+static volatile sig_atomic_t *stop;
 
 static int told(const struct kv_err *err)
 {
@@ -214,7 +208,7 @@ static int run_session(struct kv_arena *arena, struct options *o, struct kv_gpu_
     const struct kv_gpu_measurer measurer = { b, now_s, kv_gpu_bench_measure };
     struct kv_gpu_session s = {
         .arena = arena, .measurer = &measurer, .path = kv_arena_text(arena, "%s/visits.csv", o->output),
-        .visits_wanted = (int32_t)o->visits, .budget_s = o->budget_s, .stop = &stop,
+        .visits_wanted = (int32_t)o->visits, .budget_s = o->budget_s, .stop = stop,
         .say = o->quiet ? NULL : say_progress, .tell = tell_reason,
     };
     grid->gpus = b->devices;
@@ -228,7 +222,7 @@ static int run_session(struct kv_arena *arena, struct options *o, struct kv_gpu_
         code = told(&err);
         fprintf(stderr, "kvsim-calib-gpu: %s keeps what was measured; the same command goes on from there\n", s.path);
     }
-    if (code == KV_OK && stop) code = KV_EINTERRUPT;
+    if (code == KV_OK && *stop) code = KV_EINTERRUPT;
     if (code == KV_OK && s.wrong) code = KV_ECHECK;
     kv_gpu_session_close(&s);
     return code;
@@ -261,9 +255,7 @@ int main(int argc, char **argv)
     struct options o = {0};
     struct kv_err err = {0};
     int code;
-    struct sigaction action = { .sa_handler = on_signal };
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    stop = kv_calib_stop();
     terminal = isatty(2);
     if (argc == 2 && !strcmp(argv[1], "--help")) {
         printf("usage: kvsim calib gpu -o FOLDER [options]\n%s", kv_options_text(&arena, rows));

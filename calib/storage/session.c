@@ -83,7 +83,8 @@ static bool visit(struct kv_storage_session *s, struct kv_storage_cell *cell, do
                   struct kv_storage_result *room, int32_t room_count, struct kv_err *err)
 {
     struct kv_storage_visit v = {
-        .target = s->target, .cell = cell, .seed = s->seed + (uint64_t)s->rounds, .stop = s->stop,
+        .target = s->target, .cell = cell, .seed = s->seed + (uint64_t)s->rounds, .pause_s = s->pause_s,
+        .stop = s->stop,
         .wanted = visit_requests(s, cell, *per_s), .room = room_count, .result = room,
     };
     if (v.wanted > room_count - 1) v.wanted = room_count - 1;

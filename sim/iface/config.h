@@ -132,8 +132,8 @@ struct kv_fetch_config {
     int64_t auto_bytes;                    /* auto: a load of at least so many bytes comes layer by layer */
     int64_t release_after_layers;          /* layerwise: layers that must be there before the request may join a step */
     int64_t lookahead_layers;              /* layerwise: 0 = unlimited */
-    int32_t concurrency;                   /* chunkwise: accesses at a time, for each request and tier; bidirectional: for
-                                            * each request */
+    int32_t concurrency;                   /* chunkwise: accesses at a time, for each request and tier; bidirectional:
+                                            * for each request */
     int64_t compute_chunk_tokens;          /* bidirectional: most that a step computes of a request that has not met */
     const struct kv_fetch_ops *policy;
     const void *params;

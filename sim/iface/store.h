@@ -13,8 +13,8 @@
 #include "sim/lib/chunk_ranges.h"
 
 /* How an access delivers its chunks: all in one stream, one chunk, or all in one stream in the order of layers. */
-/* An access is one of the first three. AUTO: a load is chunkwise or layerwise by its size. BIDIRECTIONAL: chunkwise from the
- * last chunk to the first, while its request computes from the first token on (docs/tiers.md, T44). */
+/* An access is one of the first three. AUTO: a load is chunkwise or layerwise by its size. BIDIRECTIONAL: chunkwise
+ * from the last chunk to the first, while its request computes from the first token on (docs/tiers.md, T44). */
 enum kv_delivery {
     KV_DELIVERY_BULK, KV_DELIVERY_CHUNKWISE, KV_DELIVERY_LAYERWISE, KV_DELIVERY_AUTO, KV_DELIVERY_BIDIRECTIONAL
 };

@@ -15,7 +15,7 @@
 struct kv_fit_point { int64_t x, y; double ns; };   /* y = 0 everywhere: one axis */
 
 struct kv_fit_rule {
-    double tolerance;            /* > 0 */
+    double tolerance;            /* > 0; < 0: no line goes */
     double floor_ns;             /* > 0 */
     int32_t rows_max, columns_max;   /* the tolerance gives way to these */
 };

@@ -32,8 +32,8 @@ bool kv_explain_flows(struct kv_explainer *x, const struct kv_explained *r);
 /* Where the step that waited for its layers stood still. */
 bool kv_explain_layers(struct kv_explainer *x, const struct kv_explained *r);
 
-/* Which requests to tell of when none is named: options->worst of them, or the one at options->percentile. What they are
- * of (totals, the value at the percentile) is told first. False with *err: a bad percentile, or no such request. */
+/* Which requests to tell of when none is named: options->worst of them, or the one at options->percentile. What they
+ * are of (totals, the value at the percentile) is told first. False with *err: a bad percentile, or no such request. */
 struct kv_explain_ranking { KV_VEC(int64_t) request; };
 bool kv_explain_rank(struct kv_explainer *x, const struct kv_explain_options *options,
                      struct kv_explain_ranking *ranking);

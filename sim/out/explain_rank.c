@@ -116,7 +116,8 @@ static bool read_percentile(struct kv_explainer *x, const char *text, enum by *b
                        ".p0 to .p100: ttft.p99", text);
     *by = (enum by)i;
     if (*by == BY_ADDED && !x->against)
-        return kv_fail(x->err, KV_EUSAGE, "explain", "--percentile added needs a run to compare with: --against REF.h5");
+        return kv_fail(x->err, KV_EUSAGE, "explain", "--percentile added needs a run to compare with: "
+                       "--against REF.h5");
     return true;
 }
 

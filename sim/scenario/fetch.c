@@ -21,7 +21,8 @@ static const struct kv_special fetch_specials[] = {
         "layerwise: layers fetched ahead of compute", NULL },
       KV_FORM_WORD, KV_FAMILY_COUNT, NULL },
     { { "concurrency", KV_DIM_COUNT, 0, "16", 1, 1 << 20, NULL,
-        "chunkwise: chunks of a request that are on their way at a time, from each tier; bidirectional: from all", NULL },
+        "chunkwise: chunks of a request that are on their way at a time, from each tier; bidirectional: from all",
+        NULL },
       KV_FORM_OPTIONAL, KV_FAMILY_COUNT, NULL },
     { { "compute_chunk", KV_DIM_COUNT, 0, "512", 1, 1 << 30, NULL,
         "bidirectional: most tokens that a step computes of a request before it has met its KV", "Cake, arXiv "
@@ -120,8 +121,8 @@ void kv_load_handover(struct kv_load *l)
         kv_load_error(l, push, NULL, "disaggregation.push: layerwise needs reserve: at_route: layers go over while the "
                       "prompt is computed, so their memory must be there before");
     if (k.prefill_instances > 0 && l->s->sim.fetch.mode == KV_DELIVERY_BIDIRECTIONAL)
-        kv_load_error(l, count, NULL, "disaggregation.prefill_instances: fetch.mode: bidirectional needs instances that "
-                      "compute prompts and decode");
+        kv_load_error(l, count, NULL, "disaggregation.prefill_instances: fetch.mode: bidirectional needs instances "
+                      "that compute prompts and decode");
     struct kv_yaml *idle = k.prefill_instances ? NULL : push && k.push != KV_PUSH_BULK ? push
                            : reserve && k.reserve != KV_RESERVE_ON_ARRIVAL ? reserve : NULL;
     if (idle)

@@ -156,7 +156,8 @@ static void end_prefill(struct kv_instance *n, struct kv_prefill prefill)
     }
 }
 
-/* Whether the next member to finish does so with this step, and stands before a place in running order (KV_NONE: any). */
+/* Whether the next member to finish does so with this step, and stands before a place in running order
+ * (KV_NONE: any). */
 static bool finishes_before(const struct kv_instance *n, uint32_t before)
 {
     const struct kv_heap_key *top = kv_heap_top(&n->finishing);
@@ -164,8 +165,8 @@ static bool finishes_before(const struct kv_instance *n, uint32_t before)
            && (before == KV_NONE || (uint32_t)(top->order >> 32) < n->place[before].admission);
 }
 
-/* The decoding members from `place` to before `before` of a step that has ended, in running order: chunks that it filled
- * are written, those that have their last token finish. */
+/* The decoding members from `place` to before `before` of a step that has ended, in running order: chunks that it
+ * filled are written, those that have their last token finish. */
 static void end_decodes_one_by_one(struct kv_instance *n, uint32_t place, uint32_t before)
 {
     for (uint32_t next; place != before; place = next) {

@@ -148,7 +148,8 @@ static void added_ttft_is_that_of_the_same_row(void **unused)
 static void the_request_at_a_percentile_is_told(void **unused)
 {
     (void)unused;
-    const char *const wrong[] = {"ttft", "ttft.p101", "ttft.p-1", "ttft.p", "ttfx.p50", "ttft.p5x", ".p50", "ttft.pnan"};
+    const char *const wrong[] = {"ttft", "ttft.p101", "ttft.p-1", "ttft.p", "ttfx.p50", "ttft.p5x", ".p50",
+                                 "ttft.pnan"};
     const char *text = explain(run_path, (struct kv_explain_options){.request = -1, .percentile = "e2e.p100"});
     contains(text, "e2e.p100 of 20 measured requests: 1.060 s; the request there:\n\nrequest 1 (");
     text = explain(run_path, (struct kv_explain_options){.request = -1, .percentile = "ttft.p0"});
@@ -161,7 +162,8 @@ static void the_request_at_a_percentile_is_told(void **unused)
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         refuses(explain(run_path, (struct kv_explain_options){.request = -1, .percentile = wrong[i]}),
                 "expected ttft, tpot, e2e or added, and .p0 to .p100");
-    refuses(explain(run_path, (struct kv_explain_options){.request = -1, .percentile = "added.p50"}), "--against REF.h5");
+    refuses(explain(run_path, (struct kv_explain_options){.request = -1, .percentile = "added.p50"}),
+            "--against REF.h5");
 }
 
 static void runs_of_other_requests_are_refused(void **unused)

@@ -1,0 +1,104 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Raw samples of operators, made here by a formula (no GPU): import, info, predict, check, a run; and wrong samples.
+. "$(dirname "$0")/../../support/shell.sh"
+
+# A GPU of 100 TFLOP/s and 1 TB/s whose kernels take 3 us and the longer of both roofs.
+make_samples() {
+    mkdir -p "$1"
+    cat >"$1/samples.yaml" <<EOF
+kvsim_samples: 1
+unit: us
+gpu: h100-sxm
+sms: 132
+label: imported
+date: 2020-01-02
+driver: ""
+cuda: ""
+clocks: ""
+engine: a formula
+origin: tests/calib/gpu
+commit: none
+licence: Apache-2.0
+EOF
+    awk -v out="$1" 'function us(flops, bytes) {
+            t = flops / 1e8; if (bytes / 1e6 > t) t = bytes / 1e6; return sprintf("%.4f,0,5", 3 + t) }
+        BEGIN {
+        f = out "/gemm.csv"; print "dtype,m,n,k,time_us,spread_us,samples" >f
+        for (m = 1; m <= 4096; m *= 4) for (n = 1024; n <= 32768; n *= 2) for (k = 1024; k <= 16384; k *= 2)
+            print "bf16," m "," n "," k "," us(2 * m * n * k, 2 * (m * k + n * k + m * n)) >f
+        f = out "/attention_prefill.csv"
+        print "kv_dtype,batch,new_tokens,cached_tokens,heads,kv_heads,head_dim,window,time_us,spread_us,samples" >f
+        for (s = 16; s <= 4096; s *= 2) for (h = 8; h <= 32; h *= 2) for (g = 1; g <= 8; g *= 2)
+            print "bf16,1," s ",0," h "," g ",128,0," us(256 * h * s * s, 512 * s * (h + g)) >f
+        f = out "/attention_decode.csv"
+        print "kv_dtype,batch,kv_tokens,heads,kv_heads,head_dim,window,time_us,spread_us,samples" >f
+        for (b = 1; b <= 64; b *= 4) for (s = 16; s <= 16384; s *= 4) for (h = 8; h <= 32; h *= 2)
+            for (g = 1; g <= 8; g *= 2) print "bf16," b "," s "," h "," g ",128,0," us(0, 512 * b * s * g) >f
+        f = out "/all_reduce.csv"; print "mode,ranks,bytes,time_us,spread_us,samples" >f
+        for (r = 2; r <= 8; r *= 2) for (n = 1024; n <= 1048576; n *= 4) print "graph," r "," n "," us(0, n) >f
+    }'
+}
+
+make_samples "$work/s"
+"$KVSIM" calib import samples "$work/s" -o "$work/p" --epochs 20 >"$work/out" 2>&1 ||
+    { cat "$work/out"; fail "import"; }
+"$KVSIM" calib info "$work/p" >"$work/info" || fail "info"
+cmp "$work/out" "$work/info" || fail "import and info tell different things"
+# A profile prices the samples it was made of.
+"$KVSIM" calib predict "$work/p" "$work/s/gemm.csv" -o "$work/pred.csv" || fail "predict"
+awk -F, 'NR > 1 { e = 1e3 * $8 / $5 - 1; sum += e < 0 ? -e : e; n++ }
+     END { printf "products: %d rows, mean error %.1f %%\n", n, 100 * sum / n; exit n != 210 || sum / n > 0.1 }' \
+    "$work/pred.csv" || fail "the profile does not meet its samples"
+# The same samples and seed make the same profile; check fits again, without some.
+"$KVSIM" calib check "$work/s" --only gemm --epochs 20 --bar 15 || fail "check"
+"$KVSIM" calib check "$work/s" --only gemm --epochs 20 --bar 0 >/dev/null 2>&1
+[ $? = 9 ] || fail "an error past the bar is not exit code 9"
+
+# A run: one request of Llama-3.1-8B; 1 GPU, and 2 with all-reduce. At
+# least the weights are read once a token, and a prompt
+# of 2,048 tokens is 32 TFLOP of products.
+printf '{"input_length": 2048, "output_length": 11, "timestamp": 0, "hash_ids": [1, 2, 3, 4]}\n' >"$work/t.jsonl"
+run() {
+    cat >"$work/run.yaml" <<EOF
+kvsim: 1
+name: operators
+model: {use: llama-3.1-8b, dtype: $2, kv_dtype: bf16}
+cluster: {nodes: {count: 1, gpus: 2, gpu: ${3:-h100-sxm}}, instances: {count: 1, tp: $1}}
+compute: {kind: table, profile: ${4:-$work/p}}
+tiers: [{name: hbm, kind: hbm, capacity: auto}]
+workload: {trace: $work/t.jsonl, format: mooncake}
+EOF
+    "$KVSIM" run "$work/run.yaml" -o "$work/r.h5" --force >"$work/table" 2>"$work/err"
+}
+mean_ms() { awk -v name="$1" '$1 == name { print $3 == "s" ? 1000 * $2 : $3 == "us" ? $2 / 1000 : $2 }' "$work/table"; }
+run 1 bf16 || { cat "$work/err"; fail "run"; }
+first=$(mean_ms TTFT)
+awk -v a="$first" 'BEGIN { exit !(a > 270 && a < 380) }' || fail "TTFT: $first ms"
+one=$(mean_ms TPOT)
+run 2 bf16 || { cat "$work/err"; fail "run with tp 2"; }
+two=$(mean_ms TPOT)
+echo "TPOT: $one ms, with tp 2 $two ms"
+awk -v a="$one" -v b="$two" 'BEGIN { exit !(a > 13 && a < 22 && b < 0.75 * a && b > 0.4 * a) }' || fail "TPOT"
+refused() { "${@:2}"; [ $? != 0 ] && grep -q "$1" "$work/err" || { cat "$work/err"; fail "not refused: $1"; }; }
+refused "products in fp8 were not measured" run 1 fp8
+refused "measured on h100-sxm; this is h200-sxm" run 1 bf16 h200-sxm
+
+# Wrong samples: file, row, reason.
+wrong() {
+    rm -rf "$work/w"
+    cp -r "$work/s" "$work/w"
+    sed -i "$2" "$work/w/$1"
+    "$KVSIM" calib check "$work/w" >"$work/out" 2>"$work/err" && fail "$1, $2: taken"
+    grep -q "$1:$3" "$work/err" || { cat "$work/err"; fail "$1, $2: expected $3"; }
+}
+wrong gemm.csv '1s/,k,/,kk,/' "1: no column 'k'"
+wrong gemm.csv '1s/$/,more/' "1: 8 columns, expected 7"
+wrong gemm.csv '5s/,[0-9.]*,0,5/,-1,0,5/' "5: time_us: '-1'"
+wrong gemm.csv '4{h;d};5{G}' "5: rows must be sorted"
+wrong gemm.csv '4p' "5: the same key"
+wrong samples.yaml 's/unit: us/unit: ms/' "2:7: unit 'ms', expected us"
+wrong samples.yaml 's/samples: 1/samples: 9/' "1:16: samples of version 9"
+sed -i '12s/ / x/' "$work/p/gemm_bf16.csv"
+refused "gemm_bf16.csv:12" run 1 bf16
+exit $failed
