@@ -39,32 +39,57 @@ KINDS := test_* $(if $(KVSIM_FULL),slow_*)
 find_tests = $(sort $(foreach kind,$(KINDS),$(shell find tests -name '$(kind).$1' 2>/dev/null)))
 TEST_SH := $(call find_tests,sh)
 BENCH_BIN := $(patsubst %.c,$(B)/%,$(sort $(wildcard tests/bench/bench_*.c)))
-CUDA_BIN := $(if $(shell command -v nvcc 2>/dev/null),$(patsubst %.cu,$(B)/%,$(wildcard calib/*.cu)))
+
+# CUDA is there with nvcc (`make NVCC=`: without) and the header of cuBLASLt beside it; NCCL is taken where it is.
+# Kernels are the same in every flavour, so they are built once, into build/cuda.
+NVCC ?= $(shell command -v nvcc 2>/dev/null)
+CUDA_HOME := $(if $(NVCC),$(patsubst %/bin/nvcc,%,$(realpath $(shell command -v $(lastword $(NVCC)) 2>/dev/null))))
+CUDA := $(if $(CUDA_HOME),$(if $(wildcard $(CUDA_HOME)/include/cublasLt.h),cuda))
+NCCL := $(if $(CUDA),$(if $(wildcard $(CUDA_HOME)/include/nccl.h /usr/include/nccl.h),nccl))
+CUDA_ARCHS ?= 80 90 100 120
+CUDA_ARCHS_HERE := $(if $(CUDA),$(filter $(CUDA_ARCHS),$(patsubst compute_%,%,$(shell $(NVCC) --list-gpu-arch))))
+# The oldest also as PTX, which devices to come translate themselves.
+NVCCFLAGS := -std=c++17 -O3 -I. --Werror all-warnings -Xcompiler -Wall \
+    $(foreach a,$(CUDA_ARCHS_HERE),-gencode arch=compute_$a,code=sm_$a) \
+    $(foreach a,$(firstword $(CUDA_ARCHS_HERE)),-gencode arch=compute_$a,code=compute_$a)
+comma := ,
+CUDA_LIBS := $(if $(CUDA),-L$(CUDA_HOME)/lib64 -Wl$(comma)-rpath$(comma)$(CUDA_HOME)/lib64 -lcublasLt \
+    $(if $(NCCL),-lnccl) -lcudart_static -lstdc++ -lrt -ldl)
+cu_obj = $(patsubst %.cu,build/cuda/%.o,$(wildcard calib/$1/*.cu))
 
 # Programs that measure, kvsim-calib-NAME of calib/NAME/*.c, where their package is there; kvsim itself never links one.
 CALIB_storage := libcurl
 CALIB_net := ucx
 CALIB_layers := libcurl
+CALIB_gpu := cuda
+# serve is built without CUDA too, but then lacks its device of that kind.
+SERVE_CUDA := $(if $(CUDA),serve_cuda)
+CALIB_WITH_serve := $(SERVE_CUDA)
+calib_cuda = $(filter cuda,$(CALIB_$1))$(CALIB_WITH_$1)
 # What of calib/lib needs a package.
 CALIB_LIB_s3 := libcurl
 CALIB_PKGS := $(sort $(CALIB_storage) $(CALIB_net) $(CALIB_layers))
 CALIB_THERE := $(strip $(foreach p,$(CALIB_PKGS),$(shell pkg-config --exists $p 2>/dev/null && echo $p)))
-calib_lacks = $(filter-out $(CALIB_THERE),$1)
-CALIB_KNOWN := $(foreach n,storage net layers,$(if $(wildcard calib/$n/*.c),$n))
+calib_lacks = $(filter-out $(CALIB_THERE) $(CUDA),$1)
+CALIB_KNOWN := $(foreach n,storage net layers gpu serve,$(if $(wildcard calib/$n/*.c),$n))
 CALIB := $(foreach n,$(CALIB_KNOWN),$(if $(call calib_lacks,$(CALIB_$n)),,$n))
 CALIB_LEFT_OUT := $(filter-out $(CALIB),$(CALIB_KNOWN))
-CALIB_SRC := $(sort $(foreach n,$(CALIB),$(wildcard calib/$n/*.c)))
+CALIB_SRC := $(sort $(foreach n,$(CALIB) $(CUDA) $(SERVE_CUDA),$(wildcard calib/$n/*.c)))
 CALIB_LIB_SRC := $(sort $(foreach f,$(wildcard calib/lib/*.c),\
     $(if $(call calib_lacks,$(CALIB_LIB_$(basename $(notdir $f)))),,$f)))
-# Their tests go with them.
-TEST_C := $(filter-out $(addprefix tests/calib/,$(addsuffix /%,$(CALIB_LEFT_OUT))) $(foreach f,s3,\
+# Their tests go with them; those of gpu need no CUDA.
+TEST_C := $(filter-out $(addprefix tests/calib/,$(addsuffix /%,$(filter-out gpu,$(CALIB_LEFT_OUT)))) \
+    $(foreach f,s3,\
     $(if $(call calib_lacks,$(CALIB_LIB_$f)),tests/calib/lib/test_$f.c)),$(call find_tests,c))
 TEST_BIN := $(patsubst %.c,$(B)/%,$(TEST_C))
 CALIB_BIN := $(patsubst %,$(B)/kvsim-calib-%,$(CALIB))
 obj = $(patsubst %.c,$(B)/%.o,$1)
+# What the tests of serve link; those of its CUDA device bring what stands in for calib/cuda.
+SERVE_OBJ := $(call obj,$(filter-out %/main.c,$(wildcard calib/serve/*.c)))
+SERVE_CUDA_OBJ := $(call obj,$(wildcard calib/serve_cuda/*.c) calib/cuda/reference.c)
 
 .PHONY: all calib
-all: kvsim calib $(CUDA_BIN) ## build ./kvsim, the programs that measure, and calib/*.cu where there is nvcc
+all: kvsim calib            ## build ./kvsim and the programs that measure
 kvsim: $(B)/kvsim
 	@cp -f $< $@
 calib: $(patsubst %,kvsim-calib-%,$(CALIB))  ## build the programs that measure: kvsim-calib-NAME
@@ -72,11 +97,20 @@ calib: $(patsubst %,kvsim-calib-%,$(CALIB))  ## build the programs that measure:
 kvsim-calib-%: $(B)/kvsim-calib-%
 	@cp -f $< $@
 .SECONDEXPANSION:
-$(CALIB_BIN): $(B)/kvsim-calib-%: $$(call obj,$$(wildcard calib/$$*/*.c)) $(B)/libcalib.a $(B)/libkvsim.a
-	$(call say,link $@)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) $(shell pkg-config --libs $(CALIB_$*) 2>/dev/null) -lpthread
+$(CALIB_BIN): $(B)/kvsim-calib-%: $$(foreach n,$$* $$(CALIB_WITH_$$*),\
+    $$(call obj,$$(wildcard calib/$$n/*.c)) $$(call cu_obj,$$n)) \
+    $$(if $$(call calib_cuda,$$*),$(B)/libcuda_ops.a) $(B)/libcalib.a $(B)/libkvsim.a
+	$(call say,link $@)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) $(if $(call calib_cuda,$*),$(CUDA_LIBS),\
+	    $(shell pkg-config --libs $(CALIB_$*) 2>/dev/null)) -lpthread
+$(B)/libcuda_ops.a: $(call obj,$(wildcard calib/cuda/*.c)) $(call cu_obj,cuda)
+	@rm -f $@; ar rcs $@ $^
+build/cuda/%.o: %.cu Makefile
+	@mkdir -p $(@D)
+	$(call say,nvcc $<)$(filter %ccache,$(firstword $(CC))) $(NVCC) $(NVCCFLAGS) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
 $(B)/libcalib.a: $(call obj,$(CALIB_LIB_SRC))
 	@rm -f $@; ar rcs $@ $^
-$(B)/calib/%.o: CFLAGS += $(shell pkg-config --cflags $(CALIB_THERE) 2>/dev/null)
+$(B)/calib/%.o: CFLAGS += $(shell pkg-config --cflags $(CALIB_THERE) 2>/dev/null) \
+    $(if $(CUDA),-isystem $(CUDA_HOME)/include -DKV_HAVE_CUDA) $(if $(NCCL),-DKV_HAVE_NCCL)
 $(B)/kvsim: $(call obj,$(CLI_SRC)) $(B)/libkvsim.a
 	$(call say,link $@)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 $(B)/libkvsim.a: $(call obj,$(LIB_SRC))
@@ -87,12 +121,11 @@ $(B)/%.o: %.c Makefile
 	$(call say,cc $<)$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 $(B)/tests/%: $(B)/tests/%.o $(call obj,$(TEST_LIB_SRC)) $(B)/libkvsim.a
 	$(call say,link $@)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
-$(B)/tests/calib/%: $(B)/tests/calib/%.o $(call obj,$(TEST_LIB_SRC)) $(B)/libcalib.a $(B)/libkvsim.a
+$(B)/tests/calib/%: $(B)/tests/calib/%.o $(call obj,$(TEST_LIB_SRC)) \
+    $$(if $$(findstring serve,$$*),$(SERVE_OBJ)) $$(if $$(findstring serve_cuda/,$$*),$(SERVE_CUDA_OBJ)) \
+    $(B)/libcalib.a $(B)/libkvsim.a
 	$(call say,link $@)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS) \
 	    $(shell pkg-config --libs $(CALIB_THERE) 2>/dev/null) -lpthread
-$(B)/calib/%: calib/%.cu Makefile
-	@mkdir -p $(@D)
-	$(call say,nvcc $<)nvcc -O2 -o $@ $<
 # One line a plug-in, from the file names; rewritten only when the list changes.
 $(B)/registry.inc: FORCE
 	@mkdir -p $(@D)
@@ -106,7 +139,7 @@ $(B)/facts.inc: FORCE
 	   echo '#define KV_CFLAGS_TEXT "$(strip $(CFLAGS_$(FLAVOUR)) $(if $(ISAL),isal))"'; } > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 $(B)/sim/out/results.o: $(B)/facts.inc
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) build/cuda -name '*.d' 2>/dev/null)
 .PHONY: FORCE
 FORCE:
 
@@ -140,14 +173,18 @@ check-now: tests
 
 .PHONY: tidy bench install clean help
 TIDY_SRC := $(CLI_SRC) $(LIB_SRC) $(CALIB_SRC) $(CALIB_LIB_SRC) $(TEST_LIB_SRC)
-tidy: $(call obj,$(TIDY_SRC)) $(addsuffix .o,$(TEST_BIN) $(BENCH_BIN)) ## check the rules of the house
-	@CALIB_LEFT_OUT='$(CALIB_LEFT_OUT)' tests/tidy/tidy.sh $(B)
+tidy: $(call obj,$(TIDY_SRC)) $(if $(CUDA),$(foreach n,cuda $(CALIB) $(SERVE_CUDA),$(call cu_obj,$n))) $(addsuffix .o,$(TEST_BIN) $(BENCH_BIN)) ## check the rules of the house
+	@CALIB_LEFT_OUT='$(CALIB_LEFT_OUT) $(if $(CUDA),,cuda serve_cuda)' tests/tidy/tidy.sh $(B)
 bench: kvsim $(BENCH_BIN)   ## CPU time, memory and instruction counts of configs/bench, and of flows
 	@tests/bench/bench.sh
 	@for program in $(BENCH_BIN); do echo; $$program || exit 1; done
 .PHONY: fidelity
 fidelity: kvsim             ## compare with real vLLM runs (needs ../shared); fails while a figure is past its bar
 	@tests/fidelity/fidelity.sh || [ $$? = 77 ]
+.PHONY: compare-serve
+compare-serve: kvsim calib  ## serve on a GPU, simulate the same, compare; PROFILE=FOLDER COPIES=50GB/s (calibration.md)
+	@tests/fidelity/compare_serve.sh build/compare_serve $(if $(PROFILE),--profile $(PROFILE)) \
+	    $(if $(COPIES),--copies $(COPIES)) || [ $$? = 77 ]
 .PHONY: validate-storage
 validate-storage:           ## compare with real fetches from a real S3 server over a capped link (needs root; minutes)
 	@.ci/deps.sh storage
@@ -162,7 +199,8 @@ install: kvsim calib        ## install under PREFIX (/usr/local)
 	install -m 755 kvsim $(patsubst %,kvsim-calib-%,$(CALIB)) $(DESTDIR)$(PREFIX)/bin
 	./kvsim man > $(DESTDIR)$(PREFIX)/share/man/man1/kvsim.1
 	for f in models/data/*.yaml models/gpus/*.yaml models/stores/*.yaml $(wildcard models/stores/*/*) \
-	    models/links/*.yaml models/profiles/*/* configs/*.yaml configs/systems/*/* traces/sample/* analysis/*.py; do \
+	    models/links/*.yaml models/profiles/*/* configs/*.yaml configs/serve/* configs/systems/*/* traces/sample/* \
+    analysis/*.py; do \
 	    install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/kvsim/$$f || exit 1; done
 clean:                      ## remove what make built
 	rm -rf build kvsim kvsim-calib-* results.h5 results.svg

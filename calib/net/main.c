@@ -5,18 +5,12 @@
 #include <unistd.h>
 
 #include "calib/lib/options.h"
+#include "calib/lib/stop.h"
 #include "calib/net/profile.h"
 #include "calib/net/server.h"
 #include "sim/conf/bind.h"
 
-static volatile sig_atomic_t stop;
-
-static void on_signal(int number)
-{
-    (void)number;
-    if (stop) _exit(KV_EINTERRUPT);   /* asked twice */
-    stop = 1;
-}
+static volatile sig_atomic_t *stop;
 
 static const char about[] =
     "usage: kvsim calib net --listen ADDRESS:PORT [--once]          on the one host\n"
@@ -122,7 +116,7 @@ static bool measure(struct kv_arena *arena, const struct options *o, const struc
     if (!o->resume && access(samples, F_OK) == 0)
         return kv_fail(err, KV_EUSAGE, samples, "exists; --resume measures what it has not, or choose another folder");
     if (!kv_net_samples_read(&points, samples, plan, err)) return false;
-    if (!kv_net_measure(&points, samples, plan, &stop, tell_point, err)) {
+    if (!kv_net_measure(&points, samples, plan, stop, tell_point, err)) {
         size_t length = access(samples, F_OK) == 0 ? strlen(err->text) : sizeof err->text - 1;
         snprintf(err->text + length, sizeof err->text - length, "; %s keeps what was measured, --resume goes on",
                  samples);
@@ -154,13 +148,11 @@ int main(int argc, char **argv)
         kv_arena_close(&arena);
         return KV_OK;
     }
-    struct sigaction action = { .sa_handler = on_signal };
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    stop = kv_calib_stop();
     bool good = read_options(&arena, argc, argv, &o, &plan, &err);
     FILE *out = keep_stdout();
     if (good)
-        good = *o.listen ? kv_net_serve(o.listen, o.once, &stop, say_ready, &err)
+        good = *o.listen ? kv_net_serve(o.listen, o.once, stop, say_ready, &err)
                          : measure(&arena, &o, &plan, out, &err);
     if (fclose(out) != 0 && good) good = kv_fail(&err, KV_EIO, "", "cannot write to stdout");
     kv_arena_close(&arena);

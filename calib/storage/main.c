@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "calib/lib/options.h"
+#include "calib/lib/stop.h"
 #include "calib/lib/today.h"
 #include "calib/storage/session.h"
 #include "sim/base/version.h"
@@ -17,7 +18,7 @@
 
 struct options {
     const char *endpoint, *key, *secret, *region, *bucket, *files, *output, *sizes, *connections, *ops, *note;
-    double budget_s, timeout_s;
+    double budget_s, timeout_s, pause_s;
     int64_t samples, seed, port_slot;
     bool keep, quiet;
 };
@@ -37,6 +38,7 @@ static const struct kv_param rows[] = {
     ROW("budget", KV_DIM_TIME, budget_s, "60s", 0.1, 1e6, "time of this run"),
     ROW("samples", KV_DIM_COUNT, samples, "60", 3, 100000, "of each size and number of connections, then it is done"),
     ROW("timeout", KV_DIM_TIME, timeout_s, "30s", 0.01, 1e5, "longest time of a request"),
+    ROW("pause", KV_DIM_TIME, pause_s, "0s", 0, 10, "before a request at most, times the connections: time of a packet"),
     ROW("seed", KV_DIM_COUNT, seed, "1", 0, 0x1p52, "which parts are read, which samples are held out"),
     ROW("port_slot", KV_DIM_COUNT, port_slot, "-1", -1, 63, "local port modulo 64 of the first connection; -1: any"),
     ROW("note", KV_DIM_TEXT, note, "", 0, 0, "text for the profile: settings of the server, hardware"),
@@ -45,17 +47,7 @@ static const struct kv_param rows[] = {
     KV_PARAM_END
 };
 
-static volatile sig_atomic_t stop;
-
-static void on_signal(int number)
-{
-    if (stop) {
-        /* Twice: at once. */
-        signal(number, SIG_DFL);
-        raise(number);
-    }
-    stop = 1;
-}
+static volatile sig_atomic_t *stop;
 
 static int told(const struct kv_err *err)
 {
@@ -170,7 +162,7 @@ static bool open_target(struct kv_arena *arena, const struct options *o, const s
         .timeout_s = o->timeout_s, .port_slot = o->port_slot, .keep = o->keep,
     };
     return *o->files ? kv_storage_files(arena, o->files, o->keep, grid, target, err)
-                     : kv_storage_s3(arena, &s3, grid, &stop, target, err);
+                     : kv_storage_s3(arena, &s3, grid, stop, target, err);
 }
 
 static int measure(struct kv_arena *arena, struct options *o)
@@ -182,7 +174,8 @@ static int measure(struct kv_arena *arena, struct options *o)
     bool good = open_target(arena, o, &grid, &target, &err);
     struct kv_storage_session session = {
         .arena = arena, .target = &target, .path = kv_arena_text(arena, "%s/samples.csv", o->output),
-        .samples_wanted = (int32_t)o->samples, .budget_s = o->budget_s, .seed = (uint64_t)o->seed, .stop = &stop,
+        .samples_wanted = (int32_t)o->samples, .budget_s = o->budget_s, .seed = (uint64_t)o->seed, .pause_s = o->pause_s,
+        .stop = stop,
         .say = o->quiet ? NULL : say_progress,
     };
     session.cell_count = kv_storage_plan(arena, &grid, &session.cell);
@@ -191,8 +184,8 @@ static int measure(struct kv_arena *arena, struct options *o)
            && (!grid.ranges || target.prepare(target.state, kv_storage_largest(&grid), &err))
            && kv_storage_measure(&session, &err);
     if (terminal && !o->quiet) fprintf(stderr, "\r\033[K");
-    bool interrupted = stop;
-    stop = 0;   /* what was made can still be removed */
+    bool interrupted = *stop;
+    *stop = 0;   /* what was made can still be removed */
     if (target.state) target.close(target.state);
     if (!good && !interrupted) {
         told(&err);
@@ -220,9 +213,7 @@ int main(int argc, char **argv)
     struct kv_err err = {0};
     int code;
     signal(SIGPIPE, SIG_IGN);
-    struct sigaction action = { .sa_handler = on_signal };
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    stop = kv_calib_stop();
     terminal = isatty(2);
     if (argc == 2 && !strcmp(argv[1], "--help")) {
         printf("usage: kvsim calib storage -o FOLDER [options]\n%s", kv_options_text(&arena, rows));

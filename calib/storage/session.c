@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "calib/lib/mend.h"
 #include "calib/lib/s3.h"
 
 #define VISIT_S 0.1            /* what a visit is meant to take: short, so that rounds mix good and bad moments */
@@ -14,21 +15,6 @@
 #define BUDGET_SHARE 6.0       /* a visit that takes more than this part of the time is left out */
 
 /* ---- samples.csv ---- */
-
-/* A break may have cut the last line off: it goes. */
-static bool drop_torn_line(const char *path, struct kv_err *err)
-{
-    FILE *f = fopen(path, "r+");
-    if (!f) return kv_fail(err, KV_EIO, path, "cannot open it: %s", strerror(errno));
-    long whole = 0, at = 0;
-    for (int c; (c = getc(f)) != EOF;) {
-        at++;
-        if (c == '\n') whole = at;
-    }
-    bool good = whole == at || ftruncate(fileno(f), whole) == 0;
-    good = fclose(f) == 0 && good;
-    return good || kv_fail(err, KV_EIO, path, "cannot mend its last line: %s", strerror(errno));
-}
 
 static bool begin(const char *path, struct kv_err *err)
 {
@@ -51,7 +37,7 @@ bool kv_storage_resume(struct kv_storage_session *s, struct kv_err *err)
 {
     struct kv_access_samples before;
     if (access(s->path, F_OK) != 0) return begin(s->path, err);
-    if (!drop_torn_line(s->path, err)) return false;
+    if (!kv_calib_mend(s->path, err)) return false;
     if (!has_rows(s->path)) return begin(s->path, err);
     if (!kv_access_samples_read(s->arena, s->path, &before, err)) return false;
     s->rounds = before.rounds;
@@ -97,7 +83,8 @@ static bool visit(struct kv_storage_session *s, struct kv_storage_cell *cell, do
                   struct kv_storage_result *room, int32_t room_count, struct kv_err *err)
 {
     struct kv_storage_visit v = {
-        .target = s->target, .cell = cell, .seed = s->seed + (uint64_t)s->rounds, .stop = s->stop,
+        .target = s->target, .cell = cell, .seed = s->seed + (uint64_t)s->rounds, .pause_s = s->pause_s,
+        .stop = s->stop,
         .wanted = visit_requests(s, cell, *per_s), .room = room_count, .result = room,
     };
     if (v.wanted > room_count - 1) v.wanted = room_count - 1;

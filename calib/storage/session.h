@@ -15,6 +15,7 @@ struct kv_storage_session {
     int32_t samples_wanted;        /* of each cell */
     double budget_s;
     uint64_t seed;
+    double pause_s;                /* as of a visit */
     const volatile sig_atomic_t *stop;
     void (*say)(const char *text); /* progress, a line without its end; NULL: none */
     /* what came of it */

@@ -41,15 +41,18 @@ int32_t kv_storage_plan(struct kv_arena *arena, const struct kv_storage_grid *gr
 
 /* ---- where it goes ---- */
 
-/* One request of one connection; times from its start. False: an outcome other than "ok". */
+/* What a connection asks for. `part_bytes` < bytes: only so much from its beginning, and no sample of it. `number` tells
+ * requests apart: which object, which part of it. */
+struct kv_storage_ask { enum kv_access_op op; int64_t bytes, part_bytes; uint64_t number; };
+/* One request of one connection; times from its start. An outcome other than "ok" has its reason in `error`. */
 struct kv_storage_result { double start_s, first_byte_s, sent_s, end_s; const char *outcome; char error[320]; };
 
 struct kv_storage_target {
     void *state;
     /* Makes what reads will read: objects or files of that size. False with *err. */
     bool (*prepare)(void *state, int64_t bytes, struct kv_err *err);
-    /* Only `connection` uses it at a time. `number` tells requests apart: which object, which part. */
-    void (*request)(void *state, int32_t connection, enum kv_access_op op, int64_t bytes, uint64_t number,
+    /* Called by `connection` alone at a time; others may run beside it. */
+    void (*request)(void *state, int32_t connection, const struct kv_storage_ask *ask,
                     struct kv_storage_result *result);
     /* Removes what was made. */
     void (*close)(void *state);
@@ -77,6 +80,10 @@ struct kv_storage_visit {
     const struct kv_storage_target *target;
     const struct kv_storage_cell *cell;
     uint64_t seed;
+    /* Each request but the first waits for a part of this, evenly drawn, times the connections. A link that serves its
+     * flows in turn, packet by packet, has a turn of that many packets; a request that follows the last byte of the one
+     * before always comes at the same place of it, and its wait is a whole number of turns. 0: none. */
+    double pause_s;
     const volatile sig_atomic_t *stop;
     int32_t wanted, room;                  /* requests to be taken; results that fit */
     struct kv_storage_result *result;
@@ -84,7 +91,10 @@ struct kv_storage_visit {
     double elapsed_s;
 };
 /* Each connection makes one request that is not taken (it may have to connect), then requests until `wanted` are taken;
- * the others go on until the last of those has ended, so that it never has less company. A failure ends the visit. */
+ * the others go on until the last of those has ended, so that it never has less company. The first request of connection
+ * i of n is cut short to the part (i + 1) / n. All begin at once; were they equal, all would end at once, and so on in
+ * lockstep: each request would meet n at their beginning or n at their end, a burst, and not the n that are under way.
+ * So their ends are spread evenly over the time of a request. A failure ends the visit. */
 void kv_storage_visit(struct kv_storage_visit *visit);
 
 #endif

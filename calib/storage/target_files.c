@@ -56,23 +56,22 @@ static bool prepare(void *state, int64_t bytes, struct kv_err *err)
     return fsync(f->read_file) == 0 || kv_fail(err, KV_EIO, f->read_path, "cannot sync it: %s", strerror(errno));
 }
 
-static void request(void *state, int32_t connection, enum kv_access_op op, int64_t bytes, uint64_t number,
-                    struct kv_storage_result *result)
+static void request(void *state, int32_t connection, const struct kv_storage_ask *ask, struct kv_storage_result *result)
 {
     const struct files *f = state;
-    int64_t at = (int64_t)((number >> 8) % (uint64_t)(f->file_bytes / bytes)) * bytes;
-    int64_t done = 0, got = 1;
+    int64_t at = (int64_t)((ask->number >> 8) % (uint64_t)(f->file_bytes / ask->bytes)) * ask->bytes;
+    int64_t bytes = (ask->part_bytes + ALIGN - 1) / ALIGN * ALIGN, done = 0, got = 1;
     *result = (struct kv_storage_result){ .start_s = kv_s3_now_s(), .outcome = "ok" };
     while (done < bytes && got > 0) {
         size_t left = (size_t)(bytes - done);
         char *to = f->buffer[connection] + done;
-        got = op == KV_OP_PUT ? pwrite(f->write_file[connection], to, left, at % (f->largest * 4) + done)
-                              : pread(f->read_file, to, left, at + done);
+        got = ask->op == KV_OP_PUT ? pwrite(f->write_file[connection], to, left, at % (f->largest * 4) + done)
+                                   : pread(f->read_file, to, left, at + done);
         if (got > 0) done += got;
     }
     double now_s = kv_s3_now_s() - result->start_s;
     result->first_byte_s = now_s;
-    if (op == KV_OP_PUT) {
+    if (ask->op == KV_OP_PUT) {
         result->sent_s = now_s;
         if (done == bytes && fdatasync(f->write_file[connection]) != 0) got = -1;
     }

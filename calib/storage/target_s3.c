@@ -47,19 +47,19 @@ static bool prepare(void *state, int64_t bytes, struct kv_err *err)
     return true;
 }
 
-static void request(void *state, int32_t connection, enum kv_access_op op, int64_t bytes, uint64_t number,
-                    struct kv_storage_result *result)
+static void request(void *state, int32_t connection, const struct kv_storage_ask *ask, struct kv_storage_result *result)
 {
     const struct s3 *s = state;
     char name[64];
-    struct kv_s3_request r = { .verb = op == KV_OP_PUT ? KV_S3_PUT : KV_S3_GET, .bucket = s->bucket, .object = name,
-                               .bytes = bytes, .whole = op == KV_OP_GET };
-    int64_t of = op == KV_OP_RANGE ? kv_storage_largest(s->grid) : bytes;
-    if (op == KV_OP_PUT) {
-        snprintf(name, sizeof name, WRITE_NAME, (long long)bytes, connection);
+    bool put = ask->op == KV_OP_PUT, ranged = ask->op == KV_OP_RANGE;
+    struct kv_s3_request r = { .verb = put ? KV_S3_PUT : KV_S3_GET, .bucket = s->bucket, .object = name,
+                               .bytes = ask->part_bytes, .whole = !ranged && ask->part_bytes == ask->bytes };
+    int64_t of = ranged ? kv_storage_largest(s->grid) : ask->bytes;
+    if (put) {
+        snprintf(name, sizeof name, WRITE_NAME, (long long)of, connection);
     } else {
-        snprintf(name, sizeof name, READ_NAME, (long long)of, (int)(number % (uint64_t)objects_of(of)));
-        if (op == KV_OP_RANGE) r.offset = (int64_t)((number >> 8) % (uint64_t)(of / bytes)) * bytes;
+        snprintf(name, sizeof name, READ_NAME, (long long)of, (int)(ask->number % (uint64_t)objects_of(of)));
+        if (ranged) r.offset = (int64_t)((ask->number >> 8) % (uint64_t)(of / ask->bytes)) * ask->bytes;
     }
     struct kv_s3_answer a;
     kv_s3_do(s->connection[connection], &r, &a);

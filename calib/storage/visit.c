@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 
 #include "calib/storage/storage.h"
 #include "sim/base/rng.h"
@@ -20,6 +22,21 @@ static bool over(const struct shared *s)
     return *v->stop || atomic_load(&s->failed) || atomic_load(&s->ended) >= v->wanted;
 }
 
+/* Of the first request of a connection: the parts of all rise evenly up to the whole. */
+static int64_t first_part(const struct kv_storage_cell *cell, int32_t connection)
+{
+    int64_t part = cell->bytes * (connection + 1) / cell->connections;
+    return part > 0 ? part : 1;
+}
+
+/* A part of `most_s`, drawn evenly. */
+static void rest(double most_s, uint64_t drawn)
+{
+    double s = most_s * ldexp((double)(drawn >> 11), -53);
+    struct timespec t = { .tv_sec = (time_t)s, .tv_nsec = (long)((s - floor(s)) * 1e9) };
+    nanosleep(&t, NULL);
+}
+
 static void *work(void *context)
 {
     struct worker *w = context;
@@ -32,8 +49,11 @@ static void *work(void *context)
         int32_t place = n ? atomic_fetch_add(&s->begun, 1) : v->room;
         bool taken = place < v->wanted;
         struct kv_storage_result *r = taken ? &v->result[place] : &spare;
-        t->request(t->state, w->connection, v->cell->op, v->cell->bytes,
-                   kv_mix64_pair(v->seed, n * KV_STORAGE_CONNECTIONS_MAX + (uint64_t)w->connection), r);
+        struct kv_storage_ask ask = { .op = v->cell->op, .bytes = v->cell->bytes, .part_bytes = v->cell->bytes,
+            .number = kv_mix64_pair(v->seed, n * KV_STORAGE_CONNECTIONS_MAX + (uint64_t)w->connection) };
+        if (!n) ask.part_bytes = first_part(v->cell, w->connection);
+        else if (v->pause_s > 0) rest(v->pause_s * v->cell->connections, kv_mix64(ask.number));
+        t->request(t->state, w->connection, &ask, r);
         bool good = !strcmp(r->outcome, "ok"), busy = !strcmp(r->outcome, "busy");
         /* Why it failed is worth a place of its own, behind those that were wanted. */
         if (!good && !busy && !atomic_exchange(&s->failed, true) && !taken) v->result[v->wanted] = *r;

@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 
 #include "sim/conf/data.h"
-#include "sim/conf/profile.h"
+#include "sim/conf/op_compose.h"
 #include "sim/iface/compute.h"
 
 #define LINE_MAX 192   /* knots of a table of one axis */
@@ -31,7 +31,8 @@
 struct table_params { const char *profile; };
 static const struct kv_param params[] = {
     { "profile", KV_DIM_TEXT, offsetof(struct table_params, profile), "auto", 0, 0, NULL,
-      "name of a profile that ships (see `kvsim calib info`), or a path with a slash; auto: by GPU, model and tp",
+      "name of a profile that ships (see `kvsim calib info`), or a path with a slash; auto: by GPU, model and tp, else "
+      "the operators of the GPU",
       NULL },
     KV_PARAM_END
 };
@@ -130,9 +131,23 @@ static const char *folder_of(struct kv_arena *arena, const char *given, const st
             kv_fail(err, KV_ECALIB, "compute.profile", "auto needs to know the GPU; name one in cluster.nodes.gpu");
             return NULL;
         }
-        name = kv_arena_text(arena, "%s_%s_tp%d", env->gpu->name, env->model->name, env->tp);
+        name = kv_arena_text(arena, "%s/models/profiles/%s", data ? data : ".", env->gpu->name);
+        struct stat info;
+        const char *layers = kv_arena_text(arena, "%s_%s_tp%d", name, env->model->name, env->tp);
+        return stat(layers, &info) != 0 && kv_op_profile_is(arena, name) ? name : layers;
     }
     return kv_arena_text(arena, "%s/models/profiles/%s", data ? data : ".", name);
+}
+
+/* Layers of this model out of operators measured on this GPU. */
+static bool compose(struct kv_arena *arena, const char *folder, const struct kv_compute_env *env, struct kv_profile *p,
+                    struct kv_err *err)
+{
+    struct kv_op_profile ops;
+    if (!kv_op_profile_read(arena, folder, &ops, err)) return false;
+    if (env->gpu && strcmp(ops.from.gpu, env->gpu->name) != 0)
+        return kv_fail(err, KV_ECALIB, folder, "measured on %s; this is %s", ops.from.gpu, env->gpu->name);
+    return kv_op_compose(arena, &ops, env->model, env->tp, folder, p, err);
 }
 
 /* A profile is good for what was measured and nothing else. */
@@ -157,8 +172,12 @@ static bool open_state(void *state, const void *params_given, const struct kv_co
     struct kv_arena arena = {0};
     struct kv_profile profile;
     const char *folder = folder_of(&arena, given->profile, env, err);
-    bool good = folder && kv_profile_read(&arena, folder, &profile, err)
-                && check_match(&profile, env, folder, err)
+    bool good = folder != NULL;
+    if (good && kv_op_profile_is(&arena, folder))
+        good = compose(&arena, folder, env, &profile, err);
+    else
+        good = good && kv_profile_read(&arena, folder, &profile, err) && check_match(&profile, env, folder, err);
+    good = good
                 && use_profile(m, &profile, env->model->layers, folder, err);
     kv_arena_close(&arena);
     return good;

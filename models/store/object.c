@@ -25,6 +25,11 @@
  * reads at a time: s = min(aggregate_bandwidth, curve(piece, c) / under way). Past the last point the curve is flat.
  *
  * A request for a part of an object (layers of it) may have a wait of its own, `range_first_byte_curve`.
+ *
+ * With look-ahead n a layerwise read asks for n layers at a time: k = min(streams, requests of n layers). Permitted on
+ * after a pause it waits for the server again: `resume_delay` = delay, of the median and as many connections as when
+ * it had its turn. With n = 1 it pauses in each layer, so that the first requests of each wait there and not in the
+ * limit: `requests` in it are those of one layer. A gateway that aggregates pushes, and nobody waits again.
  * With sigma > 0 the wait for the first byte is the median of a log-normal variate, one an access. A refused access
  * (queue_limit) comes again after min(retry_max, retry_first * 2^(attempt - 1) * u), u even over 1 - jitter..1. */
 #include <gsl/gsl_randist.h>
@@ -171,7 +176,8 @@ static double drawn_s(const struct object *o, double median_s, double log_median
 /* How an access is cut up: what goes over a connection, and what is read behind the gateway. */
 struct cut {
     double requests, streams, request_bytes, under_way, connections, reads, piece_bytes;
-    bool ranged, joined;
+    double waiting;            /* requests among which those stand whose wait is a delay of its own */
+    bool ranged, joined, resumes;
 };
 
 static struct cut cut_up(const struct object *o, const struct kv_access *access)
@@ -180,15 +186,19 @@ static struct cut cut_up(const struct object *o, const struct kv_access *access)
     double most = (double)o->p.streams;
     double pieces = chunks * per_chunk, requests = o->p.aggregate ? 1 : pieces;
     bool ranged = !access->write && !o->p.aggregate && o->env.layout != KV_LAYOUT_PER_LAYER && per_chunk > 1;
-    double streams = requests < most ? requests : most;
+    bool layered = !access->write && access->delivery == KV_DELIVERY_LAYERWISE;
+    bool bounded = layered && !o->p.aggregate && o->env.lookahead_layers > 0;
+    double ahead = bounded && o->env.lookahead_layers < o->env.layers ? (double)o->env.lookahead_layers
+                                                                      : (double)o->env.layers;
+    double at_a_time = requests * ahead / (double)o->env.layers, streams = at_a_time < most ? at_a_time : most;
     double under_way = access->under_way > 1 ? (double)access->under_way : 1;
     return (struct cut){
         .requests = requests, .streams = streams,
         .request_bytes = (double)o->env.chunk_bytes * (o->p.aggregate ? chunks : 1 / per_chunk),
         .under_way = under_way, .connections = streams * under_way,
         .reads = (pieces < most ? pieces : most) * under_way, .piece_bytes = (double)o->env.chunk_bytes / per_chunk,
-        .ranged = ranged,
-        .joined = o->p.aggregate && !access->write && access->delivery == KV_DELIVERY_LAYERWISE,
+        .waiting = bounded && ahead == 1 ? at_a_time : requests,
+        .ranged = ranged, .joined = o->p.aggregate && layered, .resumes = bounded && ahead < (double)o->env.layers,
     };
 }
 
@@ -202,6 +212,11 @@ static double stream_bps(const struct object *o, const struct cut *c, bool write
     return bps > 0 && bps < share ? bps : share;
 }
 
+static kv_tick delay_tk(double delay_s)
+{
+    return delay_s > 0 ? kv_pipe_ticks(delay_s < DELAY_MAX_S ? delay_s : DELAY_MAX_S) : 0;
+}
+
 static struct kv_access_plan plan(const void *state, const struct kv_access *access)
 {
     const struct object *o = state;
@@ -209,13 +224,14 @@ static struct kv_access_plan plan(const void *state, const struct kv_access *acc
     double bps = stream_bps(o, &c, access->write), bytes_s = bps > 0 ? c.request_bytes * 8 / bps : 0;
     const struct curve *curve = access->write ? &o->put_ack : c.ranged && o->range_first_byte.given
                                 ? &o->range_first_byte : &o->first_byte;
-    double cost_s = o->p.request_cost_s, delay_s, ack_s = 0;
+    double cost_s = o->p.request_cost_s, again_s = o->p.first_byte_s - cost_s, delay_s, ack_s = 0;
     if (c.joined && o->p.aggregate_first_s > 0) {
         delay_s = drawn_s(o, o->p.aggregate_first_s, o->log_aggregate_first, access->number);
         cost_s = 0;
     } else if (curve->given) {
         double median_s = wait_s(&curve->knots, c.request_bytes, c.connections);
-        cost_s = median_s * (1 - c.streams / c.requests);
+        cost_s = median_s * (1 - c.streams / c.waiting);
+        again_s = median_s;
         delay_s = access->write ? 0 : drawn_s(o, median_s, log(median_s), access->number);
         ack_s = median_s < DELAY_MAX_S ? median_s : DELAY_MAX_S;
     } else {
@@ -223,7 +239,7 @@ static struct kv_access_plan plan(const void *state, const struct kv_access *acc
     }
     double request_s = cost_s + bytes_s;
     return (struct kv_access_plan){
-        .delay_tk = delay_s > 0 ? kv_pipe_ticks(delay_s < DELAY_MAX_S ? delay_s : DELAY_MAX_S) : 0,
+        .delay_tk = delay_tk(delay_s), .resume_delay_tk = c.resumes ? delay_tk(again_s) : 0,
         .limit = request_s > 0 ? kv_pipe_rate(c.streams * c.request_bytes / request_s) : KV_RATE_UNLIMITED,
         .ack_tk = !access->write ? 0 : curve->given ? kv_pipe_ticks(ack_s) : o->ack_tk,
         .requests = (int64_t)c.requests,

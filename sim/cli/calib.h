@@ -4,6 +4,7 @@
 #define KV_CLI_CALIB_H
 
 #include "sim/cli/cli.h"
+#include "sim/conf/op_profile.h"
 #include "sim/conf/profile.h"
 #include "sim/iface/model.h"
 
@@ -14,6 +15,16 @@ struct kv_holdout { int64_t permille; uint64_t seed; };
  * as a profile: fitted without the points held out, scored on them, then fitted with all. */
 bool kv_calib_vllm_layers(struct kv_arena *arena, const char *folder, const struct kv_model_shape *model,
                           const struct kv_holdout *holdout, struct kv_profile *profile, struct kv_err *err);
+
+/* Folder of a GPU profile: a name of models/profiles, or a path with a slash. */
+const char *kv_calib_folder(struct kv_arena *arena, const char *name);
+
+/* `calib import` of forms `samples` and `aiconfigurator`; what is in an operator profile; `calib check` of samples of
+ * operators, and whether a folder holds such. Exit codes. */
+int kv_calib_import_ops(struct kv_args *args, const char *out);
+void kv_calib_print_ops(const struct kv_op_profile *profile);
+bool kv_calib_is_samples(struct kv_arena *arena, const char *folder);
+int kv_calib_check_samples(struct kv_args *args);
 
 /* Runs kvsim-calib-NAME, which lies beside this program, with the arguments and flags given; only returns when it
  * cannot: 77 with a message where it was not built. */

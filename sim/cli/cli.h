@@ -48,8 +48,9 @@ extern const struct kv_command kv_command_run, kv_command_export, kv_command_exp
     kv_command_config_show, kv_command_config_init, kv_command_config_schema, kv_command_list, kv_command_trace_info,
     kv_command_trace_validate, kv_command_trace_convert, kv_command_trace_gen, kv_command_trace_head,
     kv_command_calib_import, kv_command_calib_info, kv_command_calib_check, kv_command_calib_diff,
-    kv_command_calib_storage, kv_command_calib_net, kv_command_plot, kv_command_version, kv_command_help,
-    kv_command_man, kv_command_completion;
+    kv_command_calib_predict, kv_command_calib_gpu, kv_command_calib_storage, kv_command_calib_net,
+    kv_command_calib_serve, kv_command_plot, kv_command_version, kv_command_help, kv_command_man,
+    kv_command_completion;
 
 /* All commands in the order of help, ended by NULL. */
 const struct kv_command *const *kv_commands(void);

@@ -95,10 +95,12 @@ static int import(struct kv_args *args)
     const char *out = flag_text(args, "output", NULL);
     const struct kv_flag_value *seed = kv_args_get(args, "seed");
     struct kv_holdout holdout = {200, seed ? (uint64_t)seed->number : 1};
-    if (strcmp(args->arg[0], "vllm-layers") != 0)
-        return kv_fail(&err, KV_EUSAGE, "calib import", "'%s' is not a form that can be imported; vllm-layers is",
-                       args->arg[0]), kv_cli_fail(&err);
+    bool operators = strcmp(args->arg[0], "samples") == 0 || strcmp(args->arg[0], "aiconfigurator") == 0;
+    if (!operators && strcmp(args->arg[0], "vllm-layers") != 0)
+        return kv_fail(&err, KV_EUSAGE, "calib import", "'%s' is not a form that can be imported; vllm-layers, "
+                       "aiconfigurator and samples are", args->arg[0]), kv_cli_fail(&err);
     if (!out) return kv_fail(&err, KV_EUSAGE, "calib import", "-o PROFILE is missing"), kv_cli_fail(&err);
+    if (operators) return kv_calib_import_ops(args, out);
     bool described = describe(args, &profile, &model, &diag);
     if (!described) kv_cli_fail_diag(&diag, KV_ECONFIG, false);
     kv_diag_close(&diag);
@@ -122,17 +124,24 @@ static const struct kv_flag import_flags[] = {
     { "source", 0, KV_FLAG_TEXT, "TEXT", "where the tables come from, for profile.yaml" },
     { "commit", 0, KV_FLAG_TEXT, "TEXT", "their version" },
     { "licence", 0, KV_FLAG_TEXT, "TEXT", "their licence" },
+    { "sms", 0, KV_FLAG_COUNT, "N", "multiprocessors of the GPU (aiconfigurator)" },
+    { "engine", 0, KV_FLAG_TEXT, "TEXT", "what ran (aiconfigurator)" },
+    { "date", 0, KV_FLAG_TEXT, "TEXT", "when it was measured (aiconfigurator)" },
+    { "epochs", 0, KV_FLAG_COUNT, "N", "passes over the samples of operators (60)" },
     { "seed", 0, KV_FLAG_COUNT, "N", "which points are held out (1)" },
     { NULL, 0, KV_FLAG_SWITCH, NULL, NULL },
 };
 
 const struct kv_command kv_command_calib_import = {
-    .name = "calib import", .usage = "vllm-layers DIR -o PROFILE",
+    .name = "calib import", .usage = "vllm-layers|aiconfigurator|samples DIR -o PROFILE",
     .help = "make a GPU profile from other people's measurements",
     .details =
         "vllm-layers: DIR holds dense, per_sequence, attention, skew and (mixtures of experts) moe tables as\n"
         "LLMServingSim's profiler takes them inside vLLM, plain or gzip; meta.yaml lies above it. The fit is made\n"
-        "without a fifth of the points, scored on them, and made again with all.\n",
+        "without a fifth of the points, scored on them, and made again with all.\n"
+        "aiconfigurator: DIR holds gemm, attention_context, attention_generation and perhaps moe and allreduce_vllm\n"
+        "tables of one GPU; samples: raw samples as `kvsim calib gpu` writes them. Both make an operator profile,\n"
+        "which prices models of any shape.\n",
     .flags = import_flags, .arg_min = 2, .arg_max = 2, .run = import,
 };
 
@@ -169,13 +178,23 @@ static enum kv_family family_of(struct kv_arena *arena, const char *name)
     return family;
 }
 
+const char *kv_calib_folder(struct kv_arena *arena, const char *name)
+{
+    const char *data = kv_data_folder(arena);
+    return strchr(name, '/') ? name : kv_arena_text(arena, "%s/models/profiles/%s", data ? data : ".", name);
+}
+
 static int info(struct kv_args *args)
 {
     struct kv_err err = {0};
     struct kv_profile profile;
-    const char *name = args->arg[0], *data = kv_data_folder(&args->arena);
-    const char *folder = strchr(name, '/') ? name
-                         : kv_arena_text(&args->arena, "%s/models/profiles/%s", data ? data : ".", name);
+    const char *name = args->arg[0], *folder = kv_calib_folder(&args->arena, name);
+    struct kv_op_profile ops;
+    if (kv_op_profile_is(&args->arena, folder)) {
+        if (!kv_op_profile_read(&args->arena, folder, &ops, &err)) return kv_cli_fail(&err);
+        kv_calib_print_ops(&ops);
+        return KV_OK;
+    }
     enum kv_family family = family_of(&args->arena, name);
     if (family != KV_FAMILY_compute) return kv_calib_info_device(args, name, family == KV_FAMILY_store);
     if (!kv_profile_read(&args->arena, folder, &profile, &err)) return kv_cli_fail(&err);

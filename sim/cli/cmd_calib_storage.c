@@ -22,6 +22,7 @@ static const struct kv_flag flags[] = {
     { "budget", 0, KV_FLAG_TIME, "TIME", "of this run (60s)" },
     { "samples", 0, KV_FLAG_COUNT, "N", "of each size and number of connections; then it is done (60)" },
     { "timeout", 0, KV_FLAG_TIME, "TIME", "longest time of a request (30s)" },
+    { "pause", 0, KV_FLAG_TIME, "TIME", "before a request at most, times the connections: time of a packet (0s)" },
     { "seed", 0, KV_FLAG_COUNT, "N", "which parts are read, which samples are held out (1)" },
     { "port-slot", 0, KV_FLAG_COUNT, "N", "local port modulo 64 of the first connection, for a classifier" },
     { "note", 0, KV_FLAG_TEXT, "TEXT", "for the profile: settings of the server, hardware" },

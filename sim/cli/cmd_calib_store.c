@@ -133,6 +133,7 @@ static int check(struct kv_args *args)
     const char *name = args->arg[0];
     const struct kv_flag_value *percent = kv_args_get(args, "bar");
     double bar = percent ? (double)percent->number / 100 : BAR;
+    if (kv_calib_is_samples(arena, name)) return kv_calib_check_samples(args);
     if (!kv_store_profile_read(arena, name, &p, &err)) return kv_cli_fail(&err);
     if (!p.calibrated) {
         kv_fail(&err, KV_ECALIB, p.path, "nothing to check: no `calibration`, its numbers are from elsewhere (%s)",
@@ -158,15 +159,22 @@ static int check(struct kv_args *args)
 static const struct kv_flag check_flags[] = {
     { "bar", 0, KV_FLAG_COUNT, "PERCENT", "largest mean error of medians (10)" },
     { "refit", 0, KV_FLAG_SWITCH, NULL, "write the profile again from its samples first" },
+    { "seeds", 0, KV_FLAG_COUNT, "N", "operators: draws of the held-out rows (1)" },
+    { "epochs", 0, KV_FLAG_COUNT, "N", "operators: passes over the samples (60)" },
+    { "only", 0, KV_FLAG_TEXT, "TABLE", "operators: gemm, attention_prefill, attention_decode or moe alone" },
+    { "gpu", 0, KV_FLAG_TEXT, "NAME", "operators: the GPU of aiconfigurator's tables" },
+    { "sms", 0, KV_FLAG_COUNT, "N", "operators: its multiprocessors" },
     { NULL, 0, KV_FLAG_SWITCH, NULL, NULL },
 };
 
 const struct kv_command kv_command_calib_check = {
-    .name = "calib check", .usage = "PROFILE [--bar PERCENT] [--refit]",
-    .help = "fit a store profile again from its samples, and tell its errors",
+    .name = "calib check", .usage = "PROFILE|SAMPLES [--bar PERCENT] [--refit]",
+    .help = "fit a store profile, or samples of operators, again and tell the errors",
     .details = "Exit code 9 when parameters or curves are not those of the samples, or when the mean error over\n"
                "medians of held-out requests (first byte, reads, writes) is past the bar. PROFILE: a name of\n"
-               "models/stores, or a path with a slash.\n",
+               "models/stores, or a path with a slash. SAMPLES: a folder of raw samples of GPU operators, or of\n"
+               "aiconfigurator's tables: errors of fits that had not seen a fifth of the rows, or a twentieth of\n"
+               "the shapes.\n",
     .flags = check_flags, .arg_min = 1, .arg_max = 1, .run = check,
 };
 

@@ -59,6 +59,7 @@ static double read_s(const struct kv_sim_config *c, const struct kv_tier_config 
     enum kv_delivery delivery = (enum kv_delivery)c->fetch.mode;
     if (delivery == KV_DELIVERY_AUTO)
         delivery = bytes * c->tp >= (double)c->fetch.auto_bytes ? KV_DELIVERY_LAYERWISE : KV_DELIVERY_CHUNKWISE;
+    if (delivery == KV_DELIVERY_BIDIRECTIONAL) delivery = KV_DELIVERY_CHUNKWISE;
     bool chunkwise = delivery == KV_DELIVERY_CHUNKWISE;
     struct kv_access access = {.delivery = delivery, .chunks = chunkwise ? 1 : chunks, .under_way = 1};
     struct kv_access_plan plan = tier->store->plan(state, &access);

@@ -119,16 +119,16 @@ kv_tick kv_engine_next_tk(const struct kv_engine *e)
     return top && top->due < e->front.due ? top->due : e->front.due;
 }
 
-static bool is_sample(struct kv_heap_key key)
+static bool is_idle(struct kv_heap_key key, uint32_t but)
 {
-    return (enum kv_class)(key.order >> 40 & 0xff) == KV_CLASS_SAMPLE;
+    return (enum kv_class)(key.order >> 40 & 0xff) == KV_CLASS_SAMPLE || (uint32_t)key.order == but;
 }
 
-bool kv_engine_idle(const struct kv_engine *e)
+bool kv_engine_idle_but(const struct kv_engine *e, uint32_t timer)
 {
-    if (e->front.due != KV_TICK_NEVER && !is_sample(e->front)) return false;
+    if (e->front.due != KV_TICK_NEVER && !is_idle(e->front, timer)) return false;
     for (size_t i = 0; i < e->due.key.count; i++)
-        if (!is_sample(e->due.key.at[i])) return false;
+        if (!is_idle(e->due.key.at[i], timer)) return false;
     return true;
 }
 

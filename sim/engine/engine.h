@@ -50,8 +50,9 @@ enum kv_class kv_engine_class(const struct kv_engine *e);
 kv_tick kv_engine_seen_tk(const struct kv_engine *e);
 /* Tick of the next due timer, KV_TICK_NEVER when none is armed. */
 kv_tick kv_engine_next_tk(const struct kv_engine *e);
-/* No timer is armed, but perhaps of class sample. */
-bool kv_engine_idle(const struct kv_engine *e);
+/* No timer is armed, but perhaps of class sample; and but for one (KV_NONE: there is none to leave out). */
+bool kv_engine_idle_but(const struct kv_engine *e, uint32_t timer);
+static inline bool kv_engine_idle(const struct kv_engine *e) { return kv_engine_idle_but(e, KV_NONE); }
 /* Fires the next timer. False when none is armed, or when a tick passed its limit of rounds or fires: then *err is
  * filled (KV_ESTUCK, naming tick, class and timer of the loop); err->code stays KV_OK when there was simply nothing. */
 bool kv_engine_step(struct kv_engine *e, struct kv_err *err);

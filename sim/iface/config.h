@@ -132,7 +132,9 @@ struct kv_fetch_config {
     int64_t auto_bytes;                    /* auto: a load of at least so many bytes comes layer by layer */
     int64_t release_after_layers;          /* layerwise: layers that must be there before the request may join a step */
     int64_t lookahead_layers;              /* layerwise: 0 = unlimited */
-    int32_t concurrency;                   /* chunkwise: accesses at a time, for each request and tier */
+    int32_t concurrency;                   /* chunkwise: accesses at a time, for each request and tier; bidirectional: for
+                                            * each request */
+    int64_t compute_chunk_tokens;          /* bidirectional: most that a step computes of a request that has not met */
     const struct kv_fetch_ops *policy;
     const void *params;
 };
@@ -143,6 +145,7 @@ struct kv_transfer_config {
     const void *params;
     kv_rate cap;                           /* divided among the fetches of the cluster */
     bool work_conserving;                  /* what ends is granted anew at once, to all; false: a grant is for life */
+    kv_rate min_grant;                     /* least of a grant for life (T39); 0: none. Not with work_conserving */
     kv_tick period_tk;                     /* of epochs; 0: on arrival */
 };
 

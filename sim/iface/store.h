@@ -13,8 +13,11 @@
 #include "sim/lib/chunk_ranges.h"
 
 /* How an access delivers its chunks: all in one stream, one chunk, or all in one stream in the order of layers. */
-/* AUTO: a load is chunkwise or layerwise by its size; an access never is. */
-enum kv_delivery { KV_DELIVERY_BULK, KV_DELIVERY_CHUNKWISE, KV_DELIVERY_LAYERWISE, KV_DELIVERY_AUTO };
+/* An access is one of the first three. AUTO: a load is chunkwise or layerwise by its size. BIDIRECTIONAL: chunkwise from the
+ * last chunk to the first, while its request computes from the first token on (docs/tiers.md, T44). */
+enum kv_delivery {
+    KV_DELIVERY_BULK, KV_DELIVERY_CHUNKWISE, KV_DELIVERY_LAYERWISE, KV_DELIVERY_AUTO, KV_DELIVERY_BIDIRECTIONAL
+};
 enum kv_layout { KV_LAYOUT_LAYER_MAJOR, KV_LAYOUT_BLOCK_MAJOR, KV_LAYOUT_PER_LAYER };
 
 /* What a store may look at when it opens; outlives it. */
@@ -24,6 +27,7 @@ struct kv_store_env {
     int64_t chunk_bytes;                   /* one stored copy of a chunk, all layers */
     int64_t layout;                        /* enum kv_layout */
     int32_t concurrency;                   /* of a chunkwise fetch: accesses that it keeps under way */
+    int32_t lookahead_layers;              /* of a layerwise fetch: layers asked for at a time; 0: all */
     uint64_t seed;
 };
 
@@ -50,6 +54,9 @@ struct kv_access_plan {
     kv_tick delay_tk;      /* from its turn to the first byte entering the path; >= 0 */
     kv_rate limit;         /* of the whole access (all tensor-parallel parts); KV_RATE_UNLIMITED: none */
     kv_tick ack_tk;        /* writes: from the last byte to the acknowledgement; >= 0 */
+    /* Layerwise reads that have paused (T19): from being permitted on to the next byte, but for latencies of links: who
+     * asks for each layer waits for the server again. 0: the flow goes on at once. */
+    kv_tick resume_delay_tk;
     int64_t requests;      /* it is made of, >= 1: each is paid for, and is one message on the links */
 };
 

@@ -15,6 +15,7 @@ bool kv_results_commit(struct kv_results *r, struct kv_sim *sim, const struct kv
     struct kv_run_end end = {
         .end_tk = kv_sim_now(sim), .extrapolation_share = kv_sim_extrapolation_share(sim),
         .counters = state.counters, .waiting = state.waiting, .fetching = state.fetching,
+        .blockers = kv_sim_blockers(sim),
         .link_count = kv_sim_link_count(sim), .net = kv_sim_net(sim), .workload = workload, .status = status,
         .bins = {sim, kv_sim_bin_count(sim), read_bin, NULL},
     };

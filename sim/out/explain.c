@@ -4,7 +4,6 @@
 
 #include <math.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "sim/out/format.h"
@@ -150,79 +149,17 @@ static bool tell_request(struct kv_explainer *x, int64_t id)
     return ok;
 }
 
-/* ---- the worst ---- */
+/* ---- those at one end, or at a percentile ---- */
 
-struct ranked { kv_tick ttft_tk, added_tk, rank_tk; int64_t request; };
-struct ranking { KV_VEC(struct ranked) at; };
-
-static int by_rank(const void *a, const void *b)
+static bool tell_ranked(struct kv_explainer *x, const struct kv_explain_options *options)
 {
-    const struct ranked *x = a, *y = b;
-    if (x->rank_tk != y->rank_tk) return x->rank_tk < y->rank_tk ? 1 : -1;
-    return (x->request > y->request) - (x->request < y->request);
-}
-
-/* Measured requests with a first token (in both runs), the longest TTFT, or the most added, first. */
-static bool rank(struct kv_explainer *x, struct ranking *ranking)
-{
-    int64_t count;
-    double warmup_s = kv_h5in_attribute_real(x->in, "/meta", "warmup_s");
-    const int64_t *arrival = kv_h5in_ints(x->in, "/requests/arrival", &count, &x->arena, x->err);
-    const int64_t *token = arrival ? kv_h5in_ints(x->in, "/requests/first_token", &count, &x->arena, x->err) : NULL;
-    for (int64_t i = 0; token && i < count; i++) {
-        struct ranked r = {token[i] - arrival[i], 0, 0, i};
-        if (token[i] < 0 || kv_tick_to_s(arrival[i]) < warmup_s) continue;
-        if (x->against && !kv_against_added(x->against, i, &r.added_tk)) continue;
-        r.rank_tk = x->against ? r.added_tk : r.ttft_tk;
-        kv_vec_push(&ranking->at, r);
+    struct kv_explain_ranking ranking = {{0}};
+    bool ok = kv_explain_rank(x, options, &ranking);
+    for (size_t i = 0; ok && i < ranking.request.count; i++) {
+        if (i || x->against || options->percentile) fputc('\n', x->out);
+        ok = tell_request(x, ranking.request.at[i]);
     }
-    if (ranking->at.count) qsort(ranking->at.at, ranking->at.count, sizeof *ranking->at.at, by_rank);
-    kv_arena_close(&x->arena);
-    return token != NULL;
-}
-
-/* Of a list with the largest first: the value that a share q of them is not above. */
-static kv_tick added_at(const struct ranking *r, double q)
-{
-    return r->at.at[(size_t)((1 - q) * (double)(r->at.count - 1) + 0.5)].added_tk;
-}
-
-static void tell_totals(struct kv_explainer *x, const struct ranking *r)
-{
-    size_t count = r->at.count;
-    int64_t slower = 0, faster = 0;
-    double sum_s = 0;
-    char text[5][KV_FORMAT_MAX];
-    fprintf(x->out, "added TTFT, against %s: ", x->reference);
-    if (!count) {
-        fputs("no measured request has a first token in both\n", x->out);
-        return;
-    }
-    for (size_t i = 0; i < count; i++) {
-        sum_s += kv_tick_to_s(r->at.at[i].added_tk);
-        slower += r->at.at[i].added_tk > 0;
-        faster += r->at.at[i].added_tk < 0;
-    }
-    fprintf(x->out, "%s over %s measured requests, mean %s\n", kv_format_duration(text[0], sum_s),
-            kv_format_count(text[1], (int64_t)count), kv_format_duration(text[2], sum_s / (double)count));
-    fprintf(x->out, "least %s, p50 %s", kv_explain_signed(x, added_at(r, 0)), kv_explain_signed(x, added_at(r, 0.5)));
-    fprintf(x->out, ", p99 %s, most %s", kv_explain_signed(x, added_at(r, 0.99)), kv_explain_signed(x, added_at(r, 1)));
-    fprintf(x->out, "; %s later, %s sooner\n", kv_format_count(text[3], slower), kv_format_count(text[4], faster));
-    kv_arena_close(&x->arena);
-}
-
-static bool tell_worst(struct kv_explainer *x, int64_t worst)
-{
-    struct ranking ranking = {{0}};
-    bool ok = rank(x, &ranking);
-    if (ok && x->against) tell_totals(x, &ranking);
-    if (ok && !ranking.at.count && !x->against)
-        ok = kv_fail(x->err, KV_EUSAGE, "explain", "no request after the warm-up has a first token");
-    for (size_t i = 0; ok && i < ranking.at.count && (int64_t)i < worst; i++) {
-        if (i || x->against) fputc('\n', x->out);
-        ok = tell_request(x, ranking.at.at[i].request);
-    }
-    kv_vec_close(&ranking.at);
+    kv_vec_close(&ranking.request);
     return ok;
 }
 
@@ -238,7 +175,7 @@ static bool explain(struct kv_explainer *x, const struct kv_explain_options *opt
         return kv_fail(x->err, KV_EUSAGE, "explain", "request %lld: the run has requests 0 to %lld",
                        (long long)options->request, (long long)rows - 1);
     if (options->against && !(x->against = kv_against_open(x->in, options->against, x->err))) return false;
-    bool ok = options->request >= 0 ? tell_request(x, options->request) : tell_worst(x, options->worst);
+    bool ok = options->request >= 0 ? tell_request(x, options->request) : tell_ranked(x, options);
     kv_against_close(x->against);
     return ok;
 }

@@ -7,6 +7,7 @@
 
 #include "sim/base/arena.h"
 #include "sim/out/against.h"
+#include "sim/out/out.h"
 #include "sim/out/requests.h"
 
 struct kv_explainer {
@@ -30,6 +31,12 @@ struct kv_explained {
 bool kv_explain_flows(struct kv_explainer *x, const struct kv_explained *r);
 /* Where the step that waited for its layers stood still. */
 bool kv_explain_layers(struct kv_explainer *x, const struct kv_explained *r);
+
+/* Which requests to tell of when none is named: options->worst of them, or the one at options->percentile. What they are
+ * of (totals, the value at the percentile) is told first. False with *err: a bad percentile, or no such request. */
+struct kv_explain_ranking { KV_VEC(int64_t) request; };
+bool kv_explain_rank(struct kv_explainer *x, const struct kv_explain_options *options,
+                     struct kv_explain_ranking *ranking);
 
 /* "+1.5 ms", "-20 s": for people. Arena text. */
 const char *kv_explain_signed(struct kv_explainer *x, kv_tick ticks);

@@ -56,8 +56,9 @@ bool kv_results_scenario(const char *path, const char **yaml, const char **trace
                          struct kv_err *err);
 
 /* What a request spent its time on, in words and numbers. request < 0: the `worst` measured requests instead, those
- * with the longest TTFT, or with the most that it is longer than in `against` (NULL: none). */
-struct kv_explain_options { int64_t request, worst; const char *against; };
+ * with the longest TTFT, or with the most that it is longer than in `against` (NULL: none); or, with `percentile`
+ * ("ttft.p99": ttft, tpot, e2e or, with `against`, added; p0 to p100; else NULL), the one that stands there. */
+struct kv_explain_options { int64_t request, worst; const char *percentile, *against; };
 bool kv_results_explain(const char *path, const struct kv_explain_options *options, FILE *out, struct kv_err *err);
 
 /* A self-contained SVG picture of a results file, or (csv) the numbers that it shows. kv_plot_kinds: pairs of name

@@ -373,6 +373,12 @@ const char *kv_results_stuck(const struct kv_results *r, struct kv_arena *arena)
 {
     const char *text = kv_arena_text(arena, "%lld requests wait in queues and %lld for their KV",
                                      (long long)r->end.waiting, (long long)r->end.fetching);
+    if (r->end.blockers.writes > 0)
+        text = kv_arena_text(arena, "%s; blocks of HBM are kept by %lld writes", text,
+                             (long long)r->end.blockers.writes);
+    if (r->end.blockers.refused > 0)
+        text = kv_arena_text(arena, "%s; %lld accesses are refused as often as they come", text,
+                             (long long)r->end.blockers.refused);
     bool dead = false;
     int32_t told = 0, more = 0;
     for (int32_t k = 0; k < r->plant.link_count; k++) {

@@ -18,6 +18,7 @@ struct kv_run_end {
     double extrapolation_share;      /* of the GPU time, priced outside the range of a calibration */
     struct kv_counters counters;
     int64_t waiting, fetching;       /* requests, as the run ended */
+    struct kv_sim_blockers blockers; /* the same, of a run that got stuck */
     struct kv_sim_tier_state tier[KV_TIERS_MAX];   /* [0] unused */
     const struct kv_sim_link *link;  /* outlive the results, and so do their names */
     int32_t link_count;

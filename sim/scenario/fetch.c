@@ -5,11 +5,11 @@
 /* ---- fetch ---- */
 
 struct fetch_keys { int64_t mode; };
-static const char *const modes[] = {"bulk", "chunkwise", "layerwise", "auto", NULL};
+static const char *const modes[] = {"bulk", "chunkwise", "layerwise", "auto", "bidirectional", NULL};
 static const struct kv_param fetch_params[] = {
     { "mode", KV_DIM_CHOICE, offsetof(struct fetch_keys, mode), "layerwise", 0, 0, modes,
       "all at once, chunk by chunk, or layer by layer while the step computes; auto: of the latter two by the size of "
-      "a load", NULL },
+      "a load; bidirectional: computed from the head, loaded from the tail, until they meet", NULL },
     KV_PARAM_END
 };
 static const char *const unlimited[] = {"unlimited", NULL};
@@ -21,7 +21,11 @@ static const struct kv_special fetch_specials[] = {
         "layerwise: layers fetched ahead of compute", NULL },
       KV_FORM_WORD, KV_FAMILY_COUNT, NULL },
     { { "concurrency", KV_DIM_COUNT, 0, "16", 1, 1 << 20, NULL,
-        "chunkwise: chunks of a request that are on their way at a time, from each tier", NULL },
+        "chunkwise: chunks of a request that are on their way at a time, from each tier; bidirectional: from all", NULL },
+      KV_FORM_OPTIONAL, KV_FAMILY_COUNT, NULL },
+    { { "compute_chunk", KV_DIM_COUNT, 0, "512", 1, 1 << 30, NULL,
+        "bidirectional: most tokens that a step computes of a request before it has met its KV", "Cake, arXiv "
+        "2410.03065" },
       KV_FORM_OPTIONAL, KV_FAMILY_COUNT, NULL },
     { { "auto_threshold", KV_DIM_BYTES, 0, "512MB", 1, 9e15, NULL,
         "auto: a load of at least so many bytes comes layer by layer, a smaller one chunk by chunk", "ObjectCache, "
@@ -61,11 +65,16 @@ void kv_load_fetch(struct kv_load *l)
     if (map->kind != KV_YAML_MAP) return;
     f->mode = k.mode;
     bool sized = k.mode == KV_DELIVERY_AUTO, layerwise = sized || k.mode == KV_DELIVERY_LAYERWISE;
-    bool chunkwise = sized || k.mode == KV_DELIVERY_CHUNKWISE;
+    bool bidirectional = k.mode == KV_DELIVERY_BIDIRECTIONAL;
+    bool chunkwise = sized || bidirectional || k.mode == KV_DELIVERY_CHUNKWISE;
     f->auto_bytes = load_count(l, map, "auto_threshold", "512MB", sized, "auto");
     f->release_after_layers = load_count(l, map, "release_after_layers", "1", layerwise, "layerwise");
     f->concurrency = (int32_t)load_count(l, map, "concurrency", "16", chunkwise, "chunkwise");
     if (f->concurrency < 1) f->concurrency = 1;
+    f->compute_chunk_tokens = load_count(l, map, "compute_chunk", "512", bidirectional, "bidirectional");
+    if (bidirectional && !l->s->sim.engine.chunked_prefill)
+        kv_load_error(l, kv_yaml_get(map, "mode"), NULL, "fetch.mode: bidirectional needs engine.chunked_prefill: a "
+                      "prompt is computed in pieces while its KV comes");
     const struct kv_yaml *lookahead = kv_yaml_get(map, "lookahead_layers");
     int64_t layers = 0;
     if (lookahead || layerwise)
@@ -110,6 +119,9 @@ void kv_load_handover(struct kv_load *l)
     if (k.push == KV_PUSH_LAYERWISE && k.reserve != KV_RESERVE_AT_ROUTE)
         kv_load_error(l, push, NULL, "disaggregation.push: layerwise needs reserve: at_route: layers go over while the "
                       "prompt is computed, so their memory must be there before");
+    if (k.prefill_instances > 0 && l->s->sim.fetch.mode == KV_DELIVERY_BIDIRECTIONAL)
+        kv_load_error(l, count, NULL, "disaggregation.prefill_instances: fetch.mode: bidirectional needs instances that "
+                      "compute prompts and decode");
     struct kv_yaml *idle = k.prefill_instances ? NULL : push && k.push != KV_PUSH_BULK ? push
                            : reserve && k.reserve != KV_RESERVE_ON_ARRIVAL ? reserve : NULL;
     if (idle)

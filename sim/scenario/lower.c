@@ -275,7 +275,8 @@ struct kv_store_env kv_scenario_store_env(const struct kv_scenario *s, int32_t i
     return (struct kv_store_env){
         .layers = s->model.layers, .chunk_tokens = tier->chunk_tokens, .block_tokens = s->sim.engine.block_tokens,
         .chunk_bytes = tier->chunk_tokens * kv_stored_bytes_per_token(&s->model), .layout = tier->layout,
-        .concurrency = s->sim.fetch.concurrency, .seed = s->sim.seed,
+        .concurrency = s->sim.fetch.concurrency, .lookahead_layers = (int32_t)s->sim.fetch.lookahead_layers,
+        .seed = s->sim.seed,
     };
 }
 

@@ -22,6 +22,9 @@ static const struct kv_special transfer_specials[] = {
     { { "epoch", KV_DIM_TIME, 0, "on_arrival", 1e-9, 1e7, epochs,
         "with a policy: when it grants: when a fetch comes or one ends, or at whole multiples of a time", NULL },
       KV_FORM_WORD, KV_FAMILY_COUNT, NULL },
+    { { "min_grant", KV_DIM_BITS_PER_S, 0, NULL, 0, 1e15, NULL,
+        "with a policy and grants for life: less than this is not held, but for a fetch that needs no more; default: "
+        "1 % of cap", NULL }, KV_FORM_OPTIONAL, KV_FAMILY_COUNT, NULL },
     { { "work_conserving", KV_DIM_BOOL, 0, "false", 0, 0, NULL,
         "with a policy: all fetches are granted anew at each epoch; else a grant is for the life of a fetch", NULL },
       KV_FORM_OPTIONAL, KV_FAMILY_COUNT, NULL },
@@ -55,6 +58,18 @@ static void default_cap(struct kv_load *l, struct kv_yaml *map)
                        "cap: RATE, or network.links.fabric with a bandwidth");
 }
 
+/* Where a grant is for life: a scrap of the cap would be held for as long as a fetch takes with it. */
+static void load_min_grant(struct kv_load *l, struct kv_yaml *map, struct kv_transfer_config *t, double cap_bps)
+{
+    double bps = 0;
+    const struct kv_yaml *node = kv_yaml_get(map, "min_grant");
+    if (node && t->policy && t->work_conserving)
+        kv_load_warning(l, node, "transfer.min_grant has no effect with work_conserving: grants are set anew");
+    if (!node && t->policy && !t->work_conserving)
+        kv_load_default(l, map, "min_grant", kv_arena_text(l->arena, "%gMbps", cap_bps / 100 / 1e6));
+    if (kv_load_optional(l, map, &kv_section_transfer, "min_grant", &bps)) t->min_grant = kv_rate_from_Bps(bps / 8);
+}
+
 /* What belongs to a policy; defaults only where there is one. */
 static void load_division(struct kv_load *l, struct kv_yaml *map, struct kv_transfer_config *t)
 {
@@ -66,6 +81,7 @@ static void load_division(struct kv_load *l, struct kv_yaml *map, struct kv_tran
         t->period_tk = llround(period_s * 1e9) * KV_TICKS_PER_NS;
     if (t->policy && !kv_yaml_get(map, "work_conserving")) kv_load_default(l, map, "work_conserving", "false");
     kv_load_optional(l, map, &kv_section_transfer, "work_conserving", &t->work_conserving);
+    load_min_grant(l, map, t, bps);
 }
 
 void kv_load_transfer(struct kv_load *l)
@@ -82,8 +98,8 @@ void kv_load_transfer(struct kv_load *l)
     const struct kv_plugin *policy = load_policy(l, map, &t->params);
     if (policy) t->policy = kv_plugin_ops(transfer, policy);
     load_division(l, map, t);
-    static const char *const idle[] = {"cap", "epoch", "work_conserving"};
-    for (int i = 0; i < 3 && !policy; i++) {
+    static const char *const idle[] = {"cap", "epoch", "min_grant", "work_conserving"};
+    for (int i = 0; i < 4 && !policy; i++) {
         const struct kv_yaml *node = kv_yaml_get(map, idle[i]);
         if (node && l->diag->errors == errors)
             kv_load_warning(l, node, "transfer.%s has no effect with policy: none", idle[i]);

@@ -46,6 +46,13 @@ static void arm_delays(struct kv_tiers *t)
     arm_first(t, &t->delays, t->delay_timer);
 }
 
+static void start_delay(struct kv_tiers *t, uint32_t access, kv_tick delay_tk)
+{
+    kv_tick due = kv_engine_now(t->serve->engine) + delay_tk;
+    kv_pqueue_push(&t->delays, (struct kv_pentry){due, (int64_t)kv_access_at(t, access)->serial, access});
+    arm_delays(t);
+}
+
 static void go(struct kv_tiers *t, uint32_t access)
 {
     struct kv_access_job *a = kv_access_at(t, access);
@@ -55,9 +62,16 @@ static void go(struct kv_tiers *t, uint32_t access)
         return;
     }
     a->state = KV_ACCESS_DELAYED;
-    kv_tick due = kv_engine_now(t->serve->engine) + delay_tk;
-    kv_pqueue_push(&t->delays, (struct kv_pentry){due, (int64_t)a->serial, access});
-    arm_delays(t);
+    start_delay(t, access, delay_tk);
+}
+
+/* It goes on with what it may deliver by now. */
+static void resume(struct kv_tiers *t, uint32_t access)
+{
+    struct kv_access_job *a = kv_access_at(t, access);
+    a->paused = a->resuming = false;
+    kv_flow_permit(t->net, a->flow, a->permitted);
+    if (a->mark < a->permitted) kv_flow_mark(t->net, a->flow, a->mark);
 }
 
 void kv_access_delays_end(void *owner, uint32_t kind)
@@ -67,7 +81,9 @@ void kv_access_delays_end(void *owner, uint32_t kind)
     (void)kind;
     while (t->delays.count > 0 && t->delays.at[0].key <= now) {
         uint32_t access = kv_pqueue_pop(&t->delays).value;
-        if (kv_access_at(t, access)->state == KV_ACCESS_DEAD) kv_pool_give(&t->accesses, access);
+        const struct kv_access_job *a = kv_access_at(t, access);
+        if (a->state == KV_ACCESS_DEAD) kv_pool_give(&t->accesses, access);
+        else if (a->resuming) resume(t, access);
         else start_flow(t, access);
     }
     arm_delays(t);
@@ -109,15 +125,27 @@ static void arm_retries(struct kv_tiers *t)
     arm_first(t, &t->retries, t->retry_timer);
 }
 
+static bool turn_free(const struct kv_tiers *t, const struct kv_tier_pool *pool)
+{
+    int64_t turns = t->tier[pool->tier].turns;
+    return turns == 0 || pool->under_way < turns;
+}
+
+static bool place_free(const struct kv_tiers *t, const struct kv_tier_pool *pool)
+{
+    int64_t line = t->tier[pool->tier].line;
+    return line < 0 || pool->in_line < line;
+}
+
 /* It comes, or comes again (T37a): a turn, a place in the line, or a refusal. */
 static void come(struct kv_tiers *t, uint32_t access)
 {
     struct kv_access_job *a = kv_access_at(t, access);
     struct kv_tier_pool *pool = a->pool;
     const struct kv_tier *tier = &t->tier[pool->tier];
-    if (tier->turns == 0 || pool->under_way < tier->turns) {
+    if (turn_free(t, pool)) {
         take_turn(t, access);
-    } else if (tier->line < 0 || pool->in_line < tier->line) {
+    } else if (place_free(t, pool)) {
         a->state = KV_ACCESS_QUEUED;
         tier->counters->waited_accesses++;
         pool->in_line++;
@@ -134,6 +162,24 @@ static void come(struct kv_tiers *t, uint32_t access)
     }
 }
 
+int64_t kv_access_refused_count(const struct kv_tiers *t)
+{
+    int64_t refused = 0;
+    for (size_t i = 0; i < t->retries.count; i++)
+        refused += kv_access_at(t, t->retries.at[i].value)->state == KV_ACCESS_REFUSED;
+    return refused;
+}
+
+bool kv_access_idle(const struct kv_tiers *t)
+{
+    if (!kv_engine_idle_but(t->serve->engine, t->retry_timer)) return false;
+    for (size_t i = 0; i < t->retries.count; i++) {
+        const struct kv_access_job *a = kv_access_at(t, t->retries.at[i].value);
+        if (a->state == KV_ACCESS_REFUSED && (turn_free(t, a->pool) || place_free(t, a->pool))) return false;
+    }
+    return true;
+}
+
 void kv_access_retries_come(void *owner, uint32_t kind)
 {
     struct kv_tiers *t = owner;
@@ -145,6 +191,7 @@ void kv_access_retries_come(void *owner, uint32_t kind)
         else come(t, access);
     }
     arm_retries(t);
+    if (kv_access_idle(t)) kv_timer_disarm(t->serve->engine, t->retry_timer);   /* T37a: the run is stuck */
 }
 
 /* The next in line of a pool have their turn. */
@@ -230,6 +277,7 @@ void kv_access_flow_done(void *owner, uint32_t flow, uint64_t tag, int64_t bytes
     (void)flow;
     bool ended = bytes_done == a->bytes, paused = !ended && bytes_done == a->permitted;
     a->mark = a->permitted;
+    a->paused = paused;
     if (ended) {
         a->state = KV_ACCESS_ENDED;
         count_bytes(t, a, a->bytes);
@@ -244,15 +292,25 @@ void kv_access_permit(struct kv_tiers *t, uint32_t access, int64_t permitted)
     struct kv_access_job *a = kv_access_at(t, access);
     if (a->mark == a->permitted) a->mark = permitted;
     a->permitted = permitted;
-    if (a->state == KV_ACCESS_FLOWING) kv_flow_permit(t->net, a->flow, permitted);
-    else if (a->state == KV_ACCESS_CLOSED) start_flow(t, access);
+    if (a->state == KV_ACCESS_CLOSED) {
+        start_flow(t, access);
+        return;
+    }
+    if (a->state != KV_ACCESS_FLOWING || a->resuming) return;
+    if (a->paused && a->plan.resume_delay_tk > 0) {
+        a->resuming = true;
+        start_delay(t, access, a->plan.resume_delay_tk + a->way.latency_tk);
+    } else {
+        a->paused = false;
+        kv_flow_permit(t->net, a->flow, permitted);
+    }
 }
 
 void kv_access_mark(struct kv_tiers *t, uint32_t access, int64_t mark)
 {
     struct kv_access_job *a = kv_access_at(t, access);
     a->mark = mark;
-    if (a->state == KV_ACCESS_FLOWING) kv_flow_mark(t->net, a->flow, mark);
+    if (a->state == KV_ACCESS_FLOWING && !a->resuming) kv_flow_mark(t->net, a->flow, mark);
 }
 
 int64_t kv_access_moved_bytes(const struct kv_tiers *t, uint32_t access, kv_tick at_tk)
@@ -278,7 +336,7 @@ int64_t kv_access_drop(struct kv_tiers *t, uint32_t access)
     if (was == KV_ACCESS_QUEUED) a->pool->in_line--;
     give_turn_back(t, a);
     /* One that waits is given back where it comes up. */
-    bool waits = was == KV_ACCESS_QUEUED || was == KV_ACCESS_REFUSED || was == KV_ACCESS_DELAYED;
+    bool waits = was == KV_ACCESS_QUEUED || was == KV_ACCESS_REFUSED || was == KV_ACCESS_DELAYED || a->resuming;
     if (!waits) kv_pool_give(&t->accesses, access);
     return moved;
 }

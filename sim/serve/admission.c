@@ -6,7 +6,7 @@
 
 int64_t kv_admission_add_prefill(struct kv_instance *n, uint32_t place, const struct kv_seq *q, int64_t budget)
 {
-    int64_t tokens = kv_known_tokens(q) - q->computed_tokens;
+    int64_t tokens = kv_split_tokens(n, q, kv_known_tokens(q) - q->computed_tokens);
     if (tokens > budget) tokens = budget;
     kv_vec_push(&n->prefills, ((struct kv_prefill){place, (int32_t)tokens}));
     return tokens;
@@ -14,13 +14,25 @@ int64_t kv_admission_add_prefill(struct kv_instance *n, uint32_t place, const st
 
 /* ---- admission ---------------------------------------------------------------------------------------------- */
 
-/* T32: of what the hit saves, each source has its share. */
-static void note_saved(struct kv_instance *n, const struct kv_seq *q, int64_t hit_tokens, const int32_t *by_source)
+static int64_t tokens_of(struct kv_joining j)
 {
+    return j.hit_tokens - (j.computed_tokens - j.first_tokens);
+}
+
+static kv_tick compute_tk(const struct kv_instance *n, const struct kv_seq *q, int64_t from_tokens)
+{
+    return kv_look_up_compute_tk(n, from_tokens, q->input_tokens);
+}
+
+/* T32, T44: of what the hit saves, each source has its share. */
+static void note_saved(struct kv_instance *n, const struct kv_seq *q, struct kv_joining j, const int32_t *by_source)
+{
+    int64_t hit_tokens = tokens_of(j);
     if (hit_tokens == 0) return;
     struct kv_tier_counters *tier = n->serve->counters.tier;
-    kv_tick saved = kv_look_up_compute_tk(n, 0, q->input_tokens)
-                    - kv_look_up_compute_tk(n, hit_tokens, q->input_tokens);
+    kv_tick saved = compute_tk(n, q, 0) - compute_tk(n, q, j.hit_tokens);
+    if (j.computed_tokens > j.first_tokens)
+        saved -= compute_tk(n, q, j.first_tokens) - compute_tk(n, q, j.computed_tokens);
     if (saved < 0) saved = 0;
     if (!by_source) {
         tier[0].saved_tk += saved;
@@ -38,13 +50,13 @@ static void note_saved(struct kv_instance *n, const struct kv_seq *q, int64_t hi
     tier[first].saved_tk += saved - given;
 }
 
-/* The first joining: hits and prompt by source. */
-static void note_first(struct kv_instance *n, struct kv_seq *q, int64_t hit_tokens, struct kv_pending pending)
+/* For the first time: hits and prompt by source. */
+static void note_first(struct kv_instance *n, struct kv_seq *q, struct kv_joining j, struct kv_pending pending)
 {
     struct kv_counters *counters = &n->serve->counters;
     const int32_t *by_source = q->hold ? q->hold->hit_tokens : NULL;
-    int64_t left = q->input_tokens;
-    q->first_sched_tk = kv_engine_now(n->serve->engine);
+    int64_t left = q->input_tokens, hit_tokens = tokens_of(j);
+    q->counted = true;
     q->hit_tokens = (int32_t)hit_tokens;
     counters->hit_tokens += hit_tokens;
     counters->prompt_tokens += q->input_tokens;
@@ -56,27 +68,38 @@ static void note_first(struct kv_instance *n, struct kv_seq *q, int64_t hit_toke
         left -= here;
     }
     if (pending.tier > 0) counters->tier[pending.tier].pending_tokens += pending.tokens;
-    note_saved(n, q, hit_tokens, by_source);
+    note_saved(n, q, j, by_source);
     if (!q->hold) return;
     q->hold->counted = true;
     memcpy(q->hold->first_hit_tokens, q->hold->hit_tokens, sizeof q->hold->hit_tokens);
 }
 
-static void note_admission(struct kv_instance *n, struct kv_seq *q, int64_t hit_tokens, struct kv_pending pending)
+void kv_admission_note_hits(struct kv_instance *n, struct kv_seq *q, struct kv_joining j, struct kv_pending pending)
+{
+    if (!q->counted) {
+        note_first(n, q, j, pending);
+        return;
+    }
+    int64_t again = q->computed_before_tokens - tokens_of(j);
+    if (again > 0) q->recomputed_tokens += again, n->serve->counters.recomputed_tokens += again;
+}
+
+static void note_joining(struct kv_instance *n, struct kv_seq *q)
 {
     kv_tick now = kv_engine_now(n->serve->engine);
-    struct kv_counters *counters = &n->serve->counters;
-    if (q->first_sched_tk < 0) {
-        note_first(n, q, hit_tokens, pending);
-    } else {
-        int64_t again = q->computed_before_tokens - hit_tokens;
-        if (again > 0) q->recomputed_tokens += again, counters->recomputed_tokens += again;
-        if (q->first_token_tk < 0) q->paused_prefill_tk += now - q->preempted_at_tk;
-        else q->paused_decode_tk += now - q->preempted_at_tk;
-    }
+    if (q->first_sched_tk < 0) q->first_sched_tk = now;
+    else if (q->first_token_tk < 0) q->paused_prefill_tk += now - q->preempted_at_tk;
+    else q->paused_decode_tk += now - q->preempted_at_tk;
     q->induced_base_tk = n->induced_tk;
-    kv_log(n->serve->engine, "admit", "request=%lld instance=%d hit=%lld", (long long)q->request, n->id,
-           (long long)hit_tokens);
+    kv_log(n->serve->engine, "admit", "request=%lld instance=%d hit=%d", (long long)q->request, n->id,
+           q->computed_tokens);
+}
+
+/* It joins with all of its hit. */
+static void note_admission(struct kv_instance *n, struct kv_seq *q, int32_t hit_tokens, struct kv_pending pending)
+{
+    kv_admission_note_hits(n, q, (struct kv_joining){hit_tokens, hit_tokens, hit_tokens}, pending);
+    note_joining(n, q);
 }
 
 /* References the blocks of the hit that are in HBM; its slots of lower tiers stay in serve->hits. */
@@ -111,12 +134,13 @@ static void admit(struct kv_instance *n, uint32_t seq, struct kv_hit hit, int64_
         q->hold->hit_tokens[0] = q->computed_tokens;
         q->hold->hbm_only = false;
     }
+    int32_t hit_tokens = q->computed_tokens;
     uint32_t place = kv_batch_add(n, seq);
     int64_t tokens = kv_admission_add_prefill(n, place, q, *budget);
     kv_blocks_take(&n->blocks, kv_blocks_for(n, q->computed_tokens + tokens) - hit.blocks);
     *budget -= tokens;
     kv_batch_register(n, q, q->computed_tokens + tokens);
-    note_admission(n, q, hit.blocks * kv_engine_of(n)->block_tokens, hit.pending);
+    note_admission(n, q, hit_tokens, hit.pending);
 }
 
 /* ---- holders (T7-T13) --------------------------------------------------------------------------------------- */
@@ -178,8 +202,13 @@ static void hold(struct kv_instance *n, uint32_t seq, struct kv_hit hit)
     h->holding = true;
     h->since_tk = kv_engine_now(serve->engine);
     if (hit.loading) kv_admission_wait_for_others(n, seq, hit.keyed, hit.below > 0 ? serve->sources.at : NULL);
-    if (hit.below > 0)
-        kv_load_begin(serve->tiers, n, seq, (int32_t)hit.keyed, serve->sources.at, q->slot, hit.timeout_tk);
+    bool splits = hit.below > 0 && !hit.loading && serve->config->fetch.mode == KV_DELIVERY_BIDIRECTIONAL;
+    if (splits) kv_split_begin(n, q, (int32_t)hit.leading, (int32_t)hit.blocks, (int32_t)hit.keyed, serve->sources.at);
+    if (hit.below > 0) {
+        uint32_t load = kv_load_begin(serve->tiers, n, seq, (int32_t)hit.keyed, serve->sources.at, q->slot,
+                                      (struct kv_load_how){splits, hit.timeout_tk});
+        if (splits) h->split->load = load;
+    }
     kv_instance_add_holder(n, seq);
     kv_log(serve->engine, "hold", "request=%lld instance=%d hit=%lld load=%lld", (long long)q->request, n->id,
            (long long)(hit.blocks * block), (long long)hit.below);
@@ -222,18 +251,25 @@ static uint32_t take_first_begun(struct kv_tiers *t, struct kv_hold *h)
     return load;
 }
 
+void kv_admission_leave_loads(struct kv_instance *n, uint32_t seq)
+{
+    struct kv_hold *h = kv_seq_at(n->serve, seq)->hold;
+    while (h->loads.count > 0) kv_load_leave(n->serve->tiers, take_first_begun(n->serve->tiers, h), seq);
+}
+
 void kv_instance_give_back(struct kv_instance *n, uint32_t seq)
 {
     struct kv_seq *q = kv_seq_at(n->serve, seq);
     struct kv_hold *h = q->hold;
     if (!h->ready) end_wait(n, q, h);
     remove_holder(n, seq);
-    kv_instance_release_blocks(n, q, h->blocks, false);
+    if (h->split) kv_split_leave(n, q, h->blocks);
+    else kv_instance_release_blocks(n, q, h->blocks, false);
     n->outstanding_tokens += q->computed_tokens;
     q->computed_tokens = 0;
     h->unreleased = 0;
     n->serve->counters.given_back++;
-    while (h->loads.count > 0) kv_load_leave(n->serve->tiers, take_first_begun(n->serve->tiers, h), seq);
+    kv_admission_leave_loads(n, seq);
     if (q->preemptions > 0) kv_waiting_add_preempted_last(&n->waiting, seq);
     else kv_waiting_add(&n->waiting, q->urgency, q->order, seq);
     kv_log(n->serve->engine, "give_back", "request=%lld instance=%d", (long long)q->request, n->id);
@@ -250,6 +286,24 @@ bool kv_admission_give_back_last(struct kv_instance *n)
     return false;
 }
 
+/* The rest of T11: of a request that has a place in running and its tokens in the step. */
+static void note_joined_holder(struct kv_instance *n, uint32_t seq, bool handed)
+{
+    struct kv_seq *q = kv_seq_at(n->serve, seq);
+    if (handed) {
+        kv_handover_joined(n, seq);
+        return;
+    }
+    q->hold->hbm_only = false;
+    if (q->hold->split) {
+        kv_split_joined(n, q);
+        note_joining(n, q);
+        return;
+    }
+    kv_layered_join(n, seq);
+    note_admission(n, q, q->computed_tokens, q->hold->pending);
+}
+
 /* T11: the first ready holder joins. False when it cannot. */
 static bool join_first(struct kv_instance *n, int64_t *budget)
 {
@@ -261,18 +315,13 @@ static bool join_first(struct kv_instance *n, int64_t *budget)
     int64_t held = kv_hold_for(q, n)->blocks;
     if (!kv_engine_of(n)->chunked_prefill && kv_known_tokens(q) - q->computed_tokens > *budget) return false;
     remove_holder(n, seq);
-    uint32_t place = kv_batch_add(n, seq);
+    bool whole = kv_split_met(n, q);
+    uint32_t place = whole ? kv_batch_add(n, seq) : kv_batch_add_split(n, seq);
     int64_t tokens = kv_admission_add_prefill(n, place, q, *budget);
     *budget -= tokens;
-    kv_blocks_give(&n->blocks, held - kv_blocks_for(n, q->computed_tokens + tokens));
+    kv_blocks_give(&n->blocks, held - (whole ? kv_blocks_for(n, q->computed_tokens + tokens) : kv_split_blocks(q)));
     kv_batch_register(n, q, q->computed_tokens + tokens);
-    if (handed) {
-        kv_handover_joined(n, seq);
-        return true;
-    }
-    kv_layered_join(n, seq);
-    q->hold->hbm_only = false;
-    note_admission(n, q, q->computed_tokens, q->hold->pending);
+    note_joined_holder(n, seq, handed);
     return true;
 }
 

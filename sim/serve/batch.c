@@ -49,6 +49,20 @@ uint32_t kv_batch_add(struct kv_instance *n, uint32_t seq)
     return place;
 }
 
+uint32_t kv_batch_add_split(struct kv_instance *n, uint32_t seq)
+{
+    uint32_t place = kv_batch_add(n, seq);
+    n->place[place].split = true;
+    n->splits++;
+    return place;
+}
+
+static void end_split(struct kv_instance *n, struct kv_place *p)
+{
+    n->splits -= p->split;
+    p->split = false;
+}
+
 static int64_t context_of(const struct kv_instance *n, uint32_t place)
 {
     return n->place[place].ctx_base_tokens + n->step;
@@ -77,7 +91,7 @@ static void find_publish_step(struct kv_instance *n)
         if (n->publishers.at[i].due_step < n->publish_step) n->publish_step = n->publishers.at[i].due_step;
 }
 
-/* Members start to decode in the order of their admission, so publishers stay in running order. */
+/* Members start to decode in the order of their admission but for those that were split: in running order. */
 static void add_publisher(struct kv_instance *n, uint32_t place, const struct kv_seq *q)
 {
     for (size_t i = 0; i < n->publishers.count && !n->publishers_meet; i++) {
@@ -87,6 +101,10 @@ static void add_publisher(struct kv_instance *n, uint32_t place, const struct kv
     }
     struct kv_publisher publisher = {place, due_step(n, place)};
     kv_vec_push(&n->publishers, publisher);
+    size_t at = n->publishers.count - 1;
+    for (; at > 0 && n->place[n->publishers.at[at - 1].place].admission > n->place[place].admission; at--)
+        n->publishers.at[at] = n->publishers.at[at - 1];
+    n->publishers.at[at] = publisher;
     if (publisher.due_step < n->publish_step) n->publish_step = publisher.due_step;
 }
 
@@ -95,6 +113,7 @@ void kv_batch_join(struct kv_instance *n, uint32_t place)
     struct kv_place *p = &n->place[place];
     struct kv_seq *q = kv_seq_at(n->serve, p->seq);
     int64_t ctx = q->computed_tokens;
+    end_split(n, p);
     int64_t last_step = n->step + (q->output_tokens - q->generated_tokens) - 1;
     p->decoding = true;
     p->joined_step = n->step;
@@ -144,6 +163,7 @@ static void leave_decoding(struct kv_instance *n, uint32_t place)
 void kv_batch_remove(struct kv_instance *n, uint32_t place)
 {
     struct kv_place *p = &n->place[place];
+    end_split(n, p);
     if (p->decoding) leave_decoding(n, place);
     if (p->prev == KV_NONE) n->head = p->next;
     else n->place[p->prev].next = p->next;
@@ -167,11 +187,12 @@ void kv_batch_register(struct kv_instance *n, struct kv_seq *q, int64_t tokens)
     q->slot_count = full;
 }
 
-void kv_batch_publish(struct kv_instance *n)
+void kv_batch_publish(struct kv_instance *n, uint32_t before)
 {
     if (n->step < n->publish_step) return;
     for (size_t i = 0; i < n->publishers.count; i++) {
         struct kv_publisher *p = &n->publishers.at[i];
+        if (before != KV_NONE && n->place[p->place].admission > n->place[before].admission) break;
         if (n->step < p->due_step) continue;
         kv_batch_register(n, kv_seq_at(n->serve, n->place[p->place].seq), context_of(n, p->place) + 1);
         p->due_step = due_step(n, p->place);
@@ -253,7 +274,7 @@ void kv_batch_roll(struct kv_instance *n, int64_t steps)
         }
         kv_blocks_take(&n->blocks, blocks >= 0 ? blocks : blocks_ahead(n, some));
         grow(n, some);
-        kv_batch_publish(n);
+        kv_batch_publish(n, KV_NONE);
         steps -= some;
     }
 }

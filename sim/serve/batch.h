@@ -11,6 +11,7 @@ void kv_batch_open(struct kv_instance *n);
 void kv_batch_close(struct kv_instance *n);
 
 uint32_t kv_batch_add(struct kv_instance *n, uint32_t seq);   /* to the end of running; returns its place */
+uint32_t kv_batch_add_split(struct kv_instance *n, uint32_t seq);   /* the same of one that has not met (T44) */
 void kv_batch_join(struct kv_instance *n, uint32_t place);    /* starts decoding with the next step */
 /* Writes what a decoding member has reached into its kv_seq (before it leaves unfinished). */
 void kv_batch_freeze(struct kv_instance *n, uint32_t place);
@@ -18,8 +19,8 @@ void kv_batch_remove(struct kv_instance *n, uint32_t place);
 
 /* Registers the full known blocks of a request that holds blocks for `tokens` tokens (rule 18). */
 void kv_batch_register(struct kv_instance *n, struct kv_seq *q, int64_t tokens);
-/* The same for every decoding publisher, as of the step under way. */
-void kv_batch_publish(struct kv_instance *n);
+/* The same for every decoding publisher before a place in running order, as of the step under way; KV_NONE: for all. */
+void kv_batch_publish(struct kv_instance *n, uint32_t before);
 
 bool kv_batch_needs_block(const struct kv_instance *n, uint32_t place);   /* for the step under way */
 int64_t kv_batch_blocks_needed(const struct kv_instance *n);              /* by all decoding members */

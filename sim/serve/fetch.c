@@ -50,6 +50,11 @@ void kv_fetch_begin(struct kv_tiers *t, uint32_t load, int32_t part)
     if (kv_grant_manages(t, p->tier)) kv_grant_ask(t, fetch);
 }
 
+void kv_fetch_first_access(struct kv_tiers *t, const struct kv_load_part *p)
+{
+    if (p->fetch != KV_NONE) fetch_at(t, p->fetch)->number = p->pool->accesses;
+}
+
 int64_t kv_fetch_delivered_bytes(const struct kv_tiers *t, const struct kv_fetch *f, kv_tick at_tk)
 {
     const struct kv_load_part *p = &kv_load_at(t, f->load)->part[f->part];

@@ -51,6 +51,8 @@ void kv_fetches_close(struct kv_tiers *t);
 
 /* A part of a load begins; its request is at hand. */
 void kv_fetch_begin(struct kv_tiers *t, uint32_t load, int32_t part);
+/* Of a part that asks for nothing yet: its first access comes now. */
+void kv_fetch_first_access(struct kv_tiers *t, const struct kv_load_part *p);
 /* The part has come whole, or is cut before its accesses are cancelled. */
 void kv_fetch_end(struct kv_tiers *t, struct kv_load_part *p, bool cut);
 /* Delivered by `at_tk`, not before now, of all tensor-parallel parts; whole bytes of each access and part. */

@@ -93,6 +93,20 @@ static kv_rate rate_of(double Bps)
     return Bps < kv_rate_to_Bps(KV_RATE_UNLIMITED) ? kv_rate_from_Bps(Bps) : KV_RATE_UNLIMITED;
 }
 
+/* Grants for life: scraps are nothing (T39), but where nobody would hold anything without them. */
+static void leave_scraps(struct kv_tiers *t, kv_service held)
+{
+    struct kv_fetches *all = &t->fetches;
+    double min_Bps = kv_rate_to_Bps(t->transfer->min_grant);
+    bool any = held > 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t i = 0; i < all->who.count; i++) {
+            bool scrap = all->grant_Bps.at[i] < kv_transfer_least_Bps(&all->flow.at[i], min_Bps);
+            if (pass == 0) any = any || (!scrap && rate_of(all->grant_Bps.at[i]) > 0);
+            else if (any && scrap) all->grant_Bps.at[i] = 0;
+        }
+}
+
 /* True when a grant has changed. */
 static bool divide(struct kv_tiers *t)
 {
@@ -103,6 +117,7 @@ static bool divide(struct kv_tiers *t)
     kv_vec_reserve(&all->grant_Bps, all->who.count);
     t->transfer->policy->grant(t->transfer->params, all->flow.at, (int32_t)all->who.count, kv_rate_to_Bps(cap),
                                all->grant_Bps.at);
+    if (!t->transfer->work_conserving) leave_scraps(t, held);
     bool changed = false;
     for (size_t i = 0; i < all->who.count; i++)
         changed = set_grant(t, kv_fetch_at(all, all->who.at[i]), rate_of(all->grant_Bps.at[i])) || changed;
@@ -115,7 +130,7 @@ static void epoch(void *owner, uint32_t kind)
     (void)kind;
     bool changed = divide(t);
     /* Where nothing else is to come, an epoch that changed nothing is the last: no later one would (T43). */
-    if (t->transfer->period_tk > 0 && wanted(t) && (changed || !kv_engine_idle(t->serve->engine)))
+    if (t->transfer->period_tk > 0 && wanted(t) && (changed || !kv_access_idle(t)))
         arm(t, epoch_at(t, kv_engine_now(t->serve->engine) + 1));
 }
 

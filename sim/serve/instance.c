@@ -107,7 +107,12 @@ static void preempt_last(struct kv_instance *n)
     struct kv_seq *q = kv_seq_at(n->serve, seq);
     kv_batch_freeze(n, place);
     leave_running(n, q, place);
-    kv_instance_release_blocks(n, q, kv_blocks_for(n, q->computed_tokens), false);
+    if (q->hold && q->hold->split) {
+        kv_split_leave(n, q, kv_split_blocks(q));
+        kv_admission_leave_loads(n, seq);
+    } else {
+        kv_instance_release_blocks(n, q, kv_blocks_for(n, q->computed_tokens), false);
+    }
     n->outstanding_tokens += q->computed_tokens;
     q->computed_before_tokens = q->computed_tokens;
     q->computed_tokens = 0;
@@ -145,19 +150,32 @@ static void end_prefill(struct kv_instance *n, struct kv_prefill prefill)
     }
 }
 
-/* The decoding members of a step that has ended, in running order: chunks that it filled are written, those that have
- * their last token finish. */
-static void end_decodes_one_by_one(struct kv_instance *n)
+/* Whether the next member to finish does so with this step, and stands before a place in running order (KV_NONE: any). */
+static bool finishes_before(const struct kv_instance *n, uint32_t before)
 {
-    for (uint32_t place = n->head, next; place != KV_NONE; place = next) {
+    const struct kv_heap_key *top = kv_heap_top(&n->finishing);
+    return top && top->due < n->step
+           && (before == KV_NONE || (uint32_t)(top->order >> 32) < n->place[before].admission);
+}
+
+/* The decoding members from `place` to before `before` of a step that has ended, in running order: chunks that it filled
+ * are written, those that have their last token finish. */
+static void end_decodes_one_by_one(struct kv_instance *n, uint32_t place, uint32_t before)
+{
+    for (uint32_t next; place != before; place = next) {
         next = n->place[place].next;
         if (!n->place[place].decoding) continue;
         int64_t ctx = n->place[place].ctx_base_tokens + n->step;
         if (kv_batch_needs_block(n, place))
             kv_write_computed(n->serve->tiers, n, kv_seq_at(n->serve, n->place[place].seq), ctx - 1, ctx);
-        const struct kv_heap_key *top = kv_heap_top(&n->finishing);
-        if (top && top->due < n->step && (uint32_t)top->order == place) finish(n, place);
+        if (finishes_before(n, KV_NONE) && (uint32_t)kv_heap_top(&n->finishing)->order == place) finish(n, place);
     }
+}
+
+static void end_decodes(struct kv_instance *n, uint32_t place, uint32_t before)
+{
+    if (n->writes_each_chunk) end_decodes_one_by_one(n, place, before);
+    while (finishes_before(n, before)) finish(n, (uint32_t)kv_heap_top(&n->finishing)->order);
 }
 
 static void end_step(struct kv_instance *n)
@@ -173,22 +191,24 @@ static void end_step(struct kv_instance *n)
     n->priced += cost;
     if (n->run_outside) n->priced_outside += cost;
     kv_batch_end_step(n);
-    if (n->writes_each_chunk) end_decodes_one_by_one(n);
-    for (const struct kv_heap_key *top; (top = kv_heap_top(&n->finishing)) && top->due < n->step;)
-        finish(n, (uint32_t)top->order);
-    /* Prefilling members were admitted after all decoding ones, so they also end after them. */
+    /* In running order: what is prefilled stands behind all decoding members, but for split ones. */
+    uint32_t from = n->head;
     for (size_t i = 0; i < n->prefills.count; i++) {
+        uint32_t place = n->prefills.at[i].place;
+        end_decodes(n, from, place);
+        from = n->place[place].next;
         int32_t tokens = n->prefills.at[i].new_tokens;
         if (tokens > 1) counters->prefill_tokens += tokens;
         else counters->decode_tokens++;
         end_prefill(n, n->prefills.at[i]);
     }
+    end_decodes(n, from, KV_NONE);
 }
 
 /* ---- scheduling -------------------------------------------------------------------------------------------- */
 
-/* The one member, if any, whose prompt is unfinished: always the last of running, because a prompt is only cut
- * when it exhausts the budget. */
+/* The one member, if any, whose prompt is unfinished: where none is split always the last of running, because a prompt
+ * is only cut when it exhausts the budget. */
 static uint32_t unfinished_place(const struct kv_instance *n)
 {
     return n->tail != KV_NONE && !n->place[n->tail].decoding ? n->tail : KV_NONE;
@@ -199,15 +219,34 @@ static int64_t prefill_blocks(const struct kv_instance *n, const struct kv_seq *
     return kv_blocks_for(n, q->computed_tokens + tokens) - kv_blocks_for(n, q->computed_tokens);
 }
 
-/* Rule 11 when the pool cannot give every running request its blocks: one by one, preempting from the tail. */
-static void schedule_running_scarce(struct kv_instance *n, int64_t *budget)
+/* Of a running member, in this boundary: one token of decoding, or what of its prompt `budget` allows. */
+static int64_t next_tokens(struct kv_instance *n, uint32_t place, int64_t budget)
 {
-    for (uint32_t place = n->head; place != KV_NONE && *budget > 0; place = n->place[place].next) {
-        struct kv_seq *q = kv_seq_at(n->serve, n->place[place].seq);
+    struct kv_seq *q = kv_seq_at(n->serve, n->place[place].seq);
+    if (n->place[place].decoding) return 1;
+    kv_split_met(n, q);
+    int64_t tokens = kv_split_tokens(n, q, kv_known_tokens(q) - q->computed_tokens);
+    return tokens < budget ? tokens : budget;
+}
+
+/* Blocks that it has to take for them; what has not met holds those of its KV. */
+static int64_t next_blocks(const struct kv_instance *n, uint32_t place, int64_t tokens)
+{
+    const struct kv_seq *q = kv_seq_at(n->serve, n->place[place].seq);
+    if (n->place[place].decoding) return kv_batch_needs_block(n, place);
+    return q->hold && q->hold->split ? 0 : prefill_blocks(n, q, tokens);
+}
+
+/* Rule 11 one by one: when the pool cannot give every running request its blocks, preempting from the tail; or when
+ * some are split (T44): decoding members have their share of the budget first. */
+static void schedule_running_one_by_one(struct kv_instance *n, int64_t *budget)
+{
+    int64_t decoded = 0;
+    for (uint32_t place = n->head; place != KV_NONE; place = n->place[place].next) {
         bool decoding = n->place[place].decoding;
-        int64_t left = decoding ? 1 : kv_known_tokens(q) - q->computed_tokens;
-        int64_t tokens = left < *budget ? left : *budget;
-        int64_t need = decoding ? kv_batch_needs_block(n, place) : prefill_blocks(n, q, tokens);
+        int64_t tokens = next_tokens(n, place, *budget - (n->decode_count - decoded));
+        if (tokens == 0) continue;
+        int64_t need = next_blocks(n, place, tokens);
         while (kv_blocks_available(&n->blocks) < need) {
             if (n->serve->tiers && kv_write_drop_one(n->serve->tiers, n)) continue;
             bool itself = n->tail == place;
@@ -216,7 +255,8 @@ static void schedule_running_scarce(struct kv_instance *n, int64_t *budget)
             if (itself) return;
         }
         kv_blocks_take(&n->blocks, need);
-        if (!decoding) kv_admission_add_prefill(n, place, q, *budget);
+        if (decoding) decoded++;
+        else kv_admission_add_prefill(n, place, kv_seq_at(n->serve, n->place[place].seq), tokens);
         *budget -= tokens;
     }
 }
@@ -234,26 +274,27 @@ static bool schedule_running(struct kv_instance *n, int64_t *budget)
         need += prefill_blocks(n, q, tokens);
     }
     int64_t preemptions = n->serve->counters.preemptions;
-    if (need <= kv_blocks_available(&n->blocks)) {
+    if (n->splits == 0 && need <= kv_blocks_available(&n->blocks)) {
         kv_blocks_take(&n->blocks, need);
         if (tokens > 0) kv_admission_add_prefill(n, unfinished, q, left);
         *budget = left - tokens;
     } else {
-        schedule_running_scarce(n, budget);
+        schedule_running_one_by_one(n, budget);
     }
-    kv_batch_publish(n);
     for (size_t i = 0; i < n->prefills.count; i++) {
         struct kv_prefill p = n->prefills.at[i];
+        kv_batch_publish(n, p.place);
         struct kv_seq *member = kv_seq_at(n->serve, n->place[p.place].seq);
         kv_batch_register(n, member, member->computed_tokens + p.new_tokens);
     }
+    kv_batch_publish(n, KV_NONE);
     return n->serve->counters.preemptions > preemptions;
 }
 
 /* Steps until something other than decoding can happen, at least 1. */
 static int64_t steps_ahead(struct kv_instance *n, bool preempted)
 {
-    if (n->prefills.count > 0) return 1;
+    if (n->prefills.count > 0 || n->splits > 0) return 1;
     bool slot_free = n->running < kv_engine_of(n)->max_num_seqs;
     /* A waiter may be admitted at the next boundary although nobody leaves: when this one was not allowed to look
      * (rule 12), or when a running request publishes blocks that it shares. */

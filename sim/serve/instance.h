@@ -53,6 +53,7 @@ struct kv_place {
     uint32_t seq, prev, next;      /* running order = order of admission */
     uint32_t admission;            /* grows with every admission; ties in `finishing` fall to the earlier one */
     bool decoding;
+    bool split;                    /* joined before it met its KV (T44), and its prompt is not finished */
     int32_t phase;                 /* decoding: it opens a block at steps s with s mod block_tokens = phase */
     int64_t ctx_base_tokens;       /* decoding: context at step s is ctx_base_tokens + s */
     int64_t joined_step;           /* decoding: its first decode step */
@@ -102,6 +103,7 @@ struct kv_instance {
     uint32_t *free_place;
     int32_t running, free_places;
     uint32_t head, tail;           /* running order */
+    int32_t splits;                /* running members that are split: unfinished prompts may stand anywhere */
     uint32_t admissions;
     int64_t decode_count, ctx_sum, ctx_max;   /* decoding members, at the start of step `step` */
     kv_cost ctx_sq_sum;

@@ -7,6 +7,7 @@
 #include "sim/serve/batch.h"
 #include "sim/serve/handover.h"
 #include "sim/serve/instance.h"
+#include "sim/serve/split.h"
 
 static inline const struct kv_engine_config *kv_engine_of(const struct kv_instance *n)
 {
@@ -52,6 +53,13 @@ kv_tick kv_look_up_compute_tk(const struct kv_instance *n, int64_t from, int64_t
 
 /* Takes up to `budget` tokens of the unfinished prompt of a member into the step; returns how many. */
 int64_t kv_admission_add_prefill(struct kv_instance *n, uint32_t place, const struct kv_seq *q, int64_t budget);
+/* What a request that joins, or meets its KV, need not compute: of its hit, `hit_tokens`, all but what it has computed
+ * from first_tokens to computed_tokens (T44; else both are all of the hit). */
+struct kv_joining { int32_t first_tokens, computed_tokens, hit_tokens; };
+/* Counts it, and its prompt, if that was not done before; else what is computed again (rule 12). */
+void kv_admission_note_hits(struct kv_instance *n, struct kv_seq *q, struct kv_joining j, struct kv_pending pending);
+/* It leaves the loads that it waits for. */
+void kv_admission_leave_loads(struct kv_instance *n, uint32_t seq);
 /* Rules 9 and 12, T5-T13: ready holders, then waiters. */
 void kv_admission_schedule(struct kv_instance *n, int64_t *budget);
 /* A new holder waits for the loads of others that bring blocks of its hit, the first `blocks` of its prompt; source: by

@@ -20,7 +20,7 @@ void kv_load_wait(struct kv_tiers *t, uint32_t load, uint32_t seq)
     struct kv_hold *hold = kv_load_hold(t, l, seq);
     kv_vec_push(&l->waiters, seq);
     kv_vec_push(&hold->loads, load);
-    hold->unreleased += !l->released;
+    hold->unreleased += !l->released && !(l->from_tail && seq == l->owner);
 }
 
 int32_t kv_load_release_layers(const struct kv_tiers *t)
@@ -37,6 +37,7 @@ void kv_load_release(struct kv_tiers *t, uint32_t load)
     l->released = true;
     for (size_t i = 0; i < l->waiters.count; i++) {
         struct kv_hold *hold = kv_load_hold(t, l, l->waiters.at[i]);
+        if (l->from_tail && l->waiters.at[i] == l->owner) continue;
         if (--hold->unreleased == 0) kv_instance_released(l->instance, l->waiters.at[i]);
     }
 }
@@ -53,10 +54,42 @@ void kv_load_begin_get(struct kv_tiers *t, uint32_t load, int32_t part, struct k
 {
     struct kv_load *l = kv_load_at(t, load);
     struct kv_load_part *p = &l->part[part];
-    get->chunk = p->next_chunk++;
+    get->chunk = l->from_tail ? p->next_chunk : p->next_chunk++;
     get->access = kv_access_begin(t, &(struct kv_access_request){
         .pool = p->pool, .instance = l->instance->id, .delivery = KV_DELIVERY_CHUNKWISE, .chunks = 1, .owner = load,
         .part = part});
+}
+
+static struct kv_load_get *idle_get(const struct kv_load_part *p)
+{
+    struct kv_load_get *get = p->get;
+    while (get->access != KV_NONE) get++;
+    return get;
+}
+
+bool kv_load_ask_from_tail(struct kv_tiers *t, uint32_t load)
+{
+    struct kv_load *l = kv_load_at(t, load);
+    while (l->unasked > 0) {
+        const struct kv_load_block *b = &l->block[--l->unasked];
+        struct kv_load_part *p = &l->part[b->part];
+        if (b->chunk >= p->next_chunk) continue;
+        if (p->next_chunk == p->chunks) kv_fetch_first_access(t, p);
+        p->next_chunk = b->chunk;
+        kv_load_begin_get(t, load, b->part, idle_get(p));
+        return true;
+    }
+    return false;
+}
+
+int32_t kv_load_meeting_block(struct kv_load *l)
+{
+    while (l->unmet > 0) {
+        const struct kv_load_block *b = &l->block[l->unmet - 1];
+        if (!l->part[b->part].arrived[b->chunk]) return b->block + 1;
+        l->unmet--;
+    }
+    return 0;
 }
 
 void kv_load_leave_tier(struct kv_load *l, struct kv_load_part *p)
@@ -83,8 +116,9 @@ static void get_ended(struct kv_tiers *t, uint32_t load, int32_t part, uint32_t 
     p->arrived_chunks++;
     kv_load_count(t, l, p->tier, kv_access_drop(t, access));
     get->access = KV_NONE;
-    if (p->next_chunk < p->chunks) kv_load_begin_get(t, load, part, get);
-    else if (p->arrived_chunks == p->chunks) kv_load_end_part(t, load, p);
+    if (l->from_tail) kv_load_ask_from_tail(t, load);
+    else if (p->next_chunk < p->chunks) kv_load_begin_get(t, load, part, get);
+    if (p->arrived_chunks == p->chunks) kv_load_end_part(t, load, p);
 }
 
 /* A layer of a part has come (layerwise): the first with release_after_layers, or with bounded look-ahead each. */

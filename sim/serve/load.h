@@ -4,6 +4,7 @@
 #ifndef KV_SERVE_LOAD_H
 #define KV_SERVE_LOAD_H
 
+#include "sim/serve/split.h"
 #include "sim/serve/tier.h"
 
 /* T42: tokens behind the match of a look-up that were on their way into a tier; tier 0: none. */
@@ -22,6 +23,7 @@ struct kv_hold {
     int32_t first_hit_tokens[KV_TIERS_MAX];/* as counted at its first joining */
     bool counted;                          /* that it was here then */
     struct kv_pending pending;             /* of its present hit's look-up */
+    struct kv_split *split;                /* it computes while it loads and has not met yet (T44); in the slab */
     int64_t fetched_bytes[KV_TIERS_MAX];   /* delivered by its loads, all parts */
 };
 
@@ -39,7 +41,7 @@ struct kv_load_part {
     uint32_t *chunk_slot;                  /* [chunks] in the pool, pinned while `over` is false */
     uint32_t access;                       /* bulk, layerwise, hand-over; KV_NONE before and after */
     /* chunkwise */
-    int32_t next_chunk, arrived_chunks;
+    int32_t next_chunk, arrived_chunks;    /* from the tail: those from next_chunk on have been asked for */
     struct kv_load_get { uint32_t access; int32_t chunk; } *get;   /* [concurrency]; access KV_NONE: idle */
     uint8_t *arrived;                      /* [chunks] */
     int32_t layers_in;                     /* layers told of (layerwise) */
@@ -47,13 +49,13 @@ struct kv_load_part {
     bool over;
 };
 
-struct kv_fill { struct kv_tier_pool *pool; uint32_t slot; };
+struct kv_fill { struct kv_tier_pool *pool; uint32_t slot; int32_t chunk; };
 
 struct kv_load {
     struct kv_instance *instance;          /* into whose HBM */
     uint32_t owner;                        /* request that began it; KV_NONE once it has given back */
     int32_t block_count;
-    struct kv_load_block *block;           /* [block_count] */
+    struct kv_load_block *block;           /* [block_count] ascending */
     struct kv_load_part part[KV_TIERS_MAX];
     int32_t part_count, parts_open;
     KV_VEC(uint32_t) waiters;              /* requests, in the order of their coming */
@@ -64,6 +66,10 @@ struct kv_load {
     bool live;                             /* not ended; the record may outlive that for its `users` */
     bool joined;                           /* a request waiting for it has joined a step */
     bool released;                         /* its waiters need not wait for it to join a step */
+    /* From the tail (T44): chunkwise, the last chunk first, and its owner need not wait. */
+    bool from_tail, keeps_arrived;         /* cut, it keeps what has arrived or its owner computed */
+    int32_t unasked, unmet;                /* blocks whose chunk may not be asked for; not known to have arrived */
+    int32_t computed_blocks;               /* of its owner's prompt, where it ends before all has arrived */
     int32_t users;                         /* steps under way that will ask when its layers came */
     /* where each layer is told of: [layers] arrival so far, of the latest part */
     kv_tick *layer_tk;
@@ -80,11 +86,13 @@ static inline struct kv_load *kv_load_at(const struct kv_tiers *t, uint32_t load
 /* T35: how a load of so many bytes, all tensor-parallel parts, is delivered. */
 enum kv_delivery kv_load_mode(const struct kv_tiers *t, int64_t bytes);
 
+/* How a load is asked for: from the tail or not, and its timeout from now on; KV_TICK_NEVER: none. */
+struct kv_load_how { bool from_tail; kv_tick timeout_tk; };
 /* Begins the load of blocks whose sources are known: `source[i]` of block i (0 = HBM, not loaded), `chunk_slot[i]` in
  * the pool of that tier. Registers the loaded blocks in the instance's pool and writes their slots to q->slot. The
- * caller has taken the blocks. timeout_tk: from now on; KV_TICK_NEVER. */
+ * caller has taken the blocks. */
 uint32_t kv_load_begin(struct kv_tiers *t, struct kv_instance *n, uint32_t seq, int32_t block_count,
-                       const uint8_t *source, const uint32_t *chunk_slot, kv_tick timeout_tk);
+                       const uint8_t *source, const uint32_t *chunk_slot, struct kv_load_how how);
 /* A hand-over of all blocks of q from its hit on, `bytes` of a part in all, from `from`. Nothing flows yet. */
 uint32_t kv_load_begin_handover(struct kv_tiers *t, struct kv_instance *n, uint32_t seq, struct kv_instance *from,
                                 int32_t first_block, int32_t block_end, int64_t bytes);
@@ -104,6 +112,12 @@ static inline int64_t kv_load_ready_bytes(const struct kv_tiers *t, uint32_t loa
 void kv_load_wait(struct kv_tiers *t, uint32_t load, uint32_t seq);
 /* It no longer does: it gives back. The last one ends the load (T13). */
 void kv_load_leave(struct kv_tiers *t, uint32_t load, uint32_t seq);
+/* From the tail: the first block of those in a row up to the last that have arrived; behind the last if it has not. */
+int32_t kv_load_meeting_block(struct kv_load *l);
+/* Its owner has computed what has not arrived: it ends, and all its blocks are there. */
+void kv_load_meet(struct kv_tiers *t, uint32_t load);
+/* Its owner will leave it next, having computed so many blocks of its prompt. */
+void kv_load_keep_arrived(struct kv_tiers *t, uint32_t load, int32_t computed_blocks);
 /* Bounded look-ahead: layers 0 .. layers - 1 may come (T19). */
 void kv_load_permit(struct kv_tiers *t, uint32_t load, int32_t layers);
 /* Latest arrival of each layer over its parts, [layers]; joins (max) into what `arrival` holds. Of a load with users

@@ -40,6 +40,7 @@ static void begin_part(struct kv_tiers *t, uint32_t load, int32_t part)
         p->get = slab_take(t, (size_t)width * sizeof *p->get);
         p->arrived = slab_take(t, (size_t)p->chunks);
         for (int32_t i = 0; i < width; i++) p->get[i].access = KV_NONE;
+        if (l->from_tail) p->next_chunk = p->chunks;
         for (int32_t i = 0; i < width && p->next_chunk < p->chunks; i++) kv_load_begin_get(t, load, part, &p->get[i]);
         return;
     }
@@ -139,7 +140,8 @@ static void fill_tier(struct kv_tiers *t, struct kv_load *l, int32_t tier, const
             k->counters->dropped_chunks++;
             continue;
         }
-        kv_vec_push(&l->fills, ((struct kv_fill){pool, kv_blocks_register_pending(&pool->chunks, place, 0, false)}));
+        kv_vec_push(&l->fills, ((struct kv_fill){pool, kv_blocks_register_pending(&pool->chunks, place, 0, false),
+                                              chunk}));
     }
     kv_write_evicted_below(t, pool);
 }
@@ -156,6 +158,7 @@ static void fill_tiers(struct kv_tiers *t, struct kv_load *l, const struct kv_pr
 enum kv_delivery kv_load_mode(const struct kv_tiers *t, int64_t bytes)
 {
     const struct kv_fetch_config *fetch = kv_fetch_of(t);
+    if (fetch->mode == KV_DELIVERY_BIDIRECTIONAL) return KV_DELIVERY_CHUNKWISE;
     if (fetch->mode != KV_DELIVERY_AUTO) return (enum kv_delivery)fetch->mode;
     return bytes >= fetch->auto_bytes ? KV_DELIVERY_LAYERWISE : KV_DELIVERY_CHUNKWISE;
 }
@@ -178,7 +181,7 @@ static uint32_t make(struct kv_tiers *t, struct kv_instance *n, uint32_t seq)
 }
 
 uint32_t kv_load_begin(struct kv_tiers *t, struct kv_instance *n, uint32_t seq, int32_t block_count,
-                       const uint8_t *source, const uint32_t *chunk_slot, kv_tick timeout_tk)
+                       const uint8_t *source, const uint32_t *chunk_slot, struct kv_load_how how)
 {
     uint32_t load = make(t, n, seq);
     struct kv_load *l = kv_load_at(t, load);
@@ -187,19 +190,22 @@ uint32_t kv_load_begin(struct kv_tiers *t, struct kv_instance *n, uint32_t seq, 
     t->serve->counters.fetches++;
     fill_tiers(t, l, &q->prefix, block_count, source);
     l->parts_open = l->part_count;
+    l->from_tail = how.from_tail;
+    l->unasked = l->unmet = l->block_count;
     l->mode = kv_load_mode(t, load_bytes(t, l));
     l->released = l->mode == KV_DELIVERY_LAYERWISE && kv_fetch_of(t)->release_after_layers == 0;
     if (tells_layers(t, l)) {
         l->layers_permitted = layers_ahead(t);
         l->layer_tk = slab_take(t, (size_t)t->layers * sizeof *l->layer_tk);
     }
-    if (timeout_tk != KV_TICK_NEVER) {
-        l->timeout_tk = kv_engine_now(t->serve->engine) + timeout_tk;
+    if (how.timeout_tk != KV_TICK_NEVER) {
+        l->timeout_tk = kv_engine_now(t->serve->engine) + how.timeout_tk;
         kv_pqueue_push(&t->timeouts, (struct kv_pentry){l->timeout_tk, (int64_t)l->serial, load});
         kv_load_arm_timeouts(t);
     }
     for (int32_t part = 0; part < l->part_count; part++) kv_fetch_begin(t, load, part);
     for (int32_t part = 0; part < l->part_count; part++) begin_part(t, load, part);
+    for (int32_t i = 0; l->from_tail && i < kv_load_width(t) && kv_load_ask_from_tail(t, load); i++) continue;
     kv_load_wait(t, load, seq);
     return load;
 }

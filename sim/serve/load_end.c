@@ -33,12 +33,26 @@ void kv_load_free(struct kv_tiers *t, uint32_t load)
     kv_pool_give(&t->loads, load);
 }
 
+/* Whether all blocks of a fill, which the load brings, have arrived. */
+static bool filled(const struct kv_tiers *t, const struct kv_load *l, const struct kv_fill *f)
+{
+    int32_t width = t->tier[f->pool->tier].blocks, first = f->chunk * width, low = 0, high = l->block_count;
+    while (high - low > 1) {
+        int32_t middle = (low + high) / 2;
+        *(l->block[middle].block <= first ? &low : &high) = middle;
+    }
+    for (int32_t i = low; i < low + width; i++)
+        if (!l->part[l->block[i].part].arrived[l->block[i].chunk]) return false;
+    return true;
+}
+
 /* Fills become visible, or go when the load was cut short. */
-static void end_fills(struct kv_tiers *t, struct kv_load *l, bool good)
+enum end { END_WHOLE, END_MET, END_CUT };
+static void end_fills(struct kv_tiers *t, struct kv_load *l, enum end end)
 {
     for (size_t i = 0; i < l->fills.count; i++) {
         struct kv_fill f = l->fills.at[i];
-        if (!good) {
+        if (end == END_CUT || (end == END_MET && !filled(t, l, &f))) {
             kv_blocks_unref_forget(&f.pool->chunks, f.slot);
             continue;
         }
@@ -52,6 +66,7 @@ static void end_fills(struct kv_tiers *t, struct kv_load *l, bool good)
 static bool has_arrived(const struct kv_load *l, const struct kv_load_block *b, const int64_t *whole_chunks)
 {
     const struct kv_load_part *p = &l->part[b->part];
+    if (b->block < l->computed_blocks) return true;
     return p->arrived ? p->arrived[b->chunk] : b->chunk < whole_chunks[b->part];
 }
 
@@ -105,7 +120,7 @@ void kv_load_complete(struct kv_tiers *t, uint32_t load)
     const int64_t all[KV_TIERS_MAX] = {INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX};
     l->live = false;
     kv_instance_settle(l->instance);
-    end_fills(t, l, true);
+    end_fills(t, l, END_WHOLE);
     end_blocks(l, all);
     if (l->from) kv_handover_arrived(t->serve, l->owner);
     kv_log(t->serve->engine, "loaded", "request=%lld instance=%d blocks=%d",
@@ -160,9 +175,9 @@ static void abandon(struct kv_tiers *t, uint32_t load)
     l->live = false;
     t->serve->counters.fetch_cancels++;
     cancel_accesses(t, l, false, none);
-    for (int32_t part = 0; part < l->part_count; part++)
+    for (int32_t part = 0; part < l->part_count && !l->keeps_arrived; part++)
         if (l->part[part].arrived) memset(l->part[part].arrived, 0, (size_t)l->part[part].chunks);
-    end_fills(t, l, false);
+    end_fills(t, l, END_CUT);
     l->owner = KV_NONE;
     end_blocks(l, none);
     dismiss(t, load);
@@ -175,8 +190,33 @@ void kv_load_leave(struct kv_tiers *t, uint32_t load, uint32_t seq)
     for (size_t i = 0; i < l->waiters.count; i++)
         if (l->waiters.at[i] != seq) l->waiters.at[kept++] = l->waiters.at[i];
     l->waiters.count = kept;
-    if (kept == 0 && l->live) abandon(t, load);
-    else if (l->owner == seq) l->owner = KV_NONE;
+    if (kept == 0 && l->live) {
+        abandon(t, load);
+        return;
+    }
+    if (l->owner == seq) l->owner = KV_NONE;
+    l->keeps_arrived = false;   /* for others it goes on as any load */
+    l->computed_blocks = 0;
+}
+
+/* ---- from the tail (T44) ------------------------------------------------------------------------------------ */
+
+void kv_load_keep_arrived(struct kv_tiers *t, uint32_t load, int32_t computed_blocks)
+{
+    kv_load_at(t, load)->keeps_arrived = true;
+    kv_load_at(t, load)->computed_blocks = computed_blocks;
+}
+
+void kv_load_meet(struct kv_tiers *t, uint32_t load)
+{
+    struct kv_load *l = kv_load_at(t, load);
+    int64_t whole_chunks[KV_TIERS_MAX];
+    l->live = false;
+    l->computed_blocks = kv_load_meeting_block(l);
+    cancel_accesses(t, l, false, whole_chunks);
+    end_fills(t, l, END_MET);
+    end_blocks(l, whole_chunks);
+    dismiss(t, load);
 }
 
 /* ---- timeouts (T14) ----------------------------------------------------------------------------------------- */
@@ -189,7 +229,7 @@ static void cut(struct kv_tiers *t, uint32_t load)
     t->serve->counters.fetch_timeouts++;
     kv_instance_settle(l->instance);
     cancel_accesses(t, l, true, whole_chunks);
-    end_fills(t, l, false);
+    end_fills(t, l, END_CUT);
     while (l->waiters.count > 0) {
         uint32_t seq = l->waiters.at[l->waiters.count - 1];
         kv_seq_at(t->serve, seq)->hold->hbm_only = true;

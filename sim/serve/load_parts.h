@@ -51,6 +51,8 @@ void kv_load_release(struct kv_tiers *t, uint32_t load);
 void kv_load_count(struct kv_tiers *t, const struct kv_load *l, int32_t tier, int64_t bytes);
 /* Chunkwise: asks for the next chunk. */
 void kv_load_begin_get(struct kv_tiers *t, uint32_t load, int32_t part, struct kv_load_get *get);
+/* From the tail: asks for the last chunk that was not asked for yet; false: there is none. */
+bool kv_load_ask_from_tail(struct kv_tiers *t, uint32_t load);
 /* A part is whole; with the last of them, so is the load. */
 void kv_load_end_part(struct kv_tiers *t, uint32_t load, struct kv_load_part *p);
 /* A part needs its tier no more. */

@@ -33,6 +33,7 @@ struct kv_seq {
     uint32_t place;                /* running: its place in the instance's batch */
     uint16_t turn, slo_class, instance;
     uint8_t refusal;               /* KV_STATUS_FAILED or _REJECTED: ends on arrival; else KV_STATUS_FINISHED */
+    bool counted;                  /* its prompt tokens, by source */
     /* docs/tiers.md */
     int64_t order;                 /* of reaching the router */
     struct kv_hold *hold;          /* once it has waited for KV; in the slab */

@@ -7,6 +7,7 @@
 #include "sim/serve/handover.h"
 #include "sim/serve/replay.h"
 #include "sim/serve/series.h"
+#include "sim/serve/stuck.h"
 
 struct kv_sim {
     struct kv_serve serve;
@@ -35,12 +36,17 @@ static kv_tick waited_tk(const struct kv_seq *q, kv_tick end_tk)
     return q->hold->waited_tk + (waits ? end_tk - q->hold->since_tk : 0);
 }
 
+/* The same at the decode instance, behind the first token. */
+static kv_tick handover_wait_tk(const struct kv_seq *q, kv_tick end_tk)
+{
+    const struct kv_handover *h = q->handover;
+    return h && h->prefilled && h->hold.holding && !h->hold.ready ? end_tk - h->hold.since_tk : 0;
+}
+
 /* Rule 22, T31. `end_tk`: the finish, or the last tick of the run. */
 static void fill_stages(struct kv_record *r, const struct kv_seq *q, bool waiting, kv_tick end_tk)
 {
-    kv_tick wait_tk = waited_tk(q, end_tk), decode_stall_tk = q->stall_decode_tk;
-    const struct kv_handover *h = q->handover;
-    if (h && h->prefilled && h->hold.holding && !h->hold.ready) decode_stall_tk += end_tk - h->hold.since_tk;
+    kv_tick wait_tk = waited_tk(q, end_tk), decode_stall_tk = q->stall_decode_tk + handover_wait_tk(q, end_tk);
     r->fetch_stall_tk = wait_tk + q->stall_prefill_tk + decode_stall_tk;
     if (q->first_sched_tk < 0) {
         if (q->arrival_tk >= 0 && q->arrival_tk < end_tk) r->queue_tk = end_tk - q->arrival_tk - wait_tk;
@@ -106,6 +112,7 @@ static void drop_seq(struct kv_sim *sim, uint32_t seq)
     if (q->slot_capacity > 0) kv_slab_give(&sim->serve.slab, q->slot, (size_t)q->slot_capacity * sizeof *q->slot);
     kv_handover_close(&sim->serve, q);
     if (q->hold) {
+        kv_assert(!q->hold->split);
         kv_vec_close(&q->hold->loads);
         kv_slab_give(&sim->serve.slab, q->hold, sizeof *q->hold);
         q->hold = NULL;
@@ -238,24 +245,9 @@ struct kv_sim *kv_sim_open(const struct kv_sim_config *config, struct kv_source 
     return NULL;
 }
 
-/* Nothing is pending. If somebody still waits, it is for bytes that will never come. */
-static bool stuck(const struct kv_sim *sim, struct kv_err *err)
+struct kv_sim_blockers kv_sim_blockers(const struct kv_sim *sim)
 {
-    int64_t waiting = 0;
-    for (int32_t i = 0; i < sim->config->instance_count; i++) {
-        const struct kv_instance *n = &sim->instance[i];
-        waiting += n->waiting.count + n->running + (int64_t)n->holders.count;
-    }
-    if (waiting == 0) return false;
-    const char *still = "";
-    struct kv_sim_link link;
-    for (int32_t i = 0; i < kv_sim_link_count(sim) && !*still; i++) {
-        kv_sim_link(sim, i, &link);
-        if (link.flows > 0 && link.capacity_Bps <= 0) still = link.name;
-    }
-    kv_fail(err, KV_ESTUCK, "", "nothing can happen any more, but %lld requests have not ended: they wait for KV that "
-            "never comes%s%s", (long long)waiting, *still ? ", over a link that moves nothing: " : "", still);
-    return true;
+    return kv_stuck_blockers(&sim->serve);
 }
 
 bool kv_sim_run(struct kv_sim *sim, uint64_t events, enum kv_sim_end *end, struct kv_err *err)
@@ -282,12 +274,26 @@ bool kv_sim_run(struct kv_sim *sim, uint64_t events, enum kv_sim_end *end, struc
             return true;
         }
         if (!fired) {
-            sim->stuck = stuck(sim, err);
+            sim->stuck = kv_stuck(&sim->serve, err);
             *end = sim->stuck ? KV_SIM_STUCK : KV_SIM_COMPLETE;
             return true;
         }
     }
     return false;
+}
+
+/* A wait ends with the run (T31). */
+static void end_wait(void *state, uint32_t seq)
+{
+    struct kv_sim *sim = state;
+    const struct kv_seq *q = kv_seq_at(&sim->serve, seq);
+    kv_tick before_tk = q->hold ? q->hold->waited_tk : 0;
+    sim->serve.counters.fetch_stall_tk
+        += waited_tk(q, end_tk(sim)) - before_tk + handover_wait_tk(q, end_tk(sim));
+    if (q->first_sched_tk < 0 || q->counted) return;
+    sim->serve.counters.prompt_tokens += q->input_tokens;   /* T44: it has not met its KV */
+    for (int32_t i = 0; i == 0 || i < sim->config->tier_count; i++)
+        sim->serve.counters.tier[i].asked_tokens += q->input_tokens;
 }
 
 static void record_unfinished(void *state, uint32_t seq)
@@ -325,6 +331,7 @@ bool kv_sim_finish(struct kv_sim *sim, struct kv_err *err)
 {
     struct kv_sim_state state;
     kv_sim_read(sim, &state);   /* applies what is past, before anybody is recorded */
+    for (int32_t i = 0; i < sim->config->instance_count; i++) kv_instance_each(&sim->instance[i], end_wait, sim);
     kv_series_finish(&sim->series, end_tk(sim));
     for (int32_t i = 0; i < sim->config->instance_count; i++)
         kv_instance_each(&sim->instance[i], record_unfinished, sim);

@@ -18,7 +18,7 @@ struct kv_source {
 };
 
 struct kv_sim;
-/* KV_SIM_STUCK: nothing is pending although requests have not ended (a link that moves nothing). */
+/* KV_SIM_STUCK: nothing is pending although requests have not ended (T34): a link that moves nothing, say. */
 enum kv_sim_end { KV_SIM_COMPLETE, KV_SIM_TIME_LIMIT, KV_SIM_EVENT_LIMIT, KV_SIM_STOPPED, KV_SIM_STUCK, KV_SIM_FAILED };
 
 /* `config`, source and sink outlive the run. NULL and *err on failure. */
@@ -55,6 +55,11 @@ struct kv_sim_link {
     int64_t carried_bytes;       /* since the start of the run, over all tensor-parallel parts */
     int64_t flows;               /* under way now, blocked ones included */
 };
+/* What a run that is stuck waits for beside its links: writes that keep blocks of HBM, and accesses that are refused as
+ * often as they come. */
+struct kv_sim_blockers { int64_t writes, refused; };
+struct kv_sim_blockers kv_sim_blockers(const struct kv_sim *sim);
+
 int32_t kv_sim_link_count(const struct kv_sim *sim);
 void kv_sim_link(const struct kv_sim *sim, int32_t index, struct kv_sim_link *link);
 /* How rates were found, for /quality. */

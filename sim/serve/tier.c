@@ -65,7 +65,8 @@ static bool open_tier(struct kv_tiers *t, int32_t tier, struct kv_err *err)
     struct kv_store_env env = {
         .layers = t->layers, .chunk_tokens = k->config->chunk_tokens, .block_tokens = config->engine.block_tokens,
         .chunk_bytes = k->config->chunk_tokens * token_bytes, .layout = k->config->layout,
-        .concurrency = config->fetch.concurrency, .seed = config->seed,
+        .concurrency = config->fetch.concurrency,
+        .lookahead_layers = (int32_t)config->fetch.lookahead_layers, .seed = config->seed,
     };
     if (!k->config->store->open(k->store, k->config->store_params, &env, err)) return false;
     k->turns = k->config->store->concurrency_limit(k->store);

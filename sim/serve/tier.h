@@ -60,6 +60,7 @@ struct kv_access_job {
     int64_t chunks;
     uint8_t delivery, state;               /* enum kv_delivery, kv_access_state */
     bool write, has_turn;
+    bool paused, resuming;                 /* it has delivered what it might; and waits for the server again (T19) */
 };
 
 struct kv_tiers {
@@ -144,5 +145,8 @@ kv_rate kv_access_stream_limit(struct kv_tiers *t, const struct kv_tier_pool *po
 void kv_access_flow_done(void *tiers, uint32_t flow, uint64_t tag, int64_t bytes_done);
 void kv_access_delays_end(void *tiers, uint32_t kind);
 void kv_access_retries_come(void *tiers, uint32_t kind);
+/* Nothing is pending in the run but, perhaps, accesses that would be refused again for ever (T37a). */
+bool kv_access_idle(const struct kv_tiers *t);
+int64_t kv_access_refused_count(const struct kv_tiers *t);   /* that wait to come again */
 
 #endif

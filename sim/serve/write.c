@@ -85,6 +85,13 @@ static void unlink_pending(struct kv_tiers *t, const struct kv_write_job *w)
     else w->instance->last_write = w->prev;
 }
 
+int64_t kv_write_pending_count(const struct kv_tiers *t, const struct kv_instance *n)
+{
+    int64_t count = 0;
+    for (uint32_t write = n->last_write; write != KV_NONE; write = write_at(t, write)->prev) count++;
+    return count;
+}
+
 static uint32_t *keep(struct kv_tiers *t, const uint32_t *at, size_t count)
 {
     if (count == 0) return NULL;

@@ -34,6 +34,9 @@ bool kv_write_drop_one(struct kv_tiers *t, struct kv_instance *n);
 /* T36: chunks that a request brings with it are in the tier when it is about to wait at `instance`. */
 void kv_write_resident(struct kv_tiers *t, int32_t instance, const struct kv_seq *q);
 
+/* Pending writes that keep blocks of the instance's HBM. */
+int64_t kv_write_pending_count(const struct kv_tiers *t, const struct kv_instance *n);
+
 void kv_write_told(struct kv_tiers *t, uint32_t write, int64_t bytes);
 /* The timer of acknowledgements. */
 void kv_write_visible(struct kv_tiers *t);

@@ -8,5 +8,6 @@ copy_tree() {
     done
     (cd build/release 2>/dev/null && find . -name '*.[oda]' -o -name registry.inc | tar cf - -T -) |
         tar xf - -C "$1/build/release" 2>/dev/null
+    [ ! -d build/cuda ] || cp -a build/cuda "$1/build/"
 }
 make_there() { env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u FLAVOUR -u B -u KVSIM_FULL make -s "$@"; }

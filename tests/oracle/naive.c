@@ -29,6 +29,15 @@ static void stage_times(struct oracle *o, int64_t job, kv_tick end)
     r->fetch_stall_tk = waited + j->stalled_prefill + stalled_decode;
 }
 
+/* Of a wait that ends with the run (T31). */
+static kv_tick open_wait(const struct oracle *o, int64_t job)
+{
+    kv_tick open = 0;
+    for (int64_t seat = 2 * job; seat < 2 * job + 2; seat++)
+        if (o->seats[seat].holder && !o->seats[seat].ready) open += naive_wait_span(o, seat, o->now);
+    return open;
+}
+
 void naive_end_job(struct oracle *o, int64_t job, enum kv_status status)
 {
     struct job *j = &o->jobs[job];
@@ -42,8 +51,18 @@ void naive_end_job(struct oracle *o, int64_t job, enum kv_status status)
     }
     if (status == KV_STATUS_REJECTED) o->counters->rejected++;
     if (status == KV_STATUS_FAILED) o->counters->failed++;
-    if (status != KV_STATUS_UNFINISHED) naive_replay_ended(&o->replay, o->now, job);
-    else stage_times(o, job, o->now);
+    if (status != KV_STATUS_UNFINISHED) {
+        naive_replay_ended(&o->replay, o->now, job);
+    } else {
+        stage_times(o, job, o->now);
+        o->counters->fetch_stall_tk += open_wait(o, job);
+        if (j->record->first_sched_tk >= 0 && !j->counted) {           /* it never met its load (T44) */
+            o->coverage->never_met++;
+            o->counters->prompt_tokens += j->request->input_tokens;
+            for (int32_t t = 0; t < o->tier_count; t++)
+                o->counters->tier[t].asked_tokens += j->request->input_tokens;
+        }
+    }
     naive_check_record(o, j->record);
 }
 
@@ -172,27 +191,38 @@ static struct instance *due_instance(struct oracle *o)
     return NULL;
 }
 
-kv_tick naive_next_tick(const struct oracle *o)
+/* Of whatever is pending but refused accesses that come again, and epochs. */
+static kv_tick next_of_others(const struct oracle *o)
 {
     kv_tick next = naive_replay_next_tick(&o->replay);
     next = least(next, naive_flows_next_tick(o));
     next = least(next, naive_layers_next_tick(o));
     next = least(next, naive_writes_next_tick(o));
     next = least(next, naive_timeouts_next_tick(o));
-    next = least(next, o->epoch);
     for (int32_t i = 0; i < o->config->instance_count; i++) next = least(next, o->instances[i].due);
     return next;
+}
+
+kv_tick naive_next_tick(const struct oracle *o)
+{
+    return least(next_of_others(o), least(naive_retries_next_tick(o), o->epoch));
+}
+
+bool naive_at_rest(const struct oracle *o)
+{
+    return !o->rates_stale && o->epoch == KV_TICK_NEVER && naive_retries_in_vain(o)
+           && next_of_others(o) == KV_TICK_NEVER;
 }
 
 /* One pass of the loop is one round of one tick (rules 3 and 3a), class by class; then the rates from here on. */
 static void run(struct oracle *o)
 {
     for (kv_tick t; (t = naive_next_tick(o)) != KV_TICK_NEVER && t <= o->config->time_limit_tk;) {
+        bool epoch_alone = least(next_of_others(o), naive_retries_next_tick(o)) > t;
         o->now = t;
         naive_flows_serve(o, t);
         naive_flows_end(o);
         naive_check_ready(o);
-        naive_layers_go_on(o);
         naive_writes_visible(o);
         for (struct naive_pending p; naive_replay_take(&o->replay, t, &p);) {
             if (p.through) {
@@ -204,6 +234,9 @@ static void run(struct oracle *o)
         }
         naive_timeouts(o);
         naive_epochs(o);
+        /* There may be a million of them while one slow fetch is under way: nothing to check or to see then. */
+        if (epoch_alone && !o->rates_stale) continue;
+        naive_layers_go_on(o);
         for (struct instance *n; (n = due_instance(o));) naive_boundary(o, n);
         naive_rates(o);
         naive_check(o);

@@ -62,18 +62,28 @@ struct kv_oracle_coverage {
     int64_t saturated;               /* links that bound somebody's rate (T17a) */
     int64_t fifo_blocked;            /* flows behind another on a link of kind fifo (T17a) */
     int64_t pauses;                  /* flows that had delivered all they might (T19) */
+    int64_t resumes_late;            /* of them, those that waited for the server again */
     int64_t layered_steps;           /* steps that waited for layers (T20) */
     int64_t handed_on_arrival, handed_at_route, pushed_layers;   /* T28, T29 */
     int64_t regranted;               /* grants changed while their fetch moved bytes (T39) */
+    int64_t scraps;                  /* grants for life that were too small to be taken */
     int64_t ungranted;               /* settings of rates at which a flow had to wait for a grant */
     int64_t periodic_grants;         /* epochs at a multiple of the period that granted something */
     int64_t made_layerwise, made_chunkwise;          /* loads, by their size (T35) */
     int64_t resident_evictions;      /* chunks that left for resident tokens (T36) */
     int64_t came_again;              /* accesses that were refused and then got a turn or a place in the line (T37a) */
+    int64_t refused_for_ever;        /* accesses refused when nothing else was pending any more */
     int64_t cancelled_refused;       /* accesses cancelled between two attempts */
     int64_t message_limited;         /* accesses whose limit is that of a link's messages (T38) */
     int64_t curve_bound;             /* links that bound somebody below their first capacity (T38a) */
     int64_t cut_fetches;             /* told as cut (T40) */
+    int64_t met, met_at_the_end;     /* requests and the loads beside them; of them, whose load had ended (T44) */
+    int64_t preempted_unmet;         /* before they had met */
+    int64_t one_way;                 /* requests that had to wait for others' loads and so had a chunkwise one */
+    int64_t never_met;               /* by the end of the run */
+    int64_t passed_over;             /* running requests without a place in a step */
+    int64_t met_own_blocks;          /* meetings at which the request had computed something itself */
+    int64_t kept_fills, left_fills;  /* at a meeting, of chunks that had come or not */
     int64_t stuck;                   /* requests left behind by a run in which nothing is pending any more */
 };
 

@@ -6,6 +6,7 @@
 
 static bool waits_for(const struct seat *s, const struct load *load)
 {
+    if (s->beside == load) return true;
     for (size_t i = 0; i < s->waits.count; i++)
         if (s->waits.at[i] == load) return true;
     return false;
@@ -13,6 +14,7 @@ static bool waits_for(const struct seat *s, const struct load *load)
 
 static void stop_waiting(struct seat *s, const struct load *load)
 {
+    if (s->beside == load) s->beside = NULL;
     for (size_t i = 0; i < s->waits.count; i++)
         if (s->waits.at[i] == load) s->waits.at[i--] = s->waits.at[--s->waits.count];
 }
@@ -33,7 +35,7 @@ static bool chunk_arrived(const struct oracle *o, const struct load *load, const
     return (int64_t)i < leading_chunks(o, load, part) || (load->mode == KV_DELIVERY_CHUNKWISE && part->in.at[i]);
 }
 
-static bool block_arrived(const struct oracle *o, const struct load *load, const struct load_block *b)
+bool naive_block_arrived(const struct oracle *o, const struct load *load, const struct load_block *b)
 {
     for (size_t p = 0; p < load->parts.count; p++) {
         const struct load_part *part = &load->parts.at[p];
@@ -59,7 +61,7 @@ static void cancel_read(struct oracle *o, struct load *load, struct load_part *p
 }
 
 /* Accesses that have no turn leave first, so that no turn is passed on to one that is about to be cancelled. */
-static void cancel_reads(struct oracle *o, struct load *load, bool keep)
+void naive_cancel_reads(struct oracle *o, struct load *load, bool keep)
 {
     for (int pass = 0; pass < 2; pass++)
         for (size_t p = 0; p < load->parts.count; p++) {
@@ -84,19 +86,35 @@ static void cut_rest(struct oracle *o, struct load *load)
 }
 
 /* T13. */
-static void cut_unwanted(struct oracle *o, struct load *load)
+/* `kept`: blocks below that stay, and whatever has arrived (T44); < 0: nothing does. */
+static void cut_unwanted(struct oracle *o, struct load *load, int64_t kept)
 {
     if (load->over || load->joined || load->timed_out) return;
     const struct instance *n = &o->instances[load->instance];
     for (size_t i = 0; i < n->holders.count; i++)
         if (waits_for(&o->seats[n->holders.at[i]], load)) return;
     kv_assert(!load->handover);
-    cancel_reads(o, load, false);
+    bool *arrived = kv_arena_take(&o->arena, load->blocks.count);
+    for (size_t i = 0; i < load->blocks.count; i++) {
+        const struct load_block *b = &load->blocks.at[i];
+        arrived[i] = kept >= 0 && (b->index < kept || naive_block_arrived(o, load, b));
+    }
+    naive_cancel_reads(o, load, false);
     for (size_t i = 0; i < load->blocks.count; i++)
-        naive_pool_forget(&o->instances[load->instance].pool, load->blocks.at[i].block);
+        if (!arrived[i]) naive_pool_forget(&o->instances[load->instance].pool, load->blocks.at[i].block);
     cut_rest(o, load);
     o->counters->fetch_cancels++;
     naive_load_close(load);
+}
+
+void naive_leave_load(struct oracle *o, int64_t seat, struct load *load, int64_t computed)
+{
+    int64_t kept = o->seats[seat].beside == load ? computed / block_tokens(o) : -1;
+    stop_waiting(&o->seats[seat], load);
+    if (load->over) return;
+    if (load->owner == seat) load->joined = false;
+    cut_unwanted(o, load, kept);
+    if (load->owner == seat) load->owner = -1;       /* what is cut because it leaves was still brought for it */
 }
 
 /* --- Giving back (T13) --- */
@@ -112,6 +130,7 @@ static void give_back(struct oracle *o, int64_t seat)
     memmove(&n->holders.at[at], &n->holders.at[at + 1], (n->holders.count - at) * sizeof *n->holders.at);
     s->holder = s->ready = false;
     naive_release(o, seat, false);
+    int64_t computed = s->computed;
     s->computed = 0;
     if (job_of(o, seat)->preempted_at >= 0) {      /* behind all others that were preempted */
         kv_vec_push(&n->preempted, seat);
@@ -125,10 +144,9 @@ static void give_back(struct oracle *o, int64_t seat)
         struct load *load = s->waits.at[0];
         for (size_t i = 1; i < s->waits.count; i++)
             if (s->waits.at[i]->order < load->order) load = s->waits.at[i];
-        stop_waiting(s, load);
-        cut_unwanted(o, load);
-        if (load->owner == seat) load->owner = -1;   /* what is cut because it leaves was still brought for it */
+        naive_leave_load(o, seat, load, 0);
     }
+    if (s->beside) naive_leave_load(o, seat, s->beside, computed);
 }
 
 /* Of the holders but those of a hand-over the one that reached the router last; -1. */
@@ -166,8 +184,8 @@ static void time_out(struct oracle *o, struct load *load)
     o->counters->fetch_timeouts++;
     size_t count = load->blocks.count;
     bool *arrived = kv_arena_take(&o->arena, count);
-    for (size_t i = 0; i < count; i++) arrived[i] = block_arrived(o, load, &load->blocks.at[i]);
-    cancel_reads(o, load, true);
+    for (size_t i = 0; i < count; i++) arrived[i] = naive_block_arrived(o, load, &load->blocks.at[i]);
+    naive_cancel_reads(o, load, true);
     for (int64_t seat; (seat = last_waiter(o, load)) >= 0;) {
         o->seats[seat].hbm_only = true;
         give_back(o, seat);

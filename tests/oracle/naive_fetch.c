@@ -31,6 +31,7 @@ static int64_t chunks_from(const struct oracle *o, const match *found, int64_t b
 enum kv_delivery naive_delivery(const struct oracle *o, int64_t bytes)
 {
     enum kv_delivery mode = (enum kv_delivery)o->config->fetch.mode;
+    if (mode == KV_DELIVERY_BIDIRECTIONAL) return KV_DELIVERY_CHUNKWISE;
     if (mode != KV_DELIVERY_AUTO) return mode;
     return bytes * o->config->tp >= o->config->fetch.auto_bytes ? KV_DELIVERY_LAYERWISE : KV_DELIVERY_CHUNKWISE;
 }

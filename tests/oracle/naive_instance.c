@@ -21,6 +21,7 @@ static void register_new(struct oracle *o, struct instance *n, int64_t seat, int
     const struct job *j = job_of(o, seat);
     int64_t full = (s->computed + tokens) / block_tokens(o);
     for (int64_t i = s->computed / block_tokens(o); i < full && i < j->shared_count; i++) {
+        if (n->pool.blocks.at[s->held.at[i]].registered) continue;     /* its load did that (T44) */
         uint64_t key = kv_prefix_key(&j->request->prefix, (int32_t)i, (int32_t)block_tokens(o));
         bool output = (i + 1) * block_tokens(o) > j->request->input_tokens;
         if (!naive_pool_register(&n->pool, s->held.at[i], key, output)) o->coverage->private_blocks++;
@@ -90,6 +91,7 @@ static void end_step(struct oracle *o, struct instance *n)
         j->generated++;
         if (j->record->first_token_tk < 0) j->record->first_token_tk = o->now;
         if (j->generated < j->request->output_tokens) {
+            s->decoding = true;
             if (!hands_over(o) || seat % 2 == 1) continue;
             remove_from(n->running.at, &n->running.count, seat);
             naive_handover_prompt(o, seat);
@@ -112,20 +114,46 @@ static void preempt(struct oracle *o, struct instance *n, int64_t seat)
     naive_release(o, seat, false);
     s->computed_before = s->computed;
     s->computed = 0;
+    s->decoding = false;
     j->preempted_at = o->now;
     j->record->preemptions++;
     o->counters->preemptions++;
     kv_vec_push(&n->preempted, seat);
+    if (!s->beside) return;
+    o->coverage->preempted_unmet++;
+    naive_leave_load(o, seat, s->beside, s->computed_before);
+}
+
+/* Rule 11, T44. */
+static int64_t tokens_of_step(struct oracle *o, int64_t seat, int64_t budget)
+{
+    bool met = naive_meets(o, seat);
+    int64_t tokens = known(o, seat) - o->seats[seat].computed;
+    if (tokens > budget) tokens = budget;
+    if (met) return tokens;
+    int64_t until = naive_meeting_tokens(o, seat) - o->seats[seat].computed;
+    if (tokens > o->config->fetch.compute_chunk_tokens) tokens = o->config->fetch.compute_chunk_tokens;
+    return tokens < until ? tokens : until;
+}
+
+/* Members behind place `i` that have their token of the budget before anybody else (T44). */
+static int64_t decoding_behind(const struct oracle *o, const struct instance *n, size_t i)
+{
+    int64_t count = 0;
+    for (i++; i < n->running.count; i++) count += o->seats[n->running.at[i]].decoding;
+    return count;
 }
 
 /* Rule 11, T13, T25. True when somebody was preempted. */
 static bool schedule_running(struct oracle *o, struct instance *n, int64_t *budget)
 {
     bool preempted = false;
-    for (size_t i = 0; i < n->running.count && *budget > 0; i++) {
+    for (size_t i = 0; i < n->running.count; i++) {
         int64_t seat = n->running.at[i];
         struct seat *s = &o->seats[seat];
-        int64_t left = known(o, seat) - s->computed, tokens = left < *budget ? left : *budget;
+        int64_t tokens = tokens_of_step(o, seat, *budget - (s->decoding ? 0 : decoding_behind(o, n, i)));
+        o->coverage->passed_over += tokens == 0;
+        if (tokens == 0) continue;
         int64_t missing = ceil_div(s->computed + tokens, block_tokens(o)) - (int64_t)s->held.count;
         while (naive_pool_available(&n->pool) < missing && i < n->running.count) {
             if (naive_drop_write(o, n)) continue;
@@ -145,60 +173,6 @@ static bool schedule_running(struct oracle *o, struct instance *n, int64_t *budg
     return preempted;
 }
 
-/* T32. */
-static void note_saved_time(struct oracle *o, const int64_t *tokens_from, int64_t hit_tokens, int64_t input)
-{
-    int64_t left = input;
-    for (int32_t t = 0; t < o->tier_count; t++) {
-        o->counters->tier[t].asked_tokens += left;
-        o->counters->tier[t].hit_tokens += tokens_from[t];
-        left -= tokens_from[t];
-    }
-    if (hit_tokens == 0) return;
-    kv_tick saved = naive_compute_tk(o, input, 0) - naive_compute_tk(o, input, hit_tokens), rest;
-    if (saved < 0) saved = 0;
-    rest = saved;
-    int32_t first = 0;
-    while (tokens_from[first] == 0) first++;
-    for (int32_t t = first + 1; t < o->tier_count; t++) {
-        kv_tick share = (kv_tick)((kv_cost)saved * tokens_from[t] / hit_tokens);
-        o->counters->tier[t].saved_tk += share;
-        rest -= share;
-    }
-    o->counters->tier[first].saved_tk += rest;
-}
-
-/* Rule 12, the books: the first admission counts hits and the prompt, later ones what is computed again. A hand-over
- * is neither: its decode instance goes on where the prefill instance stopped. */
-static void note_admission(struct oracle *o, int64_t seat)
-{
-    struct seat *s = &o->seats[seat];
-    struct job *j = job_of(o, seat);
-    struct kv_record *r = j->record;
-    int64_t hit_tokens = (int64_t)s->sources.count * block_tokens(o);
-    if (s->handing_over) {
-        s->handing_over = false;
-        return;
-    }
-    if (r->first_sched_tk < 0) {
-        int64_t from[KV_TIERS_MAX] = {0};
-        for (size_t i = 0; i < s->sources.count; i++) from[s->sources.at[i]] += block_tokens(o);
-        r->first_sched_tk = o->now;
-        for (int32_t t = 0; t < o->tier_count; t++) r->prompt_tokens_by_source[t] = (int32_t)from[t];
-        r->prompt_tokens_by_source[o->tier_count] = (int32_t)(j->request->input_tokens - hit_tokens);
-        o->counters->hit_tokens += hit_tokens;
-        o->counters->prompt_tokens += j->request->input_tokens;
-        if (s->pending_tokens > 0) o->counters->tier[s->pending_tier].pending_tokens += s->pending_tokens;
-        note_saved_time(o, from, hit_tokens, j->request->input_tokens);
-        return;
-    }
-    int64_t again = s->computed_before > hit_tokens ? s->computed_before - hit_tokens : 0;
-    r->recomputed_tokens += again;
-    o->counters->recomputed_tokens += again;
-    *(r->first_token_tk < 0 ? &j->paused_prefill : &j->paused_decode) += o->now - j->preempted_at;
-    j->preempted_at = -1;
-}
-
 static void join_step(struct oracle *o, struct instance *n, int64_t seat, int64_t tokens, int64_t *budget)
 {
     o->seats[seat].hbm_only = false;
@@ -206,7 +180,7 @@ static void join_step(struct oracle *o, struct instance *n, int64_t seat, int64_
     kv_vec_push(&n->step, ((struct member){seat, tokens}));
     *budget -= tokens;
     register_new(o, n, seat, tokens);
-    note_admission(o, seat);
+    naive_note_admission(o, seat);
 }
 
 /* g of T7: used blocks in HBM before the first one below, and u, those of them that nobody references. Is any used
@@ -244,6 +218,9 @@ static void take_hits(struct oracle *o, struct instance *n, int64_t seat, const 
         kv_vec_push(&s->held, block);
         kv_vec_push(&s->sources, found->at[i]);
     }
+    s->leading = s->own_end = 0;
+    while (s->leading < (int64_t)found->count && found->at[s->leading] == 0) s->leading++;
+    s->own_end = s->leading;
     if (j->preempted_at >= 0) drop_own(o, n, seat, (int64_t)found->count);
     s->computed = (int64_t)found->count * block_tokens(o);
 }
@@ -255,9 +232,15 @@ static bool admit_with(struct oracle *o, struct instance *n, int64_t seat, const
     struct seat *s = &o->seats[seat];
     int64_t hit = (int64_t)found->count, hit_tokens = hit * block_tokens(o);
     int64_t tokens = known(o, seat) - hit_tokens, unreferenced;
-    bool holder = s->handing_over;
-    for (int64_t i = 0; i < hit; i++) holder = holder || found->at[i] != 0;
-    int64_t hits = hbm_hits(o, n, seat, found, &unreferenced, &holder);
+    bool below = false, loading = false;
+    for (int64_t i = 0; i < hit; i++) below = below || found->at[i] != 0;
+    int64_t hits = hbm_hits(o, n, seat, found, &unreferenced, &loading);
+    bool holder = s->handing_over || below || loading;
+    bool both_ways = below && o->config->fetch.mode == KV_DELIVERY_BIDIRECTIONAL;
+    if (both_ways && loading) {
+        o->coverage->one_way++;
+        both_ways = false;
+    }
     if (!holder && tokens > *budget) {
         if (!o->config->engine.chunked_prefill) return false;
         tokens = *budget;
@@ -267,14 +250,13 @@ static bool admit_with(struct oracle *o, struct instance *n, int64_t seat, const
     while (needed > naive_pool_available(&n->pool) - unreferenced) {
         o->coverage->refusals_by_hits += needed <= naive_pool_available(&n->pool);
         if (n->running.count + n->holders.count > 0 || !naive_drop_write(o, n)) return false;
-        bool loading = false;
         hbm_hits(o, n, seat, found, &unreferenced, &loading);
     }
     o->coverage->unreferenced_hits += unreferenced;
     if (hit > job_of(o, seat)->shared_count) o->coverage->own_hits += hit - job_of(o, seat)->shared_count;
     take_hits(o, n, seat, found);
     if (holder) {
-        naive_become_holder(o, seat, timeout_tk);
+        naive_become_holder(o, seat, timeout_tk, both_ways);
         return true;
     }
     hold_tokens(o, n, s, hit_tokens + tokens);
@@ -309,18 +291,19 @@ static int64_t first_ready(const struct oracle *o, const struct instance *n)
 static bool join(struct oracle *o, struct instance *n, int64_t seat, int64_t *budget)
 {
     struct seat *s = &o->seats[seat];
-    int64_t tokens = known(o, seat) - s->computed;
-    if (tokens > *budget) {
+    int64_t tokens = tokens_of_step(o, seat, *budget);
+    if (known(o, seat) - s->computed > *budget) {
         if (!o->config->engine.chunked_prefill) return false;
-        tokens = *budget;
         o->coverage->chunked_prompts++;
     }
     int64_t needed = ceil_div(s->computed + tokens, block_tokens(o));
+    if (s->beside) needed = (int64_t)s->sources.count;               /* those of its load stay */
     kv_assert((int64_t)s->held.count >= needed);
     while ((int64_t)s->held.count > needed) naive_pool_release(&n->pool, s->held.at[--s->held.count], 0, false, true);
     remove_from(n->holders.at, &n->holders.count, seat);
     s->holder = false;
-    for (size_t i = 0; i < s->waits.count; i++) s->waits.at[i]->joined = true;
+    for (size_t i = 0; i < s->waits.count; i++) naive_load_joined(s->waits.at[i]);
+    if (s->beside) naive_load_joined(s->beside);
     join_step(o, n, seat, tokens, budget);
     return true;
 }

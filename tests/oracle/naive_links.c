@@ -43,7 +43,6 @@ kv_tick naive_flows_next_tick(const struct oracle *o)
         const struct access *a = o->accesses.at[i];
         kv_tick at = KV_TICK_NEVER;
         if (a->phase == DELAYED) at = a->delay_end;
-        if (a->phase == REFUSED) at = a->again_at;
         if (naive_moving(a)) {
             int64_t layer = next_layer_end(o, a);
             kv_tick ticks = ticks_to(a, layer < a->permitted ? layer : a->permitted);

@@ -87,13 +87,13 @@ static void pin_chunks(struct oracle *o, struct load *load)
     }
 }
 
-static void ask(struct oracle *o, struct load *load, int32_t number)
+void naive_ask(struct oracle *o, struct load *load, int32_t number, int64_t chunk)
 {
     struct load_part *part = &load->parts.at[number];
     int64_t chunks = load->mode == KV_DELIVERY_CHUNKWISE ? 1 : (int64_t)part->index.count;
     int64_t tokens = chunks * o->config->tier[part->pool->tier].chunk_tokens;
     struct access *a = kv_arena_take(&o->arena, sizeof *a);
-    *a = (struct access){.pool = part->pool, .load = load, .part = number, .chunk = part->asked,
+    *a = (struct access){.pool = part->pool, .load = load, .part = number, .chunk = chunk,
                          .bytes = tokens * naive_read_bytes(o, o->layers)};
     a->permitted = load->layerwise ? tokens * naive_read_bytes(o, load->permitted_layers) : a->bytes;
     part->asked++;
@@ -113,7 +113,7 @@ static void ask_tiers(struct oracle *o, struct load *load)
         int64_t count = accesses_of(load, &load->parts.at[p]);
         if (load->mode == KV_DELIVERY_CHUNKWISE && count > o->config->fetch.concurrency)
             count = o->config->fetch.concurrency;
-        while (load->parts.at[p].asked < count) ask(o, load, (int32_t)p);
+        while (load->parts.at[p].asked < count) naive_ask(o, load, (int32_t)p, load->parts.at[p].asked);
     }
 }
 
@@ -196,7 +196,7 @@ static void choose_mode(struct oracle *o, struct load *load)
     (*(load->layerwise ? &o->coverage->made_layerwise : &o->coverage->made_chunkwise))++;
 }
 
-static struct load *begin_load(struct oracle *o, int64_t seat, kv_tick timeout_tk)
+static struct load *begin_load(struct oracle *o, int64_t seat, kv_tick timeout_tk, bool both_ways)
 {
     struct seat *s = &o->seats[seat];
     struct load *load = kv_arena_take(&o->arena, sizeof *load);
@@ -204,7 +204,7 @@ static struct load *begin_load(struct oracle *o, int64_t seat, kv_tick timeout_t
     *load = (struct load){
         .order = o->load_orders, .job = s->job, .owner = seat, .instance = s->instance, .handover = s->handing_over,
         .deadline = timeout_tk < KV_TICK_LIMIT ? o->now + timeout_tk : KV_TICK_NEVER,
-        .mode = KV_DELIVERY_BULK,
+        .mode = KV_DELIVERY_BULK, .both_ways = both_ways,
         .permitted_layers = lookahead > 0 && lookahead < o->layers ? (int32_t)lookahead : o->layers,
         .layer_in = kv_arena_take(&o->arena, (size_t)o->layers * sizeof(kv_tick)),
     };
@@ -217,7 +217,8 @@ static struct load *begin_load(struct oracle *o, int64_t seat, kv_tick timeout_t
     o->load_orders++;
     o->counters->fetches++;
     kv_vec_push(&o->loads, load);
-    add_wait(s, load);
+    if (both_ways) s->beside = load;
+    else add_wait(s, load);
     if (load->handover) {
         naive_transfer_begins(o, load, -1);
         return load;
@@ -226,11 +227,12 @@ static struct load *begin_load(struct oracle *o, int64_t seat, kv_tick timeout_t
     choose_mode(o, load);
     fill(o, load);
     for (size_t p = 0; p < load->parts.count; p++) naive_transfer_begins(o, load, (int32_t)p);
-    ask_tiers(o, load);
+    if (both_ways) naive_ask_from_the_end(o, load);
+    else ask_tiers(o, load);
     return load;
 }
 
-void naive_become_holder(struct oracle *o, int64_t seat, kv_tick timeout_tk)
+void naive_become_holder(struct oracle *o, int64_t seat, kv_tick timeout_tk, bool both_ways)
 {
     struct seat *s = &o->seats[seat];
     struct instance *n = instance_of(o, seat);
@@ -250,7 +252,8 @@ void naive_become_holder(struct oracle *o, int64_t seat, kv_tick timeout_tk)
     s->ready = false;
     s->since = o->now;
     kv_vec_push(&n->holders, seat);
-    struct load *load = begin_load(o, seat, timeout_tk);
+    if (both_ways) s->computed = s->leading * block_tokens(o);
+    struct load *load = begin_load(o, seat, timeout_tk, both_ways);
     if (s->handing_over) naive_handover_held(o, seat, load);
     check_ready(o, seat);
 }
@@ -286,7 +289,8 @@ void naive_read_ended(struct oracle *o, struct access *a)
     naive_count_read(o, load, part->pool->tier, a->bytes);
     part->ended++;
     part->in.at[a->chunk] = true;
-    if (part->asked < accesses_of(load, part)) ask(o, load, a->part);
+    if (load->both_ways) naive_ask_from_the_end(o, load);
+    else if (part->asked < accesses_of(load, part)) naive_ask(o, load, a->part, part->asked);
     if (part->ended < accesses_of(load, part)) return;
     naive_unpin_part(o, part);
     naive_transfer_over(o, part->transfer, false);
@@ -336,6 +340,7 @@ void naive_load_close(struct load *load)
         kv_vec_close(&load->parts.at[p].in);
     }
     kv_vec_close(&load->parts);
+    kv_vec_close(&load->last_first);
     kv_vec_close(&load->blocks);
     kv_vec_close(&load->fills);
 }

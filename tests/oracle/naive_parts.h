@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of the oracle share: everything is an object, and every question is answered by looking at all of
- * them. naive.c is docs/engine.md; naive_tiers.c, naive_turns.c, naive_links.c, naive_loads.c, naive_writes.c,
- * naive_fetch.c, naive_layers.c, naive_transfers.c and naive_handover.c are docs/tiers.md (rules T1 and up). */
+ * them. naive.c is docs/engine.md; naive_tiers.c, naive_turns.c, naive_links.c, naive_loads.c, naive_meet.c,
+ * naive_writes.c, naive_fetch.c, naive_layers.c, naive_transfers.c and naive_handover.c are docs/tiers.md (rules T1 and
+ * up). */
 #ifndef KV_TESTS_ORACLE_NAIVE_PARTS_H
 #define KV_TESTS_ORACLE_NAIVE_PARTS_H
 
@@ -23,6 +24,7 @@ struct job {
     kv_tick paused_prefill, paused_decode;
     kv_tick waited;                  /* for its KV before it was first scheduled (T31) */
     kv_tick stalled_prefill, stalled_decode;
+    bool counted;                    /* where its prompt comes from */
     bool ended;
 };
 
@@ -36,12 +38,16 @@ struct seat {
     KV_VEC(uint32_t) held;           /* blocks 0.. of it */
     KV_VEC(int32_t) sources;         /* of the blocks of its hit */
     bool holder, ready;
+    bool decoding;                   /* it has got a token since it joined */
     bool hbm_only;                   /* a load of it timed out: so until its next joining (T14) */
     int32_t pending_tier;            /* of its last look-up (T42) */
     int64_t pending_tokens;
     bool prompt_due;                 /* reserved before its prompt is computed (T29): not ready before that */
     kv_tick since;                   /* holder since */
     KV_VEC(struct load *) waits;     /* loads that it waits for; of a member, those that had not ended as it joined */
+    struct load *beside;             /* its load that runs beside its prefill, until they have met (T44) */
+    int64_t leading;                 /* g: blocks of its hit in HBM before the first one below */
+    int64_t own_end;                 /* blocks [leading, own_end) of its hit were computed after all; leading: none */
     struct load *push;               /* at the prefill instance: the load that takes its KV away */
 };
 
@@ -84,7 +90,7 @@ struct access {
     uint64_t number;                 /* at its pool */
     int32_t attempts;                /* times it was refused (T37a); it comes again at: */
     kv_tick again_at;
-    kv_tick delay_tk, delay_end, ack_tk;
+    kv_tick delay_tk, delay_end, ack_tk, resume_tk;
     kv_rate limit;                   /* of the access: T37, T38 */
     kv_rate rate;                    /* of a part */
     struct path path;
@@ -121,6 +127,7 @@ struct transfer {
 };
 
 struct load_block { int64_t index; uint32_t block; int32_t tier; };
+struct load_chunk { int32_t part; int64_t chunk; };
 struct fill { struct tier_pool *pool; uint32_t chunk; };
 struct load {
     int64_t order, job;              /* job: of the request that began it */
@@ -132,6 +139,9 @@ struct load {
     KV_VEC(struct fill) fills;
     enum kv_delivery mode;           /* its own (T35) */
     bool layerwise, joined, over, timed_out;
+    bool both_ways;                  /* from its last chunk to its first, beside its owner's prefill (T44) */
+    KV_VEC(struct load_chunk) last_first;            /* both_ways: what is asked for, in order */
+    size_t asked_chunks;
     kv_tick *layer_in;               /* layerwise: arrival of each layer, KV_TICK_NEVER */
     int32_t permitted_layers;
     /* Hand-over */
@@ -282,6 +292,8 @@ void naive_enqueue(struct oracle *o, int64_t seat);              /* into the wai
 void naive_end_job(struct oracle *o, int64_t job, enum kv_status status);
 
 kv_tick naive_next_tick(const struct oracle *o);                 /* of whatever is pending; KV_TICK_NEVER */
+/* Nothing is pending but accesses that would be refused again for ever (T37a, T43). */
+bool naive_at_rest(const struct oracle *o);
 
 /* naive_history.c, naive_check.c: what a reader could see now; what must be true after every event. */
 void naive_see(struct oracle *o);
@@ -292,6 +304,10 @@ void naive_check_record(const struct oracle *o, const struct kv_record *r);
 void naive_boundary(struct oracle *o, struct instance *n);
 void naive_release(struct oracle *o, int64_t seat, bool finish); /* rule 20 */
 int64_t naive_look_up_hbm(const struct oracle *o, const struct instance *n, int64_t seat);
+
+/* naive_books.c: a request joins; and where its prompt comes from, or again, what of it is computed again. */
+void naive_note_admission(struct oracle *o, int64_t seat);
+void naive_count_hits(struct oracle *o, int64_t seat);
 
 /* naive_tiers.c: places, pools, and what leaves them. */
 int32_t naive_node_of(const struct oracle *o, int32_t instance);
@@ -340,6 +356,8 @@ int64_t naive_cancel(struct oracle *o, struct access *a);              /* moved 
 void naive_give_turn_back(struct oracle *o, struct access *a);
 void naive_access_over(struct oracle *o, struct access *a);
 void naive_delays_end(struct oracle *o);                               /* class 0; then who was refused comes again */
+kv_tick naive_retries_next_tick(const struct oracle *o);
+bool naive_retries_in_vain(const struct oracle *o);                    /* whoever comes again is refused again */
 
 /* naive_transfers.c: T39, T40. */
 void naive_transfer_begins(struct oracle *o, struct load *load, int32_t part);
@@ -371,10 +389,12 @@ kv_tick naive_compute_tk(struct oracle *o, int64_t known_tokens, int64_t from);
 /* naive_loads.c: T7 to T14, T26. */
 kv_tick naive_wait_span(const struct oracle *o, int64_t seat, kv_tick end);
 void naive_loads_close(struct oracle *o);
-void naive_become_holder(struct oracle *o, int64_t seat, kv_tick timeout_tk);
+void naive_become_holder(struct oracle *o, int64_t seat, kv_tick timeout_tk, bool both_ways);
+void naive_load_joined(struct load *load);
 void naive_check_ready(struct oracle *o);
 void naive_wait_ends(struct oracle *o, int64_t seat);
 void naive_read_ended(struct oracle *o, struct access *a);
+void naive_ask(struct oracle *o, struct load *load, int32_t part, int64_t chunk);
 void naive_count_read(struct oracle *o, const struct load *load, int32_t tier, int64_t bytes);  /* of a part */
 void naive_unpin_part(struct oracle *o, struct load_part *part);
 void naive_load_lets_go(struct oracle *o, struct load *load);          /* its references end; it is over */
@@ -382,7 +402,17 @@ void naive_load_close(struct load *load);
 void naive_load_ended(struct oracle *o, struct load *load);
 void naive_note_layers(struct oracle *o, struct load *load);    /* layers that are in from all its tiers */
 
+/* naive_meet.c: T44. */
+/* Whether the request and the load beside it have met, or meet now; true if none is beside it. */
+bool naive_meets(struct oracle *o, int64_t seat);
+int64_t naive_meeting_tokens(const struct oracle *o, int64_t seat);    /* where they would meet as it stands */
+void naive_ask_from_the_end(struct oracle *o, struct load *load);      /* accesses begin */
+
 /* naive_cuts.c: T13, T14. */
+bool naive_block_arrived(const struct oracle *o, const struct load *load, const struct load_block *b);
+void naive_cancel_reads(struct oracle *o, struct load *load, bool keep);
+/* It waits for it no more, with so many tokens computed. */
+void naive_leave_load(struct oracle *o, int64_t seat, struct load *load, int64_t computed);
 bool naive_give_back_last(struct oracle *o, struct instance *n);
 void naive_timeouts(struct oracle *o);
 kv_tick naive_timeouts_next_tick(const struct oracle *o);

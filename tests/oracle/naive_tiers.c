@@ -55,7 +55,7 @@ bool naive_tiers_open(struct oracle *o, struct kv_err *err)
         *env = (struct kv_store_env){
             .layers = o->layers, .chunk_tokens = tier->chunk_tokens, .block_tokens = c->engine.block_tokens,
             .chunk_bytes = copy * tier->chunk_tokens, .layout = tier->layout, .concurrency = c->fetch.concurrency,
-            .seed = c->seed,
+            .lookahead_layers = (int32_t)c->fetch.lookahead_layers, .seed = c->seed,
         };
         void *store = kv_mem_take(tier->store->state_bytes + 1);
         if (!tier->store->open(store, tier->store_params, env, err)) {

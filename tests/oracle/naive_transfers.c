@@ -184,6 +184,16 @@ static bool grant(struct oracle *o, struct transfer *t, kv_rate rate)
     return true;
 }
 
+/* A grant for life that is too small to be held (T39). */
+static bool scrap(const struct oracle *o, const struct kv_transfer_flow *flow, double Bps)
+{
+    if (o->config->transfer.work_conserving) return false;
+    double no_stall = flow->layer_bytes / flow->window_s, least = kv_rate_to_Bps(o->config->transfer.min_grant);
+    if (flow->limit_Bps < least) least = flow->limit_Bps;
+    if (no_stall < least) least = no_stall;
+    return Bps < least;
+}
+
 /* All who ask (work-conserving: all who are there) are given what the policy says. True when a grant changed. */
 static bool divide(struct oracle *o)
 {
@@ -205,7 +215,14 @@ static bool divide(struct oracle *o)
         kv_rate left = c->work_conserving ? c->cap : c->cap - granted_in_all(o);
         double *rates = kv_arena_take(&o->arena, who.count * sizeof *rates);
         c->policy->grant(c->params, seen.at, (int32_t)seen.count, kv_rate_to_Bps(left > 0 ? left : 0), rates);
-        for (size_t i = 0; i < who.count; i++) changed = grant(o, who.at[i], rate_of(rates[i])) || changed;
+        bool held = granted_in_all(o) > 0;
+        for (size_t i = 0; i < who.count; i++)
+            held = held || (rate_of(rates[i]) > 0 && !scrap(o, &seen.at[i], rates[i]));
+        for (size_t i = 0; i < who.count; i++) {
+            bool none = held && scrap(o, &seen.at[i], rates[i]);
+            o->coverage->scraps += none && rate_of(rates[i]) > 0;
+            changed = grant(o, who.at[i], none ? 0 : rate_of(rates[i])) || changed;
+        }
     }
     kv_vec_close(&who);
     kv_vec_close(&seen);
@@ -220,7 +237,7 @@ void naive_epochs(struct oracle *o)
     if (o->config->transfer.period_tk == 0) return;
     o->coverage->periodic_grants += changed;
     /* Epochs alone do not keep a run alive (T43). */
-    if (anybody_asks(o) && (changed || o->rates_stale || naive_next_tick(o) != KV_TICK_NEVER))
+    if (anybody_asks(o) && (changed || !naive_at_rest(o)))
         arm_epoch(o, o->now + 1);
 }
 

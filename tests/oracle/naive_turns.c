@@ -16,15 +16,17 @@ static void on_its_way(struct oracle *o, struct access *a)
 static void start_flow(struct oracle *o, struct access *a)
 {
     a->phase = FLOWING;
-    if (a->permitted > 0) on_its_way(o, a);
+    a->paused = false;
+    if (a->permitted == 0) return;
+    if (a->flow < 0) on_its_way(o, a);
     o->rates_stale = true;
 }
 
-static void start_delay(struct oracle *o, struct access *a)
+static void start_delay(struct oracle *o, struct access *a, kv_tick delay_tk)
 {
     a->phase = DELAYED;
-    a->delay_end = o->now + a->delay_tk;
-    if (a->delay_tk == 0) start_flow(o, a);
+    a->delay_end = o->now + delay_tk;
+    if (delay_tk == 0) start_flow(o, a);
 }
 
 /* --- Turns --- */
@@ -33,6 +35,12 @@ static bool turn_free(const struct oracle *o, const struct tier_pool *p)
 {
     int64_t limit = o->tier[p->tier].concurrency_limit;
     return limit == 0 || p->under_way < limit;
+}
+
+static bool place_free(const struct oracle *o, const struct tier_pool *p)
+{
+    int64_t places = o->tier[p->tier].queue_limit;
+    return places < 0 || (int64_t)p->line.count < places;
 }
 
 /* T37: only now the store says what it takes. */
@@ -51,8 +59,9 @@ static void take_turn(struct oracle *o, struct access *a)
     a->limit = messages < plan.limit ? messages : plan.limit;
     a->delay_tk = plan.delay_tk + a->path.latency_tk;
     a->ack_tk = plan.ack_tk;
-    if (a->load && a->chunk == 0) naive_transfer_first(naive_transfer_of(a), a->limit);
-    start_delay(o, a);
+    a->resume_tk = plan.resume_delay_tk > 0 ? plan.resume_delay_tk + a->path.latency_tk : 0;
+    if (a->load && a == a->load->parts.at[a->part].accesses.at[0]) naive_transfer_first(naive_transfer_of(a), a->limit);
+    start_delay(o, a, a->delay_tk);
 }
 
 static void leave_line(struct tier_pool *p, const struct access *a)
@@ -92,11 +101,10 @@ static void refuse(struct oracle *o, struct access *a)
 static void seek_turn(struct oracle *o, struct access *a)
 {
     struct tier_pool *p = a->pool;
-    int64_t places = o->tier[p->tier].queue_limit;
     if (turn_free(o, p)) {
         o->coverage->came_again += a->attempts > 0;
         take_turn(o, a);
-    } else if (places >= 0 && (int64_t)p->line.count >= places) {
+    } else if (!place_free(o, p)) {
         refuse(o, a);
     } else {
         o->coverage->came_again += a->attempts > 0;
@@ -132,7 +140,7 @@ void naive_handover_flow(struct oracle *o, struct access *a)
     a->delay_tk = a->path.latency_tk;
     a->limit = KV_RATE_UNLIMITED;
     enter(o, a);
-    start_delay(o, a);
+    start_delay(o, a, a->delay_tk);
 }
 
 void naive_permit(struct oracle *o, struct access *a, int64_t permitted)
@@ -140,7 +148,11 @@ void naive_permit(struct oracle *o, struct access *a, int64_t permitted)
     if (permitted <= a->permitted) return;
     a->permitted = permitted;
     if (a->phase != FLOWING) return;
-    a->paused = false;
+    if (a->paused) {
+        o->coverage->resumes_late += a->resume_tk > 0;
+        start_delay(o, a, a->resume_tk);
+        return;
+    }
     if (a->flow < 0) on_its_way(o, a);
     o->rates_stale = true;
 }
@@ -177,8 +189,40 @@ static struct access *first_due(const struct oracle *o, enum phase phase)
     return NULL;
 }
 
+kv_tick naive_retries_next_tick(const struct oracle *o)
+{
+    kv_tick next = KV_TICK_NEVER;
+    for (size_t i = 0; i < o->accesses.count; i++) {
+        const struct access *a = o->accesses.at[i];
+        if (a->phase == REFUSED && a->again_at < next) next = a->again_at;
+    }
+    return next;
+}
+
+bool naive_retries_in_vain(const struct oracle *o)
+{
+    for (size_t i = 0; i < o->accesses.count; i++) {
+        const struct access *a = o->accesses.at[i];
+        if (a->phase == REFUSED && (turn_free(o, a->pool) || place_free(o, a->pool))) return false;
+    }
+    return true;
+}
+
+/* The run is stuck (T37a): nobody comes again. */
+static void give_up_retries(struct oracle *o)
+{
+    for (size_t i = 0; i < o->accesses.count; i++) {
+        struct access *a = o->accesses.at[i];
+        if (a->phase != REFUSED) continue;
+        a->again_at = KV_TICK_NEVER;
+        o->coverage->refused_for_ever++;
+    }
+}
+
 void naive_delays_end(struct oracle *o)
 {
     for (struct access *a; (a = first_due(o, DELAYED));) start_flow(o, a);
-    for (struct access *a; (a = first_due(o, REFUSED));) seek_turn(o, a);
+    bool came = false;
+    for (struct access *a; (a = first_due(o, REFUSED)); came = true) seek_turn(o, a);
+    if (came && naive_at_rest(o)) give_up_retries(o);
 }

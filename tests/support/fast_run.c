@@ -47,6 +47,13 @@ bool kv_fast_run(struct kv_fast_run *run, const struct kv_sim_config *config, co
         kv_sim_read(sim, &run->state);
         run->counters = run->state.counters;
         good = kv_sim_finish(sim, err);
+        /* Waits end with the run (T31), and prompts whose sources nobody knew yet are counted (T44). */
+        struct kv_sim_state at_end;
+        kv_sim_read(sim, &at_end);
+        run->counters.fetch_stall_tk = at_end.counters.fetch_stall_tk;
+        run->counters.prompt_tokens = at_end.counters.prompt_tokens;
+        for (int t = 0; t < KV_TIERS_MAX; t++)
+            run->counters.tier[t].asked_tokens = at_end.counters.tier[t].asked_tokens;
         /* Rule 23. */
         run->end_tk = run->end == KV_SIM_TIME_LIMIT ? config->time_limit_tk : kv_sim_now(sim);
         run->events = kv_sim_events(sim);

@@ -175,6 +175,7 @@ static bool serve(struct http_server *server, int s, const struct request *r, in
 {
     struct http_conduct *c = &server->conduct;
     int number = ++c->requests;
+    c->ranges += r->ranged;
     bool head = !strcmp(r->verb, "HEAD");
     if (c->vanish_after && number > c->vanish_after) {
         server->gone = true;

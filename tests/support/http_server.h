@@ -19,6 +19,7 @@ struct http_conduct {
     atomic_int vanish_after;       /* requests, then every connection is closed and no new one taken; 0: never */
     atomic_int no_range;           /* ranges are answered with the whole object */
     atomic_int requests;           /* counted: all that came */
+    atomic_int ranges;             /* counted: those for a part of an object */
     atomic_int connections;
     char key[64];                  /* requests must be signed with this access key (as named, the signature is not
                                       checked); "": anything goes */

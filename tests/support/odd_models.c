@@ -26,7 +26,7 @@ static struct kv_access_plan store_plan(const void *state, const struct kv_acces
     if (s->p.shared > 0 && limit < KV_RATE_UNLIMITED)
         limit = (kv_rate)((kv_service)limit * s->p.shared / (s->p.shared + others));
     return (struct kv_access_plan){.delay_tk = delay + s->p.crowd_delay_tk * others, .limit = limit,
-                                   .ack_tk = access->write ? s->p.ack_tk : 0,
+                                   .ack_tk = access->write ? s->p.ack_tk : 0, .resume_delay_tk = s->p.resume_tk,
                                    .requests = 1 + s->p.chunk_requests * access->chunks};
 }
 

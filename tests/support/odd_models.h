@@ -12,7 +12,7 @@
 struct kv_test_store_params {
     kv_tick delay_tk, chunk_delay_tk;      /* of an access; more of it for each chunk */
     kv_tick jitter_tk;                     /* up to so much more, by the number of the access */
-    kv_tick ack_tk;
+    kv_tick ack_tk, resume_tk;
     kv_rate limit, write_limit, device;    /* KV_RATE_UNLIMITED: none */
     int64_t concurrency;                   /* 0: any number */
     /* Each other access under way delays one by so much more; and takes of its limit: shared / (shared + others). */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Over a random scenario with tiers: who divides the bandwidth, delivery by size, resident tokens, stores that depend
- * on their load and refuse, and links that messages or many flows slow down (docs/tiers.md, T35 to T41). Drawn last and
- * with dice of their own, so that the rest of the scenario is what it was. */
+ * on their load and refuse, links that messages or many flows slow down, and compute-or-load (docs/tiers.md, T35 to
+ * T44). Drawn last and with dice of their own, so that the rest of the scenario is what it was. */
 #include <string.h>
 
 #include "sim/plug.h"
@@ -26,7 +26,7 @@ static kv_tick span_tk(const struct kv_random_scenario *s, const struct tiers_pl
     return (kv_tick)(1.5 * (double)s->count * each_s * (double)KV_TICKS_PER_S) + 1;
 }
 
-/* Where nothing moves who is refused would come again for ever, and many epochs take the naive engine long. */
+/* Where little moves, those who are refused come again very often, and many epochs take the naive engine long. */
 static void limit_time(struct kv_random_scenario *s, const struct tiers_plan *t)
 {
     if (span_tk(s, t) < s->config.time_limit_tk) s->config.time_limit_tk = span_tk(s, t);
@@ -222,8 +222,71 @@ static const char *draw_link(struct kv_random_scenario *s, struct tiers_plan *t,
     return kv_arena_text(&s->arena, "\n  %s: %s, messages %.17g", link->name, curve, p->byte_rate);
 }
 
+/* Drawn with dice of its own: a least for grants; and some runs in which accesses are refused as long as they like. */
+/* Half of the stores that are asked for each layer. */
+static const char *draw_resumes(struct kv_random_scenario *s, struct tiers_plan *t)
+{
+    struct dice was = t->p.dice;
+    const char *text = "";
+    t->p.dice = (struct dice){.seed = kv_mix64_pair(kv_stream("random_resumes"), s->number)};
+    for (int32_t i = 1; i < s->config.tier_count; i++) {
+        struct kv_tier_config *tier = &s->config.tier[i];
+        if (!odd_store(tier->store) || !chance(&t->p.dice, 50)) continue;
+        struct kv_test_store_params *p = kv_arena_take(&s->arena, sizeof *p);
+        memcpy(p, tier->store_params, sizeof *p);
+        tier->store_params = p;
+        p->resume_tk = kv_random_delay(t, 0.1);
+        text = kv_arena_text(&s->arena, "%s\n  %s: resumes after %lld", text, tier->name, (long long)p->resume_tk);
+    }
+    t->p.dice = was;
+    return text;
+}
+
+/* Computed from the head and loaded from the tail (T44), over what has been drawn. */
+static const char *draw_both_ways(struct kv_random_scenario *s, struct tiers_plan *t)
+{
+    struct dice dice = {.seed = kv_mix64_pair(kv_stream("random_both_ways"), s->number)}, *d = &dice;
+    struct kv_fetch_config *f = &s->config.fetch;
+    int64_t block = s->config.engine.block_tokens;
+    if (s->config.tier_count < 2 || s->config.handover.prefill_instances > 0 || !chance(d, 70)) return "";
+    if (f->mode == KV_DELIVERY_AUTO && chance(d, 50)) return "";
+    /* Each chunk is an access of its own, and at each of its events the naive engine looks at all blocks. */
+    if (s->count * t->prompt_chunks > 10000) return "";
+    f->mode = KV_DELIVERY_BIDIRECTIONAL;
+    f->concurrency = (int32_t)PICK(d, 1, 1, 2, 4, 16);
+    f->compute_chunk_tokens = PICK(d, 1, block, 2 * block + 1, t->p.most_input / 8 + 1, t->p.most_input);
+    s->config.engine.chunked_prefill = true;
+    s->config.engine.enable_prefix_caching = true;
+    if (chance(d, 60)) {
+        f->policy = kv_test_plugin("fetch", "always");
+        f->params = kv_test_params(&s->arena, &f->policy->info);
+    }
+    /* A budget that decoding members leave little of. */
+    struct kv_engine_config *e = &s->config.engine;
+    if (chance(d, 25)) e->max_num_batched_tokens = e->max_num_seqs + between(d, 0, 2 * block);
+    return kv_arena_text(&s->arena, "\n  both ways, %lld tokens a step, %d at a time",
+                         (long long)f->compute_chunk_tokens, f->concurrency);
+}
+
+static const char *draw_ends(struct kv_random_scenario *s, const struct tiers_plan *t, kv_tick unlimited_tk)
+{
+    static const double share[] = {0.1, 0.3, 0.6, 0.9};
+    struct dice dice = {.seed = kv_mix64_pair(kv_stream("random_ends"), s->number)};
+    struct kv_transfer_config *c = &s->config.transfer;
+    const char *text = "";
+    if (c->policy && chance(&dice, 85)) {
+        c->min_grant = (kv_rate)((double)c->cap * share[between(&dice, 0, 3)]);
+        text = kv_arena_text(&s->arena, "\n  no grants for life below %lld", (long long)c->min_grant);
+    }
+    if (c->period_tk == 0 && s->count < 60 && chance(&dice, 60)) s->config.time_limit_tk = unlimited_tk;
+    /* A scrap of the cap for life: the run would last as long as a fetch takes with it, with an epoch each period. */
+    if (c->policy && !c->work_conserving && c->min_grant == 0 && c->period_tk > 0) limit_time(s, t);
+    return text;
+}
+
 const char *kv_random_transfers(struct kv_random_scenario *s, struct tiers_plan *t)
 {
+    kv_tick unlimited_tk = s->config.time_limit_tk;
     const char *text = draw_resident(s, t);
     text = kv_arena_text(&s->arena, "%s%s", text, draw_transfer(s, t));
     text = kv_arena_text(&s->arena, "%s%s", text, draw_delivery(s, t));
@@ -236,5 +299,7 @@ const char *kv_random_transfers(struct kv_random_scenario *s, struct tiers_plan 
         text = kv_arena_text(&s->arena, "%s%s", text, draw_link(s, t, &links[i]));
     }
     n->links = links;
-    return text;
+    text = kv_arena_text(&s->arena, "%s%s", text, draw_resumes(s, t));
+    text = kv_arena_text(&s->arena, "%s%s", text, draw_both_ways(s, t));
+    return kv_arena_text(&s->arena, "%s%s", text, draw_ends(s, t, unlimited_tk));
 }

@@ -69,7 +69,8 @@ static struct kv_access_plan store_plan(const void *state, const struct kv_acces
 {
     const struct kv_bench_store *s = store_of(state);
     return (struct kv_access_plan){.delay_tk = s->delay_tk + s->crowd_tk * access->under_way, .limit = s->limit,
-                                   .ack_tk = access->write ? s->ack_tk : 0, .requests = s->requests * access->chunks};
+                                   .ack_tk = access->write ? s->ack_tk : 0, .resume_delay_tk = s->resume_tk,
+                                   .requests = s->requests * access->chunks};
 }
 
 static kv_rate store_device(const void *state)

@@ -19,7 +19,7 @@ struct kv_bench_compute {
     struct { int64_t ctx_tokens; kv_cost layer; } at[8];
 };
 struct kv_bench_store {
-    kv_tick delay_tk, ack_tk;
+    kv_tick delay_tk, ack_tk, resume_tk;
     kv_rate limit, device;
     int64_t turns;
     kv_tick crowd_tk;              /* more delay for each access under way, itself too */

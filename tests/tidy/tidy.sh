@@ -17,20 +17,24 @@ files() { find sim models policies traces calib tests analysis configs docs .ci 
 
 # Programs that measure are left out where their package is not there (make says which), and their tests with them.
 left_out=$(for name in ${CALIB_LEFT_OUT:-}; do printf '^calib/%s/|^tests/calib/%s/|' "$name" "$name"; done)
-sources=$(files -name '*.c' | grep -vE "${left_out}^$")
+sources=$(files \( -name '*.c' -o -name '*.cu' \) | grep -vE "${left_out}^$")
+# Objects of .cu files are the same in all flavours.
+object_of() { case $1 in *.cu) echo "$(dirname "$build")/cuda/${1%.cu}.o" ;; *) echo "$build/${1%.c}.o" ;; esac; }
+deps() { for s in $sources; do o=$(object_of "$s"); cat "${o%.o}.d" 2>/dev/null; done; }
 product=$(echo "$sources" | grep -v '^tests/')
 plugins=$(echo "$product" | grep -v '^sim/\|^calib/')
 for s in $sources; do
-    [ -e "$build/${s%.c}.o" ] || say "$s: not built: no rule of the Makefile finds it"
+    [ -e "$(object_of "$s")" ] || say "$s: not built: no rule of the Makefile finds it"
 done
 
 # One table of all symbols: SOURCE TYPE NAME, type U = undefined, capital = exported.
 for s in $sources; do
-    [ ! -e "$build/${s%.c}.o" ] || nm -P "$build/${s%.c}.o" | awk -v s="$s" '{ print s, $2, $1 }'
+    o=$(object_of "$s")
+    [ ! -e "$o" ] || nm -P "$o" | awk -v s="$s" '{ print s, $2, $1 }'
 done >"$work/symbols"
 
 # --- floors: whatever a file includes, directly or not, lies on its own floor or below ---
-for s in $sources; do cat "$build/${s%.c}.d" 2>/dev/null; done | awk '
+deps | awk '
     BEGIN { n = split("base lib engine conf iface PLUGIN plug scenario serve out calib cli", name, " ")
             for (i = 1; i <= n; i++) floor[name[i]] = i }
     function place(path,   part) {
@@ -40,8 +44,9 @@ for s in $sources; do cat "$build/${s%.c}.d" 2>/dev/null; done | awk '
         return part[1] == "sim" ? part[2] : part[1] ~ /^(models|policies|traces)$/ ? "PLUGIN" : ""
     }
     { gsub(/\\/, ""); for (i = 1; i <= NF; i++) {
-        if ($i ~ /\.o:$/ || ($i ~ /:$/ && i == NF)) { continue }
-        if ($i ~ /\.c$/) { source = $i; continue }
+        if ($i ~ /\.o:$/) { source = ""; continue }
+        if ($i ~ /:$/ && i == NF) continue
+        if ($i ~ /\.cu?$/) { if (source == "") source = $i; continue }
         if ($i !~ /^(sim|models|policies|traces|calib|tests)\//) continue
         mine = place(source); its = place($i)
         if (source ~ /^tests\/oracle\// && $i ~ /^sim\/serve\//) print source ": the oracle includes " $i
@@ -76,7 +81,7 @@ awk '
     }' "$work/symbols" >>"$work/found"
 
 # --- names with linkage, and the one symbol of a plug-in ---
-awk '$2 ~ /^[TDBRVWC]$/ && $1 !~ /^tests\// && $3 !~ /^kv_/ && $1 !~ /^(sim\/cli|calib\/[a-z]*)\/main.c$/ {
+awk '$2 ~ /^[TDBRVWC]$/ && $1 !~ /^tests\// && $3 !~ /^kv_/ && $3 !~ /^DW\.ref\./ && $1 !~ /^(sim\/cli|calib\/[a-z0-9_]*)\/main.c$/ {
          print $1 ": exports " $3 ", which does not begin with kv_" }' "$work/symbols" >>"$work/found"
 for p in $plugins; do
     wanted=kv_$(basename "$(dirname "$p")")_$(basename "$p" .c)
@@ -97,11 +102,11 @@ awk '
                 if (by[i] != owner[symbol] && counts) used[owner[symbol]] = 1
             }
         }
-        for (s in owners) if (!(s in used) && s !~ /^(sim\/cli|calib\/[a-z]*)\/main.c$/ && s !~ /\/(test|slow|bench)_[^\/]*$/)
+        for (s in owners) if (!(s in used) && s !~ /^(sim\/cli|calib\/[a-z0-9_]*)\/main.c$/ && s !~ /\/(test|slow|bench)_[^\/]*$/)
             print s ": dead: " (s ~ /^tests\// ? "nothing" : "nothing but tests") " uses what it exports"
     }' "$work/symbols" >>"$work/found"
-for s in $sources; do cat "$build/${s%.c}.d" 2>/dev/null; done | tr ' \\' '\n\n' | grep '\.h$' | sort -u >"$work/included"
-for h in $(files -name '*.h'); do
+deps | tr ' \\' '\n\n' | grep '\.h$' | sort -u >"$work/included"
+for h in $(files -name '*.h' | grep -vE "${left_out}^$"); do
     grep -qxF "$h" "$work/included" || say "$h: dead: no source includes it"
 done
 

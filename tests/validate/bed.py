@@ -21,6 +21,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TESTBED = os.path.join(HERE, "..", "..", "calib", "testbed")
 MTU = 9000
 SERVER = "198.18.0.1"
+PACKET_BITS = (MTU + 14) * 8             # of a full packet on the link
 PAYLOAD_FRAC = (MTU - 52) / (MTU + 14)   # calib/testbed/link.sh
 BUCKET = "bed"
 

@@ -21,13 +21,14 @@ class Grid:
 
 CASES = Grid((64 * KiB, 256 * KiB, 1024 * KiB, 4096 * KiB), (1, 4, 16), 24, 90)
 SMOKE = Grid((256 * KiB, 1024 * KiB), (1, 4), 8, 15)
-# First bytes: measured at all points in turn, predicted from those that KNOWN has, and asked for at those in between.
+# First bytes: predicted from the points of KNOWN, and asked for at those in between.
 # Both axes double from knot to knot, as a profile is linear between them: with 1, 4 and 16 connections it misses that
 # as many as there are processors wait hardly longer than one (17 % at 2); of 64 and 256 KiB, it is 9 % low at 128.
-KNOWN = Grid((64 * KiB, 128 * KiB, 256 * KiB, 512 * KiB), (1, 2, 4, 8, 16), 48, 180)
-ASKED = Grid((96 * KiB, 384 * KiB), (1, 3, 6, 12), 48, 180)
+KNOWN = Grid((64 * KiB, 128 * KiB, 256 * KiB, 512 * KiB), (1, 2, 4, 8, 16), 81, 180)
+ASKED = Grid((96 * KiB, 384 * KiB), (1, 3, 6, 12), 81, 180)
+TURN_SAMPLES = 27   # of a point of one of them, before it is the other's turn
 SMOKE_KNOWN = Grid((256 * KiB, 1024 * KiB), (1, 4), 12, 15)
-SMOKE_ASKED = Grid((512 * KiB,), (2,), 12, 15)
+SMOKE_ASKED = Grid((384 * KiB, 512 * KiB), (1, 2), 12, 15)   # a profile is made of it too: that wants one connection
 
 
 class Profile:
@@ -49,8 +50,12 @@ class Profile:
                 "stream_bandwidth": "%.0fB/s" % self.stream_Bps, "streams": streams, "aggregate": aggregate}
 
 
-def calib(the_bed, folder, grid, ops, samples):
+def calib(the_bed, folder, grid, ops, samples, rate):
+    """The link serves its flows in turn, packet by packet. A connection that asks as soon as it has the last byte would
+    always come at the same place of the turn, and its first byte after a whole number of turns: with the server's 2.9 ms
+    and 8, 12, 16 connections (turns of 2.9, 4.3, 5.8 ms) after two, one and one. So each waits for a part of a turn."""
     the_bed.program("kvsim", "calib", "storage", "--output", folder, "--ops", ops, "--port-slot", 0, "--quiet",
+                    "--pause", "%.9fs" % (bed.PACKET_BITS / (rate * 1e6)),
                     "--sizes", ",".join("%dB" % size for size in grid.sizes),
                     "--connections", ",".join("%d" % n for n in grid.connections),
                     "--samples", samples, "--budget", "%ds" % grid.budget_s)
@@ -67,27 +72,21 @@ def profile(the_bed, grid, rate):
     """Of whole objects and of ranges, for the cases."""
     the_bed.shape({"rate": rate, "clients": [], "mode": "layerwise", "connections": 1})
     folder = fresh(the_bed, "profile")
-    calib(the_bed, folder, grid, "get,range", grid.samples)
+    calib(the_bed, folder, grid, "get,range", grid.samples, rate)
     return Profile(folder, rate)
 
 
 def first_bytes(the_bed, known, asked, rate):
-    """A profile of the points of `known`, and medians in s at the points of `asked`, by (bytes, connections). All are
-    measured by one program in many short visits, so that whatever else this machine does hits all of them."""
+    """A profile of the points of `known`, and medians in s at the points of `asked`, by (bytes, connections). Some samples
+    of the one, then of the other, again and again, so that whatever else this machine does hits both."""
     the_bed.shape({"rate": rate, "clients": [], "mode": "layerwise", "connections": 1})
-    union = Grid(sorted(known.sizes + asked.sizes), sorted(set(known.connections + asked.connections)),
-                 known.samples, known.budget_s)
-    measured, folder, found = fresh(the_bed, "measured"), fresh(the_bed, "known"), {}
-    calib(the_bed, measured, union, "get", union.samples)
-    with open(os.path.join(measured, "samples.csv")) as f, open(os.path.join(folder, "samples.csv"), "w") as kept:
-        rows = csv.DictReader(f)
-        writer = csv.DictWriter(kept, rows.fieldnames, lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            size, n = int(row["bytes"]), int(row["connections"])
-            if size in known.sizes and n in known.connections:
-                writer.writerow(row)
-            if size in asked.sizes and n in asked.connections and row["outcome"] == "ok":
-                found.setdefault((size, n), []).append(float(row["first_byte_us"]) / 1e6)
-    calib(the_bed, folder, known, "get", 3)   # all is there: it only fits
-    return Profile(folder, rate), {point: statistics.median(waits_s) for point, waits_s in found.items()}
+    folders, found = (fresh(the_bed, "known"), fresh(the_bed, "asked")), {}
+    for samples in range(min(TURN_SAMPLES, known.samples), known.samples + 1, TURN_SAMPLES):
+        for grid, folder in zip((known, asked), folders):
+            calib(the_bed, folder, grid, "get", samples, rate)
+    with open(os.path.join(folders[1], "samples.csv")) as f:
+        for row in csv.DictReader(f):
+            if row["outcome"] == "ok":
+                point = int(row["bytes"]), int(row["connections"])
+                found.setdefault(point, []).append(float(row["first_byte_us"]) / 1e6)
+    return Profile(folders[0], rate), {point: statistics.median(waits_s) for point, waits_s in found.items()}

@@ -167,6 +167,34 @@ static void a_profile_prices_as_it_was_measured(void **unused)
     assert_int_equal(compared, 8);
 }
 
+static double clock_s(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* Three visits to each of two cells: four connections make a request that is not taken, three of them a part of it, and
+ * one that is. */
+static void connections_neither_end_at_once_nor_follow_at_once(void **unused)
+{
+    (void)unused;
+    enum { VISITS = 6, CONNECTIONS = 4, PAUSE_MS = 10 };
+    const char *const grid[] = {"--sizes", "4KiB,4MiB", "--connections", "1,4", "--ops", "get", "--samples", "12",
+                                "--budget", "30s", NULL, NULL, NULL};
+    assert_told(measure(http_server_port(server), grid), 0, "wrote");
+    assert_int_equal(conduct->ranges, VISITS * (CONNECTIONS - 1));
+    const char *rested[13];
+    memcpy(rested, grid, sizeof grid);
+    rested[10] = "--pause";
+    rested[11] = "10ms";
+    unlink(in_folder("p/samples.csv"));
+    double before_s = clock_s();
+    assert_told(measure(http_server_port(server), rested), 0, "wrote");
+    /* The longest of four pauses of up to 40 ms is 32 in the mean; the seed says which they are. */
+    assert_true(clock_s() - before_s > VISITS * CONNECTIONS * PAUSE_MS * 1e-3 / 2);
+}
+
 /* ---- what goes wrong ---- */
 
 #define QUICK SMALL, "--samples", "30", "--budget", "10s"
@@ -309,6 +337,7 @@ int main(int argc, char **argv)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = {
         TEST(a_rate_and_an_added_wait_are_found), TEST(a_profile_prices_as_it_was_measured),
+        TEST(connections_neither_end_at_once_nor_follow_at_once),
         TEST(wrong_credentials_are_told_and_nothing_is_measured),
         TEST(a_server_that_vanishes_leaves_the_samples_and_the_same_command_goes_on),
         TEST(a_slow_server_and_a_body_cut_off_are_told_with_what_was_asked),

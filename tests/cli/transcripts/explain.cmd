@@ -10,6 +10,8 @@ kvsim export $T/a.h5 csv requests --against $T/ref.h5 | cut -d, -f1,3,35- | head
 kvsim plot $T/a.h5 layers >$T/b.svg && grep -c "</svg>" $T/b.svg
 kvsim explain $T/a.h5 --request 2000
 echo $?
+kvsim explain $T/a.h5 --percentile ttft.p99 | head -3
+kvsim explain $T/a.h5 --percentile ttfd.p99
 kvsim explain $T/a.h5 --request 1 --worst 1
 kvsim plot $T/ref.h5 layers
 kvsim export $T/ref.h5 csv flows

@@ -17,7 +17,8 @@ static struct kv_store_env random_env(uint64_t *seed)
     return (struct kv_store_env){
         .layers = layers, .chunk_tokens = chunk, .block_tokens = block,
         .chunk_bytes = chunk * layers * (1 + draw_below(seed, 16384)), .layout = draw_below(seed, 3),
-        .concurrency = (int32_t)(1 + draw_below(seed, 64)), .seed = draw(seed),
+        .concurrency = (int32_t)(1 + draw_below(seed, 64)),
+        .lookahead_layers = (int32_t)(draw_below(seed, 2) * draw_below(seed, 130)), .seed = draw(seed),
     };
 }
 
@@ -47,14 +48,18 @@ static void check_access(const struct kv_store_ops *ops, const void *state, cons
     assert_true(plan.ack_tk >= 0 && plan.ack_tk < KV_TICK_LIMIT);
     assert_true(plan.limit >= 1 && plan.limit <= KV_RATE_UNLIMITED);
     if (!access.write) assert_int_equal(plan.ack_tk, 0);
+    assert_true(plan.resume_delay_tk >= 0 && plan.resume_delay_tk < KV_TICK_LIMIT);
+    if (access.write || access.delivery != KV_DELIVERY_LAYERWISE || env->lookahead_layers == 0)
+        assert_int_equal(plan.resume_delay_tk, 0);
     assert_true(plan.requests >= 1);
     if (access.delivery == KV_DELIVERY_CHUNKWISE) return;
 
-    /* More chunks of the same kind: never a lower rate, never done sooner (but for the rounding of rates). */
+    /* More chunks of the same kind: never a lower rate, never done sooner (but for the rounding of rates: a part in
+     * 2^50). */
     struct kv_access larger = access;
     larger.chunks += 1 + draw_below(seed, larger.chunks + 4);
     struct kv_access_plan more = ops->plan(state, &larger);
-    if (more.limit < plan.limit)
+    if (more.limit < plan.limit - (plan.limit >> 50) - 1)
         fail_msg("limit %lld, of more chunks %lld", (long long)plan.limit, (long long)more.limit);
     double before_s = alone_s(env, &access, &plan), after_s = alone_s(env, &larger, &more);
     double slack = 1e-9 + 4 / (double)plan.limit;

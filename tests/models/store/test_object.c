@@ -102,6 +102,39 @@ static void further_requests_of_a_connection_wait_too(void **unused)
     assert_close(8.0 * MiB / limit_Bps(p), 9e-3 + 2 * MiB / 1e9, 1e-6);
 }
 
+/* n layers of c chunks asked for at a time: alone, over a network that is no bound, a layer takes the waits and bytes
+ * of its c requests over k connections, whatever is a delay of it and what is in the rate. */
+static void who_asks_for_each_layer_waits_again(void **unused)
+{
+    (void)unused;
+    struct kv_store_env env = chunk_256;
+    env.chunk_bytes = 32 * MiB;                         /* 1 MiB a layer */
+    const struct { int32_t ahead; int64_t chunks; double streams, us; } at[] = {
+        {1, 1, 1, 900}, {1, 4, 4, 2700}, {1, 8, 4, 2700}, {2, 1, 2, 1500}, {3, 8, 4, 2700}};
+    for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
+        env.lookahead_layers = at[i].ahead;
+        struct kv_access_plan p = plan_with(with(&env, ""), false, KV_DELIVERY_LAYERWISE, at[i].chunks, 1);
+        assert_int_equal(p.resume_delay_tk, p.delay_tk);
+        assert_close(kv_tick_to_s(p.resume_delay_tk), at[i].us * 1e-6, 1e-6);
+        assert_int_equal(p.requests, 32 * at[i].chunks);
+        double rounds = (double)at[i].chunks / at[i].streams, layer_s = (double)at[i].chunks * MiB / limit_Bps(p);
+        if (at[i].ahead == 1)
+            assert_close(kv_tick_to_s(p.resume_delay_tk) + layer_s, rounds * (at[i].us * 1e-6 + MiB / 2e9), 1e-6);
+        /* By request_cost: the first wait is a delay but for what each request has of it. */
+        struct store s = store_of("object", &env, "{first_byte: 3ms, request_cost: 1ms, streams: 4}");
+        p = plan_with(s, false, KV_DELIVERY_LAYERWISE, at[i].chunks, 1);
+        assert_close(kv_tick_to_s(p.resume_delay_tk), 2e-3, 1e-6);
+        assert_close((double)at[i].chunks * MiB / limit_Bps(p), rounds * (1e-3 + MiB / 1.2e9), 1e-6);
+    }
+    /* Not where all layers are asked for at once, nor in a delivery without layers, nor where a gateway pushes them. */
+    env.lookahead_layers = 1;
+    assert_int_equal(plan_with(with(&env, ""), false, KV_DELIVERY_BULK, 4, 1).resume_delay_tk, 0);
+    assert_int_equal(plan_with(with(&env, ""), true, KV_DELIVERY_BULK, 4, 1).resume_delay_tk, 0);
+    assert_int_equal(plan_with(with(&env, ", aggregate: true"), false, KV_DELIVERY_LAYERWISE, 4, 1).resume_delay_tk, 0);
+    for (env.lookahead_layers = 0; env.lookahead_layers <= 64; env.lookahead_layers += 32)
+        assert_int_equal(plan_with(with(&env, ""), false, KV_DELIVERY_LAYERWISE, 4, 1).resume_delay_tk, 0);
+}
+
 static void a_read_has_its_share_of_the_devices(void **unused)
 {
     (void)unused;
@@ -275,6 +308,7 @@ int main(void)
         cmocka_unit_test(a_first_byte_is_as_it_was_measured_by_size_and_connections),
         cmocka_unit_test(a_part_of_an_object_may_have_a_wait_of_its_own),
         cmocka_unit_test(further_requests_of_a_connection_wait_too),
+        cmocka_unit_test(who_asks_for_each_layer_waits_again),
         cmocka_unit_test(a_read_has_its_share_of_the_devices),
         cmocka_unit_test(a_gateway_that_aggregates_reads_pieces_for_one_stream),
         cmocka_unit_test(curves_keep_larger_accesses_slower),

@@ -144,6 +144,26 @@ static void added_ttft_is_that_of_the_same_row(void **unused)
     contains(text, ",-0.060000000000\n");
 }
 
+/* All requests alike but for the odd ones, whose KV is 60 ms late. */
+static void the_request_at_a_percentile_is_told(void **unused)
+{
+    (void)unused;
+    const char *const wrong[] = {"ttft", "ttft.p101", "ttft.p-1", "ttft.p", "ttfx.p50", "ttft.p5x", ".p50", "ttft.pnan"};
+    const char *text = explain(run_path, (struct kv_explain_options){.request = -1, .percentile = "e2e.p100"});
+    contains(text, "e2e.p100 of 20 measured requests: 1.060 s; the request there:\n\nrequest 1 (");
+    text = explain(run_path, (struct kv_explain_options){.request = -1, .percentile = "ttft.p0"});
+    contains(text, "ttft.p0 of 20 measured requests: 600.0 ms; the request there:\n\nrequest 18 (");
+    text = explain(run_path, (struct kv_explain_options){.request = -1, .percentile = "tpot.p50"});
+    contains(text, "tpot.p50 of 20 measured requests: 40.00 ms; the request there:\n\nrequest ");
+    text = explain(run_path, (struct kv_explain_options){.request = -1, .percentile = "added.p99.9",
+                                                         .against = reference_path});
+    contains(text, "added.p99.9 of 20 measured requests: 60.00 ms; the request there:\n\nrequest 1 (");
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        refuses(explain(run_path, (struct kv_explain_options){.request = -1, .percentile = wrong[i]}),
+                "expected ttft, tpot, e2e or added, and .p0 to .p100");
+    refuses(explain(run_path, (struct kv_explain_options){.request = -1, .percentile = "added.p50"}), "--against REF.h5");
+}
+
 static void runs_of_other_requests_are_refused(void **unused)
 {
     (void)unused;
@@ -235,7 +255,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_is_told_in_stages_fetches_and_layers),
         cmocka_unit_test(what_was_not_recorded_is_named_with_its_key),
-        cmocka_unit_test(added_ttft_is_that_of_the_same_row), cmocka_unit_test(runs_of_other_requests_are_refused),
+        cmocka_unit_test(added_ttft_is_that_of_the_same_row),
+        cmocka_unit_test(the_request_at_a_percentile_is_told), cmocka_unit_test(runs_of_other_requests_are_refused),
         cmocka_unit_test(a_delayed_hit_is_told_of_the_loads_of_others),
         cmocka_unit_test(layers_are_drawn_as_they_came_and_were_computed),
     };

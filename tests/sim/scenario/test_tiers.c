@@ -440,6 +440,7 @@ static void a_policy_divides_a_cap(void **state)
     assert_int_equal(s.sim.transfer.cap, kv_rate_from_Bps(80e9 / 8));
     assert_int_equal(s.sim.transfer.period_tk, 0);
     assert_false(s.sim.transfer.work_conserving);
+    assert_int_equal(s.sim.transfer.min_grant, kv_rate_from_Bps(0.8e9 / 8));
     assert_non_null(strstr(kv_scenario_resolved(&s, true), "cap: 80Gbps"));
     kv_scenario_close(&s);
     expect_fixpoint(text, NULL, 0);
@@ -449,9 +450,17 @@ static void a_policy_divides_a_cap(void **state)
     assert_int_equal(s.sim.transfer.cap, kv_rate_from_Bps(10e9 / 8));
     assert_int_equal(s.sim.transfer.period_tk, 10000000 * KV_TICKS_PER_NS);
     assert_true(s.sim.transfer.work_conserving);
+    assert_int_equal(s.sim.transfer.min_grant, 0);
     assert_true(*(const double *)s.sim.transfer.params == 1e9);
     kv_scenario_close(&s);
     expect_fixpoint(text, NULL, 0);
+    text = LOWER(OBJECT) "transfer: {policy: equal, cap: 10Gbps, min_grant: 1Gbps}\n";
+    load(&s, text, NULL, 0);
+    assert_int_equal(s.sim.transfer.min_grant, kv_rate_from_Bps(1e9 / 8));
+    kv_scenario_close(&s);
+    expect_fixpoint(text, NULL, 0);
+    expect_warnings(LOWER(OBJECT) "transfer: {policy: equal, cap: 1Gbps, min_grant: 1Mbps, work_conserving: true,\n"
+                    "  efficiency: 1}\n", 1, "transfer.min_grant has no effect with work_conserving");
     expect_error(LOWER(OBJECT) "transfer: {policy: equal}\n", "the policy needs a bandwidth to divide");
     expect_warnings(LOWER(OBJECT) "transfer: {cap: 1Gbps, epoch: on_arrival, work_conserving: true, efficiency: 1}\n",
                     3, "has no effect with policy: none");

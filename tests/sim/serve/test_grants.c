@@ -217,6 +217,37 @@ static void what_ends_leaves_its_grant_to_those_who_ask_alone(void **state)
     kv_tier_bench_close(&b);
 }
 
+/* When the first ends, each of the two who ask could have a quarter of the cap for life. One below the least it is not
+ * worth holding, but where the stream takes no more, or its layers come in time; then both wait until nobody holds
+ * anything. */
+static void a_scrap_is_not_held(void **state)
+{
+    (void)state;
+    enum { LEAST, TOO_SMALL, ALL_OF_THE_STREAM, IN_TIME, NOBODY_ELSE, KINDS };
+    for (int kind = 0; kind < KINDS; kind++) {
+        struct kv_tier_bench b;
+        setup(&b, 2, "equal", BYTE_A_TICK);
+        kv_rate half = part_of(BYTE_A_TICK, 2), quarter = part_of(BYTE_A_TICK - half, 2);
+        b.config.transfer.min_grant = kind == NOBODY_ELSE ? 2 * BYTE_A_TICK : quarter + (kind != LEAST);
+        if (kind == ALL_OF_THE_STREAM) b.store[1].limit = quarter;
+        if (kind == IN_TIME) b.compute.chunk[0] = b.compute.chunk[1] = 4 * 2 * CHUNK * TICK;
+        ask(&b, LATE_NS, 0, 1);
+        ask(&b, LATE_NS, 1, 9);
+        ask(&b, LATE_NS + 1, 2, 2);
+        ask(&b, LATE_NS + 1, 3, 2);
+        kv_tier_bench_serve(&b);
+        bool taken = kind != TOO_SMALL && kind != NOBODY_ELSE;
+        const struct kv_fetch_record *then = fetch_of(&b, taken ? 0 : 1);
+        for (int i = 0; i < 2; i++) assert_true(fetch_of(&b, i)->grant_Bps == kv_rate_to_Bps(half));
+        for (int i = 2; i < 4; i++) {
+            assert_int_equal(fetch_of(&b, i)->granted_tk, then->end_tk);
+            assert_true(fetch_of(&b, i)->grant_Bps == kv_rate_to_Bps(taken ? quarter : half));
+            assert_int_equal(fetch_of(&b, i)->regrants, 0);
+        }
+        kv_tier_bench_close(&b);
+    }
+}
+
 /* Whole multiples of the period: who comes at one has its grant at that tick, who comes a nanosecond later waits. */
 static void epochs_stand_at_whole_multiples_of_the_period(void **state)
 {
@@ -350,6 +381,7 @@ int main(void)
         cmocka_unit_test(a_grant_is_for_life),
         cmocka_unit_test(work_conserving_grants_are_set_anew),
         cmocka_unit_test(what_ends_leaves_its_grant_to_those_who_ask_alone),
+        cmocka_unit_test(a_scrap_is_not_held),
         cmocka_unit_test(epochs_stand_at_whole_multiples_of_the_period),
         cmocka_unit_test(what_is_cut_frees_its_grant),
         cmocka_unit_test(a_cap_of_nothing_is_stuck),

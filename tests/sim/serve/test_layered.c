@@ -3,6 +3,7 @@
  * and C_l the compute of layer l, A_l the tick at which layer l is there:
  *   unlimited look-ahead      T = max_l(A_l + sum_{j >= l} C_j)
  *   look-ahead 1              T = X_0 + sum_l max(C_l, X_{l+1}) + C_{L-1}      (ObjectCache, arXiv 2605.22850, Eq. 3)
+ *                             (X_l longer by the wait for the server where a paused flow has one)
  *   look-ahead n              layer l + n may start when the compute of layer l does: a plain recurrence
  * T counts from the begin of the load; the end of a step is rounded up to a tick once. A request on instance 0 leaves
  * its prompt in the tier; long after, one on instance 1 loads it and computes 32 tokens more. */
@@ -162,7 +163,7 @@ static kv_cost recurrence(const struct kv_tier_bench *b, int32_t chunks, int32_t
         *start_tk = flow_tk + kv_bench_ticks(bytes_to(b, chunks, l + 1), b->store[1].limit);
     for (int32_t l = 0; l < b->model.layers; l++) {
         if (l >= ahead && started[l - ahead] >= arrival[l - 1]) {
-            flow_tk = started[l - ahead];
+            flow_tk = started[l - ahead] + b->store[1].resume_tk;
             flowed = bytes_to(b, chunks, l);
         }
         arrival[l] = flow_tk + kv_bench_ticks(bytes_to(b, chunks, l + 1) - flowed, b->store[1].limit);
@@ -183,6 +184,7 @@ static void a_bounded_look_ahead_is_the_plain_recurrence(void **state)
         kv_tick arrival[KV_BENCH_LAYERS], start_tk;
         int32_t ahead = 1 + i % 3;
         draw(&b, (int32_t)dice(ahead + 1, KV_BENCH_LAYERS), false);
+        b.store[1].resume_tk = dice(0, 1) * dice(1, 3000);   /* it waits for the server again */
         int32_t chunks = (int32_t)dice(1, 3), release = (int32_t)dice(0, 4);
         b.config.fetch.release_after_layers = release;
         b.config.fetch.lookahead_layers = ahead;
@@ -205,12 +207,13 @@ static void look_ahead_1_is_eq_3_of_objectcache(void **state)
         draw(&b, (int32_t)dice(2, KV_BENCH_LAYERS), true);
         int32_t chunks = (int32_t)dice(1, 3), layers = b.model.layers;
         b.config.fetch.lookahead_layers = 1;
+        b.store[1].resume_tk = i % 3 == 0 ? dice(1, 3000) : 0;
         b.compute.after = TICK;
         const struct kv_record *r = load(&b, chunks);
         int64_t tokens = chunks * KV_BENCH_BLOCK;
         kv_tick sum = kv_bench_ticks(tokens * b.layer_bytes[0], b.store[1].limit);
         for (int32_t l = 0; l + 1 < layers; l++) {
-            kv_tick x = kv_bench_ticks(tokens * b.layer_bytes[l + 1], b.store[1].limit);
+            kv_tick x = b.store[1].resume_tk + kv_bench_ticks(tokens * b.layer_bytes[l + 1], b.store[1].limit);
             kv_tick c = kv_cost_ceil_tk(b.compute.chunk[l]);
             sum += x > c ? x : c;
         }

@@ -233,7 +233,9 @@ static void records_add_up_to_counters(void **state)
         for (int t = 0; t < s.config.tier_count; t++) {
             assert_int_equal(hits[t], c->tier[t].hit_tokens);
             assert_true(fetched[t] <= c->tier[t].read_bytes);
-            if (c->given_back == 0) assert_int_equal(fetched[t], c->tier[t].read_bytes);
+            /* What goes on for others when its owner has left is nobody's. */
+            bool left = s.config.fetch.mode == KV_DELIVERY_BIDIRECTIONAL && c->preemptions > 0;
+            if (c->given_back == 0 && !left) assert_int_equal(fetched[t], c->tier[t].read_bytes);
             all += hits[t];
         }
         assert_int_equal(all, c->hit_tokens);

@@ -20,8 +20,8 @@
 #define SCENARIOS_EACH 20      /* of them each of the first situations below must occur in so many */
 #define SCENARIOS_RARE 5       /* ... and each of the others */
 
-#define SITUATIONS 37
-#define SITUATIONS_MANY 19
+#define SITUATIONS 45
+#define SITUATIONS_MANY 20
 static const char *const situation[SITUATIONS] = {
     "eviction from HBM", "eviction from tier 1", "eviction from tier 2", "eviction from tier 3",
     "overlapping layerwise loads", "chunk not visible yet at a look-up", "delayed hits", "dropped writes",
@@ -29,12 +29,15 @@ static const char *const situation[SITUATIONS] = {
     "grants changed under way", "fetches that wait for a grant", "epochs at a period that grant",
     "loads made layerwise by their size", "loads made chunkwise by their size", "resident chunks that evict",
     "refused accesses that came again", "accesses limited by messages", "a curve that binds",
-    "fetches cut",
+    "fetches cut", "requests that met their load",
     "loads cut by a timeout", "loads given up", "requests that gave back", "parked victims", "fills",
     "on_evict writes", "second_hit refusals", "hand-over, reserve on arrival", "hand-over, reserve at route",
     "hand-over, layers pushed", "flows paused by look-ahead", "accesses waiting for their turn",
     "flows blocked on a fifo link", "runs that got stuck", "own chunks evicted", "steps waiting for layers",
-    "preemption", "accesses cancelled while refused",
+    "preemption", "accesses cancelled while refused", "accesses refused for ever", "scraps of a grant not taken",
+    "paused flows that wait again",
+    "a meeting after the end of the load", "preempted before having met", "one that waits and does not split",
+    "running without a place in the step",
 };
 
 static void count_situations(const struct kv_compared *o, int64_t met[SITUATIONS])
@@ -53,12 +56,14 @@ static void count_situations(const struct kv_compared *o, int64_t met[SITUATIONS
         v->regranted, v->ungranted, v->periodic_grants,
         v->made_layerwise, v->made_chunkwise, v->resident_evictions,
         v->came_again, v->message_limited, v->curve_bound,
-        v->cut_fetches,
+        v->cut_fetches, v->met,
         c->fetch_timeouts, c->fetch_cancels, c->given_back, v->parked, filled,
         v->on_evict, v->second_hit_refusals, v->handed_on_arrival, v->handed_at_route,
         v->pushed_layers, v->pauses, waited,
         v->fifo_blocked, v->stuck, v->own_evicted, v->layered_steps,
-        c->preemptions, v->cancelled_refused,
+        c->preemptions, v->cancelled_refused, v->refused_for_ever, v->scraps,
+        v->resumes_late,
+        v->met_at_the_end, v->preempted_unmet, v->one_way, v->passed_over,
     };
     for (int i = 0; i < SITUATIONS; i++) met[i] += times[i] > 0;
 }

@@ -128,6 +128,31 @@ static void who_is_refused_comes_again_until_there_is_room(void **state)
     }
 }
 
+/* The one with the turn moves nothing: the other comes again until nothing else is pending, and then no more. With a
+ * step of a third instance under way it comes until that has ended. */
+static void who_is_refused_keeps_no_stuck_run_alive(void **state)
+{
+    (void)state;
+    for (int busy = 0; busy <= 1; busy++) {
+        struct kv_tier_bench b;
+        setup(&b);
+        b.store[1] = (struct kv_bench_store){.limit = 0, .device = KV_RATE_UNLIMITED, .turns = 1, .refuses = true,
+                                             .retry_tk = 1000};
+        b.compute.before = 4500 * KV_COST_PER_TICK;
+        ask(&b, LATE_NS, 0, 1);
+        ask(&b, LATE_NS, 1, 1);
+        if (busy) kv_tier_bench_come(&b, LATE_NS, 2, 0, 8, 1);
+        const struct kv_record *r = kv_tier_bench_serve(&b);
+        assert_int_equal(b.run.end, KV_SIM_STUCK);
+        int64_t attempts = busy ? 5 : 1;
+        assert_int_equal(b.run.counters.tier[1].refused_accesses, 1 + attempts);
+        assert_int_equal(b.run.end_tk, LATE + attempts * 1000);
+        for (int i = 0; i < 2; i++) assert_int_equal(r[i].fetch_stall_tk, attempts * 1000);
+        assert_int_equal(b.run.counters.fetch_stall_tk, 2 * attempts * 1000);      /* waits end with the run */
+        kv_tier_bench_close(&b);
+    }
+}
+
 /* Of those that come at one tick the first to have come at all is first, and a line of one has room for the next. */
 static void who_came_first_is_first_again(void **state)
 {
@@ -243,6 +268,7 @@ int main(void)
         cmocka_unit_test(requests_are_counted_when_the_turn_comes),
         cmocka_unit_test(who_never_has_a_turn_makes_no_request),
         cmocka_unit_test(who_is_refused_comes_again_until_there_is_room),
+        cmocka_unit_test(who_is_refused_keeps_no_stuck_run_alive),
         cmocka_unit_test(who_came_first_is_first_again),
         cmocka_unit_test(a_storm_of_refusals_ends),
         cmocka_unit_test(a_cancelled_one_never_comes_again),

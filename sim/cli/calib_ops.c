@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Operator profiles of GPUs: made of samples of operators, ours or other people's; told, checked, compared. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sim/cli/calib.h"
+#include "sim/lib/input.h"
+#include "sim/lib/writer.h"
+
+/* ai-dynamo/aiconfigurator's tables, by operator: file and columns. Times in ms; experts chosen evenly. */
+static const struct theirs { const char *file; struct kv_op_columns columns; } aiconfigurator[KV_OPS] = {
+    [KV_OP_GEMM] = {"gemm", {.type = "dtype", .key = {"m", "n", "k"}, .time = "latency_ms", .us = 1e3}},
+    [KV_OP_PREFILL] = {"attention_context",
+                       {.type = "kv_dtype", .time = "latency_ms", .us = 1e3,
+                        .key = {"batch", "isl", "prefix", "heads", "kv_heads", "head_dim", "window"}}},
+    [KV_OP_DECODE] = {"attention_generation",
+                      {.type = "kv_dtype", .time = "latency_ms", .us = 1e3,
+                       .key = {"batch", "kv_len", "heads", "kv_heads", "head_dim", "window"}}},
+    [KV_OP_MOE] = {"moe", {.type = "dtype", .time = "latency_ms", .us = 1e3, .only = "distribution",
+                           .value = "balanced",
+                           .key = {"tokens", "hidden", "inter", "topk", "experts", "moe_tp", "moe_ep"}}},
+    [KV_OP_ALL_REDUCE] = {"allreduce_vllm",
+                          {.type = "mode", .key = {"gpus", "bytes"}, .time = "latency_ms", .us = 1e3}},
+};
+
+static bool is_there(struct kv_arena *arena, const char *folder, const char *file)
+{
+    const char *path = kv_arena_text(arena, "%s/%s.csv", folder, file);
+    return access(path, F_OK) == 0 || access(kv_arena_text(arena, "%s.gz", path), F_OK) == 0;
+}
+
+static const char *flag_text(const struct kv_args *args, const char *flag, const char *preset)
+{
+    const struct kv_flag_value *value = kv_args_get(args, flag);
+    return value ? value->text : preset;
+}
+
+static int64_t flag_number(const struct kv_args *args, const char *flag, int64_t preset)
+{
+    const struct kv_flag_value *value = kv_args_get(args, flag);
+    return value ? value->number : preset;
+}
+
+static bool read_aiconfigurator(struct kv_args *args, const char *folder, struct kv_op_samples *s, struct kv_err *err)
+{
+    *s = (struct kv_op_samples){.from = {
+        .gpu = flag_text(args, "gpu", ""), .label = "imported", .date = flag_text(args, "date", ""), .driver = "",
+        .cuda = "", .clocks = "", .engine = flag_text(args, "engine", "vLLM kernels"),
+        .origin = flag_text(args, "source", "unknown"), .commit = flag_text(args, "commit", "unknown"),
+        .licence = flag_text(args, "licence", "unknown"), .note = "", .sms = flag_number(args, "sms", 0)}};
+    if (!*s->from.gpu || s->from.sms < 1)
+        return kv_fail(err, KV_EUSAGE, folder, "these tables do not name their GPU: --gpu NAME and --sms N are needed");
+    for (int32_t op = 0; op < KV_OPS; op++) {
+        const struct theirs *t = &aiconfigurator[op];
+        if (t->file && is_there(&args->arena, folder, t->file)
+            && !kv_op_rows_read(&args->arena, kv_arena_text(&args->arena, "%s/%s.csv", folder, t->file), &t->columns,
+                                &s->table[op], err))
+            return false;
+    }
+    return s->table[KV_OP_GEMM].count > 0 || kv_fail(err, KV_ECALIB, folder, "no gemm.csv or gemm.csv.gz");
+}
+
+/* ---- told ---- */
+
+/* Errors of the tables: those of their types, by rows. */
+static void print_errors(const struct kv_op_profile *p)
+{
+    kv_print("%-18s %8s %11s %11s  %s\n", "part", "samples", "hold-out", "new shapes", "up to");
+    for (int32_t op = 0; op < KV_OPS_PRICED; op++) {
+        double points = 0, shapes = 0, rows = 0;
+        int32_t parts = 0;
+        for (int32_t i = 0; i < KV_PARTS; i++) {
+            const struct kv_op_model *m = p->part[i];
+            if (kv_op_parts[i].op != (enum kv_op)op || !m) continue;
+            kv_print("%-18s %8lld %9.2f %% %9.2f %% ", kv_op_parts[i].name, (long long)m->rows,
+                     100 * p->point_error[i], 100 * p->shape_error[i]);
+            for (int32_t k = 0; kv_op_forms[op].key[k]; k++)
+                kv_print(" %s %lld", kv_op_forms[op].key[k], (long long)m->most_key[k]);
+            kv_print("\n");
+            points += p->point_error[i] * (double)m->rows;
+            shapes += p->shape_error[i] * (double)m->rows;
+            rows += (double)m->rows;
+            parts++;
+        }
+        if (parts > 1)
+            kv_print("%-18s %8.0f %9.2f %% %9.2f %%\n", kv_op_forms[op].file, rows, 100 * points / rows,
+                     100 * shapes / rows);
+    }
+}
+
+void kv_calib_print_ops(const struct kv_op_profile *p)
+{
+    static const char *const small[KV_SMALLS] = {"norm", "rotary", "activation", "scatter"};
+    kv_print("operators of %s (%lld multiprocessors), %s; %s\n", p->from.gpu, (long long)p->from.sms, p->from.label,
+             p->from.engine);
+    kv_print("measured %s; %s, %s, licence %s\n", *p->from.date ? p->from.date : "at an unknown date", p->from.origin,
+             p->from.commit, p->from.licence);
+    if (*p->from.note) kv_print("%s\n", p->from.note);
+    kv_print("\n");
+    print_errors(p);
+    const struct kv_knots *k = &p->all_reduce;
+    if (k->rows)
+        kv_print("%-18s %8d knots, %lld to %lld GPUs, up to %lld bytes\n", "all_reduce", k->rows * k->columns,
+                 (long long)k->x[0], (long long)k->x[k->rows - 1], (long long)k->y[k->columns - 1]);
+    for (int32_t i = 0; i < KV_SMALLS; i++)
+        kv_print("%-18s %.2f us + bytes / %.0f GB/s%s\n", small[i], 1e6 * p->small[i].base_s,
+                 p->small[i].rate_Bps / 1e9, p->small_measured ? "" : " (as products; not measured)");
+    kv_print("\nhold-out: mean |error| over %.0f %% of the rows; new shapes: over all rows of %.0f %% of the shapes;\n"
+             "both left out of a fit of their own\n", (double)p->holdout_points_permille / 10,
+             (double)p->holdout_shapes_permille / 10);
+}
+
+/* ---- import ---- */
+
+#define EPOCHS 60
+
+int kv_calib_import_ops(struct kv_args *args, const char *out)
+{
+    struct kv_err err = {0};
+    struct kv_op_samples samples = {0};
+    struct kv_op_profile profile;
+    struct kv_op_holdout holdout = {200, 50, (uint64_t)flag_number(args, "seed", 1),
+                                    (int32_t)flag_number(args, "epochs", EPOCHS)};
+    bool raw = strcmp(args->arg[0], "samples") == 0;
+    bool good = (raw ? kv_op_samples_read(&args->arena, args->arg[1], &samples, &err)
+                     : read_aiconfigurator(args, args->arg[1], &samples, &err))
+                && kv_op_profile_fit(&args->arena, &samples, &holdout, &profile, &err)
+                && kv_op_profile_write(&args->arena, out, &profile, &err);
+    kv_op_samples_close(&samples);
+    if (!good) return kv_cli_fail(&err);
+    kv_calib_print_ops(&profile);
+    return KV_OK;
+}
+
+/* ---- check ---- */
+
+bool kv_calib_is_samples(struct kv_arena *arena, const char *folder)
+{
+    return access(kv_arena_text(arena, "%s/samples.yaml", folder), F_OK) == 0
+           || is_there(arena, folder, aiconfigurator[KV_OP_DECODE].file);
+}
+
+/* One operator, all its types: mean error over the rows held out, by seed and over all seeds. */
+static double check_op(struct kv_args *args, struct kv_op_samples *samples, enum kv_op op, bool shapes, int64_t seeds)
+{
+    struct kv_arena scratch = {0};
+    struct kv_op_rows *rows = &samples->table[op];
+    struct kv_op_model *m = kv_arena_take(&scratch, sizeof *m);
+    double sum = 0, all = 0, worst = 0;
+    int32_t sms = (int32_t)samples->from.sms;
+    for (int64_t seed = 1; seed <= seeds; seed++) {
+        double part = 0, count = 0;
+        struct kv_op_fit_rule rule = {sms, (int32_t)flag_number(args, "epochs", EPOCHS), (uint64_t)seed, false};
+        kv_op_hold(op, rows, shapes ? 50 : 200, shapes, (uint64_t)seed);
+        for (int32_t i = 0; i < KV_PARTS; i++) {
+            int64_t held;
+            if (kv_op_parts[i].op != op || !kv_op_fit(m, op, kv_op_parts[i].type, rows, &rule)) continue;
+            part += kv_op_score(m, op, sms, rows, &held) * (double)held;
+            count += (double)held;
+        }
+        if (count > 0) worst = fmax(worst, part / count);
+        sum += part;
+        all += count;
+    }
+    kv_arena_close(&scratch);
+    double mean = all > 0 ? sum / all : 0;
+    kv_print("%-18s %-10s %7.2f %%  %7.2f %%  %9.0f\n", kv_op_forms[op].file, shapes ? "new shapes" : "points",
+             100 * mean, 100 * worst, all);
+    return worst;
+}
+
+int kv_calib_check_samples(struct kv_args *args)
+{
+    struct kv_err err = {0};
+    struct kv_op_samples samples = {0};
+    const char *folder = args->arg[0], *only = flag_text(args, "only", NULL);
+    bool raw = access(kv_arena_text(&args->arena, "%s/samples.yaml", folder), F_OK) == 0;
+    bool good = raw ? kv_op_samples_read(&args->arena, folder, &samples, &err)
+                    : read_aiconfigurator(args, folder, &samples, &err);
+    double bar = (double)flag_number(args, "bar", 10) / 100, worst = 0;
+    int64_t seeds = flag_number(args, "seeds", 1);
+    if (good) {
+        kv_print("%-18s %-10s %9s  %9s  %9s\n", "table", "held out", "mean", "worst", "rows");
+        for (int32_t op = 0; op < KV_OPS_PRICED; op++)
+            for (int32_t shapes = 0; shapes < 2; shapes++) {
+                if (!samples.table[op].count || (only && strcmp(only, kv_op_forms[op].file) != 0)) continue;
+                double error = check_op(args, &samples, (enum kv_op)op, shapes, seeds);
+                if (!shapes) worst = fmax(worst, error);
+            }
+    }
+    kv_op_samples_close(&samples);
+    if (good && worst <= bar) return KV_OK;
+    if (good) kv_fail(&err, KV_ECHECK, folder, "a mean error of held-out points is past the bar of %.0f %%", 100 * bar);
+    return kv_cli_fail(&err);
+}
+
+/* ---- predict ---- */
+
+
+/* Which operator's shapes a table holds shows in its columns. */
+static bool read_shapes(struct kv_args *args, struct kv_op_rows *rows, int32_t *op, struct kv_err *err)
+{
+    for (int32_t i = 0; i < 2 * KV_OPS_PRICED; i++) {
+        *op = i / 2;
+        struct kv_op_columns c = {.type = kv_op_forms[*op].type, .us = 1};
+        memcpy(c.key, kv_op_forms[*op].key, sizeof c.key);
+        if (i % 2) c = aiconfigurator[*op].columns;
+        c.time = c.key[0];        /* shapes alone have no times */
+        c.only = NULL;
+        rows->count = 0;
+        if (kv_op_rows_read(&args->arena, args->arg[1], &c, rows, err)) return true;
+        if (!strstr(err->text, "no column")) return false;
+    }
+    return kv_fail(err, KV_ECONFIG, args->arg[1], "the columns are those of no operator: see docs/calibration.md");
+}
+
+static bool predict_row(const struct kv_op_profile *p, int32_t op, const struct kv_op_row *row, double *us)
+{
+    for (int32_t i = 0; i < KV_PARTS; i++) {
+        const struct kv_op_part_form *form = &kv_op_parts[i];
+        if ((int32_t)form->op != op || !p->part[i] || (form->type && strcmp(form->type, row->type) != 0)) continue;
+        *us = kv_op_profile_us(p, (enum kv_op_part)i, row->type, row->key);
+        return true;
+    }
+    return false;
+}
+
+/* Every line as it was, and pred_ms. */
+static bool predict_rows(struct kv_args *args, const struct kv_op_profile *p, struct kv_writer *w, struct kv_err *err)
+{
+    struct kv_op_rows rows = {0};
+    struct kv_input in = {0};
+    int32_t op;
+    int got = 1;
+    double us = 0;
+    bool good = read_shapes(args, &rows, &op, err) && kv_input_open(&in, args->arg[1], false, err)
+                && kv_input_line(&in, err) == 1;
+    if (good) kv_writer_text(w, "%s,pred_ms\n", in.line);
+    for (size_t i = 0; good && i < rows.count && (got = kv_input_line(&in, err)) == 1; i++) {
+        good = predict_row(p, op, &rows.at[i], &us)
+               || kv_input_fail(&in, err, "%s in %s is not in the profile", kv_op_forms[op].file, rows.at[i].type);
+        if (good) kv_writer_text(w, "%s,%.6g\n", in.line, 1e-3 * us);
+    }
+    kv_input_close(&in);
+    kv_vec_close(&rows);
+    return good && got == 1;
+}
+
+static int predict(struct kv_args *args)
+{
+    struct kv_err err = {0};
+    struct kv_op_profile p;
+    struct kv_writer w = {0};
+    const char *out = flag_text(args, "output", NULL);
+    if (!out) return kv_fail(&err, KV_EUSAGE, "calib predict", "-o FILE is missing"), kv_cli_fail(&err);
+    if (!kv_op_profile_read(&args->arena, kv_calib_folder(&args->arena, args->arg[0]), &p, &err)
+        || !kv_writer_open(&w, out, true, &err))
+        return kv_cli_fail(&err);
+    bool good = predict_rows(args, &p, &w, &err) && kv_writer_commit(&w, &err);
+    kv_writer_close(&w);
+    return good ? KV_OK : kv_cli_fail(&err);
+}
+
+static const struct kv_flag predict_flags[] = {
+    { "output", 'o', KV_FLAG_TEXT, "FILE", "CSV to write" },
+    { NULL, 0, KV_FLAG_SWITCH, NULL, NULL },
+};
+
+const struct kv_command kv_command_calib_predict = {
+    .name = "calib predict", .usage = "PROFILE TABLE.csv -o FILE",
+    .help = "times of operators of given shapes, from an operator profile",
+    .details = "TABLE: shapes of one operator, a row each, with the key columns of raw samples or of aiconfigurator's\n"
+               "tables (gemm, attention, moe), plain or gzip; other columns are passed over. FILE: TABLE with a\n"
+               "column pred_ms.\n",
+    .flags = predict_flags, .arg_min = 2, .arg_max = 2, .run = predict,
+};

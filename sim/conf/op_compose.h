@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Layers of any model of known shape out of an operator profile: what models/compute/table prices from.
+ *
+ *   layer(T)  = QKV, output, gate and up, down, or router and experts, of T rows; 2 norms, rotary, activation, cache
+ *               write; with tp > 1 two all-reduces of T * hidden * 2 bytes
+ *   once(T)   = embedding, last norm; with tp > 1 an all-reduce
+ *   head(Y)   = final projection in bf16; a pass over the logits; with tp > 1 they are gathered
+ *   prefill, decode = the attention operators at heads / tp and kv_heads / tp
+ *
+ * Not in operator tables, hence assumed: chunks and decodes of a step follow one another; a batch of mixed lengths
+ * costs what its mean length costs. */
+#ifndef KV_CONF_OP_COMPOSE_H
+#define KV_CONF_OP_COMPOSE_H
+
+#include "sim/conf/op_profile.h"
+#include "sim/conf/profile.h"
+#include "sim/lib/shape.h"
+
+/* Knots end where the samples ended. Refused, with `where`: MLA attention, types and numbers of GPUs that were not
+ * measured, experts where none were. */
+bool kv_op_compose(struct kv_arena *arena, const struct kv_op_profile *ops, const struct kv_model_shape *shape,
+                   int32_t tp, const char *where, struct kv_profile *profile, struct kv_err *err);
+
+#endif
