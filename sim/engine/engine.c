@@ -17,6 +17,7 @@ struct timer { kv_fire fire; void *owner; uint32_t kind; enum kv_class class; };
 struct kv_engine {
     struct kv_clock clock;         /* first: kv_engine_now */
     struct kv_heap due;
+    struct kv_heap_key front;      /* an armed timer that is kept out of the heap; due KV_TICK_NEVER: none */
     KV_VEC(struct timer) timers;
     enum kv_class class;           /* being fired; KV_CLASS_COUNT outside */
     uint32_t round;                /* of the tick `now` */
@@ -35,6 +36,7 @@ struct kv_engine *kv_engine_open(uint64_t seed)
 {
     struct kv_engine *e = kv_mem_take(sizeof *e);
     e->class = KV_CLASS_COUNT;
+    e->front.due = KV_TICK_NEVER;
     kv_assert_context(&e->clock.now, seed);
     return e;
 }
@@ -53,22 +55,49 @@ uint32_t kv_timer_new(struct kv_engine *e, enum kv_class class, kv_fire fire, vo
     return (uint32_t)(e->timers.count - 1);
 }
 
+static bool before(struct kv_heap_key a, struct kv_heap_key b)
+{
+    return a.due != b.due ? a.due < b.due : a.order < b.order;
+}
+
+static bool is_front(const struct kv_engine *e, uint32_t timer)
+{
+    return (uint32_t)e->front.order == timer && e->front.due != KV_TICK_NEVER;
+}
+
+/* Most timers are armed by who has just been fired, to be the next or not far from it: one of them, the earliest of
+ * those that were not in the heap yet, waits in front of it and costs it nothing. */
+static void set(struct kv_engine *e, uint32_t timer, struct kv_heap_key key)
+{
+    if (is_front(e, timer) || e->front.due == KV_TICK_NEVER) {
+        if (kv_heap_has(&e->due, timer)) kv_heap_set(&e->due, key);
+        else e->front = key;
+    } else if (kv_heap_has(&e->due, timer) || before(e->front, key)) {
+        kv_heap_set(&e->due, key);
+    } else {
+        kv_heap_set(&e->due, e->front);
+        e->front = key;
+    }
+}
+
 void kv_timer_arm(struct kv_engine *e, uint32_t timer, kv_tick due_tk)
 {
     enum kv_class class = e->timers.at[timer].class;
     uint32_t round = 0;
     kv_assert(due_tk >= e->clock.now);
     if (due_tk == e->clock.now) round = e->round + (e->class != KV_CLASS_COUNT && class < e->class);
-    kv_heap_set(&e->due, (struct kv_heap_key){due_tk, order_of(round, class, timer)});
+    set(e, timer, (struct kv_heap_key){due_tk, order_of(round, class, timer)});
 }
 
 void kv_timer_disarm(struct kv_engine *e, uint32_t timer)
 {
-    kv_heap_drop(&e->due, timer);
+    if (is_front(e, timer)) e->front.due = KV_TICK_NEVER;
+    else kv_heap_drop(&e->due, timer);
 }
 
 kv_tick kv_timer_due_tk(const struct kv_engine *e, uint32_t timer)
 {
+    if (is_front(e, timer)) return e->front.due;
     return kv_heap_has(&e->due, timer) ? e->due.key.at[e->due.position.at[timer]].due : KV_TICK_NEVER;
 }
 
@@ -87,16 +116,28 @@ kv_tick kv_engine_seen_tk(const struct kv_engine *e)
 kv_tick kv_engine_next_tk(const struct kv_engine *e)
 {
     const struct kv_heap_key *top = kv_heap_top(&e->due);
-    return top ? top->due : KV_TICK_NEVER;
+    return top && top->due < e->front.due ? top->due : e->front.due;
+}
+
+static bool is_idle(struct kv_heap_key key, uint32_t but)
+{
+    return (enum kv_class)(key.order >> 40 & 0xff) == KV_CLASS_SAMPLE || (uint32_t)key.order == but;
 }
 
 bool kv_engine_idle_but(const struct kv_engine *e, uint32_t timer)
 {
-    for (size_t i = 0; i < e->due.key.count; i++) {
-        uint64_t order = e->due.key.at[i].order;
-        if ((enum kv_class)(order >> 40 & 0xff) != KV_CLASS_SAMPLE && (uint32_t)order != timer) return false;
-    }
+    if (e->front.due != KV_TICK_NEVER && !is_idle(e->front, timer)) return false;
+    for (size_t i = 0; i < e->due.key.count; i++)
+        if (!is_idle(e->due.key.at[i], timer)) return false;
     return true;
+}
+
+/* The next to fire; false when there is none. */
+static bool next(const struct kv_engine *e, struct kv_heap_key *key)
+{
+    const struct kv_heap_key *top = kv_heap_top(&e->due);
+    *key = top && before(*top, e->front) ? *top : e->front;
+    return key->due != KV_TICK_NEVER;
 }
 
 static bool livelock(const struct kv_heap_key *key, uint64_t fires, const struct timer *timer, struct kv_err *err)
@@ -110,16 +151,15 @@ static bool livelock(const struct kv_heap_key *key, uint64_t fires, const struct
 
 bool kv_engine_step(struct kv_engine *e, struct kv_err *err)
 {
-    const struct kv_heap_key *top = kv_heap_top(&e->due);
-    if (!top) return false;
-    struct kv_heap_key key = *top;
+    struct kv_heap_key key;
+    if (!next(e, &key)) return false;
     uint32_t id = (uint32_t)key.order, round = (uint32_t)(key.order >> 48);
     const struct timer timer = e->timers.at[id];   /* a copy: fire may make timers */
     kv_assert(key.due >= e->clock.now);
     if (key.due > e->clock.now) e->fired_before = e->fired;
     if (round >= ROUNDS_MAX || e->fired - e->fired_before >= FIRES_MAX)
         return livelock(&key, e->fired - e->fired_before, &timer, err);
-    kv_heap_drop(&e->due, id);
+    kv_timer_disarm(e, id);
     e->clock.now = key.due;
     e->round = round;
     e->class = timer.class;

@@ -98,6 +98,12 @@ static kv_service told_level(const struct kv_net *net, uint32_t flow)
     return f->origin + (f->marked ? net->notice.at[flow] : f->permitted) * KV_SERVICE_PER_BYTE;
 }
 
+static void touch_first_of(struct kv_net *net, const struct kv_heap_key *first)
+{
+    uint32_t class = (uint32_t)first->order;
+    kv_net_touch(net, kv_net_class_at(net, class), class);
+}
+
 static void stand_in_queues(struct kv_net *net, const struct kv_net_flow *f)
 {
     const struct kv_net_path *path = &net->path.at[kv_net_class_at(net, f->class)->path];
@@ -105,7 +111,7 @@ static void stand_in_queues(struct kv_net *net, const struct kv_net_flow *f)
         struct kv_net_link *link = &net->link.at[path->hop[h].link];
         if (!link->in_order) continue;
         const struct kv_heap_key *first = kv_heap_top(&link->queue);
-        if (first && first->due > (int64_t)f->id) kv_net_touch(net, (uint32_t)first->order);   /* is overtaken */
+        if (first && first->due > (int64_t)f->id) touch_first_of(net, first);   /* is overtaken */
         kv_heap_set(&link->queue, (struct kv_heap_key){(int64_t)f->id, f->class});
     }
 }
@@ -118,17 +124,7 @@ static void leave_queues(struct kv_net *net, const struct kv_net_flow *f)
         if (!link->in_order) continue;
         kv_heap_drop(&link->queue, f->class);
         const struct kv_heap_key *first = kv_heap_top(&link->queue);
-        if (first && first->due > (int64_t)f->id) kv_net_touch(net, (uint32_t)first->order);   /* it is its turn */
-    }
-}
-
-static void count_on_links(struct kv_net *net, const struct kv_net_class *c, int64_t more)
-{
-    const struct kv_net_path *path = &net->path.at[c->path];
-    for (int32_t h = 0; h < path->count; h++) {
-        struct kv_net_link *link = &net->link.at[path->hop[h].link];
-        link->flows += more;
-        link->parts += more * path->hop[h].parts_on_it;
+        if (first && first->due > (int64_t)f->id) touch_first_of(net, first);   /* it is its turn */
     }
 }
 
@@ -142,9 +138,8 @@ static void join(struct kv_net *net, uint32_t flow, kv_service had)
     f->origin = !c->unlimited ? level - had : f->asked ? level : had;
     kv_net_heap_set(net, c, flow, c->unlimited ? level + 1 : told_level(net, flow));
     c->settled_sum -= (kv_u128)level;
-    count_on_links(net, c, 1);
     if (c->in_order) stand_in_queues(net, f);
-    kv_net_touch(net, f->class);
+    kv_net_touch(net, c, f->class);
 }
 
 /* Off its links, at service level `level` at most: beyond what it is permitted to nothing is delivered. */
@@ -155,9 +150,8 @@ static void leave(struct kv_net *net, uint32_t flow, kv_service level)
     kv_service end = kv_net_end_level(net, c, flow);
     kv_net_heap_drop(net, c, flow);
     c->settled_sum += (kv_u128)(level < end ? level : end);
-    count_on_links(net, c, -1);
     if (c->in_order) leave_queues(net, f);
-    kv_net_touch(net, f->class);
+    kv_net_touch(net, c, f->class);
 }
 
 /* What a part of a flow has got. */
@@ -218,7 +212,7 @@ static void gather(struct kv_net *net, uint32_t class)
         else f->state = KV_FLOW_ENDED;
         kv_vec_push(&net->told, ((struct kv_told){f->id, f->permitted, flow}));
     }
-    kv_net_touch(net, class);   /* whatever happened: its entry in `due` is of the past */
+    kv_net_touch(net, c, class);   /* whatever happened: its entry in `due` is of the past */
 }
 
 /* Of the classes from this place of their heap on; the settling that follows moves their entries. */
@@ -289,7 +283,7 @@ void kv_flow_permit(struct kv_net *net, uint32_t flow, int64_t permitted)
     struct kv_net_class *c = kv_net_class_at(net, f->class);
     if (c->unlimited) return;   /* one tick, however much */
     kv_net_heap_set(net, c, flow, told_level(net, flow));
-    kv_net_touch(net, f->class);
+    kv_net_touch(net, c, f->class);
     if (!f->limit_later) return;
     f->limit_later = false;
     kv_flow_limit(net, flow, net->later.at[flow]);
@@ -304,7 +298,7 @@ void kv_flow_mark(struct kv_net *net, uint32_t flow, int64_t mark)
     net->notice.at[flow] = mark;
     if (c->unlimited) return;
     kv_net_heap_set(net, c, flow, told_level(net, flow));
-    kv_net_touch(net, f->class);
+    kv_net_touch(net, c, f->class);
 }
 
 void kv_flow_limit(struct kv_net *net, uint32_t flow, kv_rate limit)
@@ -371,7 +365,14 @@ kv_service kv_net_carried(const struct kv_net *net, uint32_t link)
 
 int64_t kv_net_flows_on(const struct kv_net *net, uint32_t link)
 {
-    return net->link.at[link].flows;
+    int64_t flows = net->link.at[link].flows;
+    for (size_t i = 0; i < net->touched.count; i++) {   /* what the settling of this tick will count */
+        const struct kv_net_class *c = kv_net_class_at(net, net->touched.at[i]);
+        const struct kv_net_path *path = &net->path.at[c->path];
+        for (int32_t h = 0; h < path->count; h++)
+            if (path->hop[h].link == link) flows += (int64_t)c->heap.count - c->present;
+    }
+    return flows;
 }
 
 struct kv_net_counters kv_net_counters(const struct kv_net *net)

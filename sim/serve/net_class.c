@@ -89,11 +89,9 @@ void kv_net_class_leave(struct kv_net *net, uint32_t class)
     if (c->users == 0 && !c->touched) kv_net_class_free(net, class);   /* else the settling does */
 }
 
-void kv_net_touch(struct kv_net *net, uint32_t class)
+void kv_net_touch_first(struct kv_net *net, uint32_t class)
 {
-    struct kv_net_class *c = kv_net_class_at(net, class);
-    if (c->touched) return;
-    c->touched = true;
+    kv_net_class_at(net, class)->touched = true;
     kv_vec_push(&net->touched, class);
     if (net->unsettled) return;
     net->unsettled = true;
@@ -120,7 +118,7 @@ static void sift_up(kv_service *at, uint32_t *place, size_t i, kv_service key)
 static void sift_down(kv_service *at, size_t count, uint32_t *place, size_t i, kv_service key)
 {
     for (size_t first; (first = 4 * i + 1) < count;) {
-        size_t least = first;
+        const kv_service *least = &at[first];
         if (first > NEAR && 4 * first + 16 < count) {   /* whichever child is least, its children are on the way */
             const kv_service *grandchild = &at[4 * first + 1];
             kv_prefetch(grandchild);
@@ -129,15 +127,17 @@ static void sift_down(kv_service *at, size_t count, uint32_t *place, size_t i, k
             kv_prefetch(grandchild + 12);
         }
         if (first + 3 < count) {   /* without jumps: which child is least cannot be predicted */
-            size_t a = first + (at[first + 1] < at[first]), b = first + 2 + (at[first + 3] < at[first + 2]);
-            least = at[b] < at[a] ? b : a;
+            const kv_service *right = least + 2;
+            least += least[1] < least[0];
+            right += right[1] < right[0];
+            least = *right < *least ? right : least;
         } else {
-            for (size_t c = first + 1; c < count; c++)
-                if (at[c] < at[least]) least = c;
+            for (const kv_service *c = least + 1; c < &at[count]; c++)
+                if (*c < *least) least = c;
         }
-        if (key < at[least]) break;
-        put(at, place, i, at[least]);
-        i = least;
+        if (key < *least) break;
+        put(at, place, i, *least);
+        i = (size_t)(least - at);
     }
     put(at, place, i, key);
 }

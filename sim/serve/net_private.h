@@ -27,6 +27,7 @@ struct kv_net_class {
     kv_u128 settled_sum, flushed;        /* flushed: part of that which links have been told */
     kv_rate limit, own;                  /* own: u of maxmin.h */
     int64_t counted;                     /* flows in the sums of its links */
+    int64_t present;                     /* flows in their numbers of flows and parts: blocked ones are, too */
     uint64_t key;                        /* in the map of classes */
     uint64_t visit;
     uint32_t path, users, next_free;     /* users: flows that name it, ended ones included */
@@ -40,7 +41,7 @@ struct kv_net_link {
     kv_service demand;                   /* sum of own limits of all parts of members */
     KV_VEC(struct kv_net_member) member; /* attached classes, by (own, class) */
     kv_u128 gone;                        /* carried for classes that have been detached */
-    int64_t flows, parts;                /* present, and how many of their parts cross it */
+    int64_t flows, parts;                /* present at the last settling, and how many of their parts cross it */
     KV_VEC(kv_rate) curve;               /* capacity by parts; empty: always the same */
     struct kv_heap queue;                /* in_order: due = flow id, id = class */
     uint64_t visit;
@@ -137,7 +138,11 @@ uint32_t kv_net_class_of(struct kv_net *net, uint32_t path, kv_rate limit);   /*
 void kv_net_class_leave(struct kv_net *net, uint32_t class);                  /* a user less */
 void kv_net_class_free(struct kv_net *net, uint32_t class);                   /* no users, no links */
 /* Marks it for the settling of this tick. */
-void kv_net_touch(struct kv_net *net, uint32_t class);
+void kv_net_touch_first(struct kv_net *net, uint32_t class);   /* the first time since the last settling */
+static inline void kv_net_touch(struct kv_net *net, const struct kv_net_class *c, uint32_t class)
+{
+    if (!c->touched) kv_net_touch_first(net, class);
+}
 /* Puts a running flow in, moves it there or takes it out; `level` is where its owner is told next. */
 void kv_net_heap_set(struct kv_net *net, struct kv_net_class *c, uint32_t flow, kv_service level);
 void kv_net_heap_drop(struct kv_net *net, struct kv_net_class *c, uint32_t flow);

@@ -63,17 +63,35 @@ static bool is_first(const struct kv_net *net, uint32_t class, const struct kv_n
 static void count_in(struct kv_net *net, uint32_t class, struct kv_net_class *c)
 {
     const struct kv_net_path *path = &net->path.at[c->path];
-    bool takes_part = c->heap.count > 0 && (!c->in_order || is_first(net, class, c));
-    int64_t flows = takes_part ? (int64_t)c->heap.count : 0, more = flows - c->counted;
+    int64_t present = (int64_t)c->heap.count, arrived = present - c->present;
+    bool takes_part = present > 0 && (!c->in_order || is_first(net, class, c));
+    int64_t flows = takes_part ? present : 0, more = flows - c->counted;
     if (takes_part && !c->attached) attach(net, class, c);
     if (!takes_part && c->attached) detach(net, class, c);
+    if ((arrived | more) == 0) return;   /* as many have come as gone */
+    c->present = present;
     c->counted = flows;
-    if (more == 0) return;
-    for (int32_t h = 0; h < path->count; h++)
-        net->link.at[path->hop[h].link].demand += (kv_service)c->own * (more * path->hop[h].parts_on_it);
+    for (int32_t h = 0; h < path->count; h++) {
+        struct kv_net_link *link = &net->link.at[path->hop[h].link];
+        int32_t parts = path->hop[h].parts_on_it;
+        link->flows += arrived;
+        link->parts += arrived * parts;
+        link->demand += (kv_service)c->own * (more * parts);
+    }
 }
 
 /* ---- rates of a connected part ---- */
+
+/* One of these ends next; of the others, most soon. */
+static inline void will_end(const struct kv_net *net, const kv_service *top)
+{
+    kv_prefetch(&net->flow.at[(uint32_t)top[0]]);
+    kv_prefetch(&net->flow.at[(uint32_t)top[1]]);
+    kv_prefetch(&net->flow.at[(uint32_t)top[2]]);
+    kv_prefetch(&net->flow.at[(uint32_t)top[3]]);
+    kv_prefetch(&net->flow.at[(uint32_t)top[4]]);
+    kv_prefetch(&net->asked_link.at[(uint32_t)top[0]]);
+}
 
 static void give(struct kv_net *net, uint32_t class, struct kv_net_class *c, kv_rate rate)
 {
@@ -81,10 +99,7 @@ static void give(struct kv_net *net, uint32_t class, struct kv_net_class *c, kv_
     if (!other && !c->touched) return;
     kv_tick due_tk = KV_TICK_NEVER;
     if (c->attached) {
-        for (size_t i = 0; i < c->heap.count && i < 5; i++) {   /* one of these ends next */
-            kv_prefetch(&net->flow.at[(uint32_t)c->heap.at[i]]);
-            kv_prefetch(&net->asked_link.at[(uint32_t)c->heap.at[i]]);
-        }
+        if (c->heap.count > 4) will_end(net, c->heap.at);
         kv_tick ticks = kv_rate_ticks(kv_net_level_at(c, 0) - kv_net_level(net, c), rate);
         if (ticks < KV_TICK_LIMIT - kv_engine_now(net->engine)) due_tk = kv_engine_now(net->engine) + ticks;
     }

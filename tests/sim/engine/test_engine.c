@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "sim/base/rng.h"
 #include "sim/engine/engine.h"
 
 /* A scripted world: every fire is written down, and `then` may arm more. */
@@ -135,6 +136,46 @@ static void look(struct world *w, uint32_t kind)
     seen[kind - 'a'] = kv_engine_seen_tk(w->engine);
     assert_int_equal(kv_engine_class(w->engine), kind == 'a' ? KV_CLASS_ARRIVAL : kind == 'b' ? KV_CLASS_BOUNDARY
                                                                                           : KV_CLASS_SAMPLE);
+}
+
+/* Arms, moves and disarms at random; the earliest of what should be armed, by looking at all, is what is told and fires. */
+struct crowd { struct kv_engine *engine; kv_tick due[12]; uint32_t fired; };
+
+static void note_fired(void *owner, uint32_t kind)
+{
+    ((struct crowd *)owner)->fired = kind;
+}
+
+static void whoever_is_armed_first_or_moved_the_earliest_fires(void **state)
+{
+    (void)state;
+    struct crowd c = {.engine = kv_engine_open(1)};
+    for (uint32_t i = 0; i < 12; i++) {
+        kv_timer_new(c.engine, KV_CLASS_ARRIVAL, note_fired, &c, i);
+        c.due[i] = KV_TICK_NEVER;
+    }
+    for (uint64_t i = 0; i < 100000; i++) {
+        uint64_t draw = kv_mix64(i + 1);
+        uint32_t timer = (uint32_t)(draw >> 8) % 12, first = 0;
+        if (draw % 8 < 4) {
+            c.due[timer] = kv_engine_now(c.engine) + 1 + (kv_tick)(draw >> 40) % 20;
+            kv_timer_arm(c.engine, timer, c.due[timer]);
+        } else if (draw % 8 == 4) {
+            c.due[timer] = KV_TICK_NEVER;
+            kv_timer_disarm(c.engine, timer);
+        }
+        for (uint32_t t = 1; t < 12; t++)
+            if (c.due[t] < c.due[first]) first = t;
+        assert_int_equal(kv_timer_due_tk(c.engine, timer), c.due[timer]);
+        assert_int_equal(kv_engine_next_tk(c.engine), c.due[first]);
+        assert_int_equal(kv_engine_idle(c.engine), c.due[first] == KV_TICK_NEVER);
+        if (draw % 8 < 6 || c.due[first] == KV_TICK_NEVER) continue;
+        assert_true(kv_engine_step(c.engine, NULL));
+        assert_int_equal(c.fired, first);
+        assert_int_equal(kv_engine_now(c.engine), c.due[first]);
+        c.due[first] = KV_TICK_NEVER;
+    }
+    kv_engine_close(c.engine);
 }
 
 static void an_arrival_sees_boundaries_before_its_tick_and_a_sample_those_of_its_tick(void **state)
@@ -303,6 +344,7 @@ int main(void)
         cmocka_unit_test(a_timer_is_disarmed_while_it_fires_and_may_arm_itself),
         cmocka_unit_test(a_timer_that_fires_is_not_there),
         cmocka_unit_test(rearming_moves_and_disarming_cancels),
+        cmocka_unit_test(whoever_is_armed_first_or_moved_the_earliest_fires),
         cmocka_unit_test(an_arrival_sees_boundaries_before_its_tick_and_a_sample_those_of_its_tick),
         cmocka_unit_test(two_timers_that_wake_each_other_for_ever_are_named),
         cmocka_unit_test(a_timer_that_wakes_itself_for_ever_is_named),
