@@ -199,7 +199,7 @@ static void fit_dense(struct import *m, const struct dense *dense, struct kv_pro
     int32_t last = 0;
     for (int32_t n = 1; n < TOKENS_MAX; n++) {
         if (!dense[n].found || (dense[n].held && !m->all)) continue;
-        double rise = last > 0 && !m->moe.row.count ? dense[n].layer / dense[last].layer - 1 : 0;
+        double rise = last > 0 ? dense[n].layer / dense[last].layer - 1 : 0;
         if (rise > fmax(LEAP, (double)(n - last) / last)) {
             int32_t end = tile_end(last, n);
             if (end > last) kv_vec_push(&layer.at, ((struct kv_fit_point){end, 0, dense[last].layer}));

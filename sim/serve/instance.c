@@ -188,7 +188,6 @@ static void end_decodes(struct kv_instance *n, uint32_t place, uint32_t before)
 
 static void end_step(struct kv_instance *n)
 {
-    struct kv_counters *counters = &n->serve->counters;
     kv_batch_roll(n, n->run_steps - 1 - n->run_applied);
     kv_cost cost = kv_instance_run_cost(n, n->run_steps);
     n->run_start += cost;
@@ -198,6 +197,12 @@ static void end_step(struct kv_instance *n)
     }
     n->priced += cost;
     if (n->run_outside) n->priced_outside += cost;
+    kv_instance_end_members(n);
+}
+
+void kv_instance_end_members(struct kv_instance *n)
+{
+    struct kv_counters *counters = &n->serve->counters;
     kv_batch_end_step(n);
     /* In running order: what is prefilled stands behind all decoding members, but for split ones. */
     uint32_t from = n->head;
@@ -372,6 +377,10 @@ static void boundary(void *owner, uint32_t kind)
 {
     struct kv_instance *n = owner;
     (void)kind;
+    if (n->serve->config->ranks > 1) {
+        kv_group_boundary(n);
+        return;
+    }
     if (n->ahead) {
         kv_ahead_boundary(n);
         return;
@@ -422,7 +431,9 @@ void kv_instance_open(struct kv_instance *n, struct kv_serve *serve, int32_t id,
         .capacity = serve->config->hbm_blocks, .chunk_blocks = 1, .block_tokens = (int32_t)engine->block_tokens,
         .ids_tokens = &serve->ids_tokens, .counters = &serve->counters});
     kv_batch_open(n);
-    n->timer = kv_timer_new(serve->engine, KV_CLASS_BOUNDARY, boundary, n, 0);
+    int32_t ranks = serve->config->ranks;
+    if (ranks > 1 && id % ranks > 0) n->timer = serve->instances[id - id % ranks].timer;   /* one boundary for all */
+    else n->timer = kv_timer_new(serve->engine, KV_CLASS_BOUNDARY, boundary, n, 0);
     n->last_write = KV_NONE;
     n->ahead = engine->async_scheduling && !serve->tiers;
     if (serve->tiers) open_tiers(n);

@@ -365,6 +365,7 @@ void kv_sim_close(struct kv_sim *sim)
     kv_vec_close(&sim->serve.sources);
     kv_vec_close(&sim->serve.segments);
     kv_vec_close(&sim->serve.offers);
+    kv_vec_close(&sim->serve.batches);
     kv_vec_close(&sim->serve.chunk_slots);
     kv_vec_close(&sim->serve.block_slots);
     for (uint32_t i = 0; i < sim->serve.seqs.high; i++) {   /* those that had not ended */
