@@ -138,7 +138,7 @@ static double experts_ns(const struct kv_knots *measured, const struct kv_model_
 static void use_experts(struct table *m, const struct kv_profile *p, const struct kv_compute_env *env)
 {
     const struct kv_model_shape *s = env->model;
-    int64_t last = p->experts.rows ? p->experts.x[p->experts.rows - 1] * m->ranks : 0;
+    int64_t last = p->experts.rows && s->experts ? p->experts.x[p->experts.rows - 1] * m->ranks : 0;
     for (int64_t n = 1; n <= last && m->experts.count < LINE_MAX;) {
         int32_t i = m->experts.count++;
         m->experts.x[i] = n;
@@ -202,15 +202,14 @@ static bool open_state(void *state, const void *params_given, const struct kv_co
     struct table *m = state;
     const struct table_params *given = params_given;
     struct kv_arena arena = {0};
-    struct kv_profile profile;
+    struct kv_profile profile = {0};
     const char *folder = folder_of(&arena, given->profile, env, err);
     bool good = folder != NULL;
     if (good && kv_op_profile_is(&arena, folder))
         good = compose(&arena, folder, env, &profile, err);
     else
         good = good && kv_profile_read(&arena, folder, &profile, err) && check_match(&profile, env, folder, err);
-    good = good
-                && use_profile(m, &profile, env->model->layers, folder, err);
+    good = good && use_profile(m, &profile, env->model->layers, folder, err);
     m->ranks = env->ranks > 1 ? env->ranks : 1;
     if (good && m->ranks > 1 && profile.experts.rows == 0)
         good = kv_fail(err, KV_ECALIB, folder, "has no experts.csv, which cluster.instances.expert_parallel needs");

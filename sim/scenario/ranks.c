@@ -39,7 +39,7 @@ void kv_load_ranks(struct kv_load *l)
     static const char *const keys[] = {"peer", "peer_latency"};
     if (!nodes || nodes->kind != KV_YAML_MAP) return;
     for (int32_t i = 0; i < 2; i++)
-        if (c->ranks <= 1 && kv_yaml_get(nodes, keys[i]))
+        if (c->ranks <= 1 && kv_yaml_get(nodes, keys[i]) && !l->diag->errors)
             kv_load_warning(l, kv_yaml_get(nodes, keys[i]), "cluster.nodes.%s has no effect: "
                             "cluster.instances.expert_parallel is 1", keys[i]);
     if (c->ranks > 1 || kv_yaml_get(nodes, "peer") || kv_yaml_get(nodes, "peer_latency")) load_peer(l, nodes);

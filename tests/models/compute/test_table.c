@@ -32,6 +32,7 @@ static const struct { const char *file, *text; } files[] = {
     {"decode.csv", "sequences,kv_tokens,time_us\n1,0,2\n1,100,4\n5,0,6\n5,100,16\n"},
     {"mixed.csv", "sequences,kv_tokens,time_us\n1,0,4\n1,100,8\n5,0,12\n5,100,32\n"},
     {"shares.csv", "sequences,longest_decode_permille,longest_mixed_permille,added_permille\n1,0,0,500\n"},
+    {"experts.csv", NULL},   /* optional */
 };
 #define FILES (sizeof files / sizeof *files)
 
@@ -150,6 +151,52 @@ static void what_was_not_measured_is_outside(void **unused)
     }
 }
 
+/* Two ranks of a mixture of four experts, one a token: with so many tokens all four are met, two on each rank. */
+#define EXPERTS "tokens,active_experts,time_us\n1,1,10\n1,3,20\n101,1,110\n101,3,220\n"
+
+static void experts_are_priced_for_the_tokens_of_all_ranks(void **unused)
+{
+    (void)unused;
+    void *state;
+    struct kv_err err = {0};
+    struct kv_model_shape mixture = model;
+    mixture.experts = 4;
+    mixture.experts_per_token = 1;
+    mixture.hidden = 1000;
+    struct kv_compute_env env = {.model = &mixture, .gpu = &gpu, .tp = 1};
+    struct kv_chunk chunk = {101, 0, false};
+    const struct kv_batch batch = {.chunks = &chunk, .chunk_count = 1}, both[] = {batch, batch}, one[] = {batch, {0}};
+    double own = 2 * (20 + 10.1) + 2;
+    write_profile("experts.csv", EXPERTS);
+    assert_true(open_profile(&state, folder, &env, &err));
+    assert_us(ops()->price(state, &batch).first, own + 2 * 220);   /* the last knot of experts met is 3 */
+
+    env.ranks = 2;
+    env.peer_Bps = 1e9;
+    env.peer_latency_s = 3e-6;
+    assert_true(open_profile(&state, folder, &env, &err));
+    /* In two layers two exchanges of 101 tokens of 2,000 bytes; 202 tokens are 101 a rank. */
+    double exchange = 2 * 2 * (3 + 101 * 2.0);
+    assert_us(ops()->together(state, both), own + exchange + 2 * 165);
+    /* A dummy beside: 102 tokens. Alone it is priced the same. */
+    assert_us(ops()->together(state, one), own + exchange + 2 * 90);
+    assert_us(ops()->price(state, &batch).first, own + exchange + 2 * 90);
+    /* The slower rank's own part, whichever it is: a decode of 50 tokens beside the chunk. */
+    const struct kv_batch mixed[] = {{.decode_count = 1, .ctx_sum = 50, .ctx_max = 50}, batch};
+    assert_us(ops()->together(state, mixed), own + exchange + 2 * 90);
+}
+
+static void ranks_need_experts_apart(void **unused)
+{
+    (void)unused;
+    void *state;
+    struct kv_err err = {0};
+    write_profile(NULL, NULL);
+    struct kv_compute_env env = {.model = &model, .gpu = &gpu, .tp = 1, .ranks = 2, .peer_Bps = 1e9};
+    assert_false(open_profile(&state, folder, &env, &err));
+    assert_non_null(strstr(err.text, "experts.csv"));
+}
+
 static void a_wrong_profile_is_refused_with_its_place(void **unused)
 {
     (void)unused;
@@ -259,6 +306,7 @@ int main(void)
         cmocka_unit_test(a_decode_batch_is_dense_and_head_and_attention),
         cmocka_unit_test(a_run_ends_at_the_next_knot_of_mean_or_longest),
         cmocka_unit_test(chunks_and_decodes_share_the_gpu),
+        cmocka_unit_test(experts_are_priced_for_the_tokens_of_all_ranks), cmocka_unit_test(ranks_need_experts_apart),
         cmocka_unit_test(past_the_last_knot_the_cost_grows_with_the_work),
         cmocka_unit_test(what_was_not_measured_is_outside),
         cmocka_unit_test(a_wrong_profile_is_refused_with_its_place),
