@@ -10,9 +10,10 @@
  * T = tokens of the step, R = decodes, Y = sequences that yield a token. Contexts of different lengths cost
  * (1 - a) f(mean) + a f(longest), with a(R) measured: a GPU is not done before its longest sequence is.
  *
- * Routed experts, where the profile has them apart: n tokens that choose k of E experts evenly meet E (1 - (1 - k/E)^n) of
- * them, of which each of r ranks has one in r, with an r-th of the products. Ranks exchange the tokens before and after
- * (all-gather, reduce-scatter): each hidden * 2 bytes, over one link at a time.
+ * Routed experts, where the profile has them apart: n tokens that choose k of E experts evenly meet
+ * E (1 - (1 - k/E)^n) of them, of which each of r ranks has one in r, with an r-th of the products. Ranks exchange the
+ * tokens before and after (all-gather, reduce-scatter): each hidden * 2 bytes, over one link at a time. Layers of tp
+ * GPUs get their two all-reduces here.
  *
  * Everything is linear between whole-numbered knots, in integers. Along a run T, R, Y and a stay, mean and longest
  * context grow by one: a run is a straight line up to the next knot of either. Past the last knot the cost grows with
@@ -22,6 +23,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "sim/conf/all_reduce.h"
 #include "sim/conf/data.h"
 #include "sim/conf/op_compose.h"
 #include "sim/iface/compute.h"
@@ -47,9 +49,9 @@ struct grid { int32_t rows, columns; int64_t x[AXIS_MAX], y[AXIS_MAX]; kv_cost a
 
 struct table {
     struct line tokens, head;
-    struct line experts;                        /* tokens of all ranks; count 0: the model has none, or `tokens` has them */
+    struct line experts;                        /* of all ranks' tokens; count 0: none, or they are in `tokens` */
     int32_t ranks;
-    kv_cost peer_token, peer_latency;           /* of one exchange of all layers */
+    kv_cost peer_token, peer_latency;           /* of the exchanges of all layers */
     struct grid prefill, decode, mixed;         /* all layers, in cost / WHOLE */
     struct line decode_longest, mixed_longest, added;   /* shares, 0..WHOLE */
     kv_cost pair;                               /* past the grid: a (query, key) pair of a chunk, in cost / WHOLE */
@@ -179,7 +181,35 @@ static bool compose(struct kv_arena *arena, const char *folder, const struct kv_
     if (!kv_op_profile_read(arena, folder, &ops, err)) return false;
     if (env->gpu && strcmp(ops.from.gpu, env->gpu->name) != 0)
         return kv_fail(err, KV_ECALIB, folder, "measured on %s; this is %s", ops.from.gpu, env->gpu->name);
+    if (env->tp > 1 && env->peer_Bps > 0)
+        ops.all_reduce = kv_all_reduce_of_link(arena, env->tp, env->peer_Bps, env->peer_latency_s);
     return kv_op_compose(arena, &ops, env->model, env->tp, folder, p, err);
+}
+
+/* Layers of tp GPUs were measured on one, without the two all-reduces of a layer, behind o_proj and down_proj: over the
+ * link where the scenario names it, else as measured on this kind of GPU. */
+static bool add_all_reduces(struct table *m, struct kv_arena *arena, const struct kv_compute_env *env,
+                            const char *where, struct kv_err *err)
+{
+    struct kv_op_profile ops = {0};
+    const char *data = kv_data_folder(arena);
+    if (env->tp == 1) return true;
+    if (env->peer_Bps > 0) {
+        ops.all_reduce = kv_all_reduce_of_link(arena, env->tp, env->peer_Bps, env->peer_latency_s);
+    } else if (!env->gpu) {
+        return kv_fail(err, KV_ECALIB, where, "has no communication between GPUs; name the link in cluster.nodes.peer");
+    } else {
+        const char *folder = kv_arena_text(arena, "%s/models/profiles/%s", data ? data : ".", env->gpu->name);
+        if (kv_op_profile_is(arena, folder) && !kv_op_profile_read(arena, folder, &ops, err)) return false;
+        if (!kv_all_reduce_has(&ops.all_reduce, env->tp))
+            return kv_fail(err, KV_ECALIB, where, "has no communication between GPUs, and an all-reduce of %d was not "
+                           "measured on %s; name the link in cluster.nodes.peer", env->tp, env->gpu->name);
+    }
+    for (int32_t i = 0; i < m->tokens.count; i++) {
+        double ns = kv_all_reduce_ns(&ops.all_reduce, env->tp, 2.0 * (double)m->tokens.x[i] * env->model->hidden);
+        m->tokens.at[i] += llround(2 * env->model->layers * ns) * KV_COST_PER_NS;
+    }
+    return true;
 }
 
 /* A profile is good for what was measured and nothing else. */
@@ -204,12 +234,12 @@ static bool open_state(void *state, const void *params_given, const struct kv_co
     struct kv_arena arena = {0};
     struct kv_profile profile = {0};
     const char *folder = folder_of(&arena, given->profile, env, err);
-    bool good = folder != NULL;
-    if (good && kv_op_profile_is(&arena, folder))
-        good = compose(&arena, folder, env, &profile, err);
-    else
-        good = good && kv_profile_read(&arena, folder, &profile, err) && check_match(&profile, env, folder, err);
-    good = good && use_profile(m, &profile, env->model->layers, folder, err);
+    bool composed = folder && kv_op_profile_is(&arena, folder);
+    bool good = composed ? compose(&arena, folder, env, &profile, err)
+                         : folder && kv_profile_read(&arena, folder, &profile, err)
+                           && check_match(&profile, env, folder, err);
+    good = good && use_profile(m, &profile, env->model->layers, folder, err)
+           && (composed || add_all_reduces(m, &arena, env, folder, err));
     m->ranks = env->ranks > 1 ? env->ranks : 1;
     if (good && m->ranks > 1 && profile.experts.rows == 0)
         good = kv_fail(err, KV_ECALIB, folder, "has no experts.csv, which cluster.instances.expert_parallel needs");

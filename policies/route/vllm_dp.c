@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Least 4 * waiting + running; ties go to the lowest id: vLLM's front end for data-parallel engines (DPLBAsyncMPClient),
- * with counts that are never old. */
+/* Least 4 * waiting + running; ties go to the lowest id: vLLM's front end for data-parallel engines
+ * (DPLBAsyncMPClient), with counts that are never old. */
 #include "sim/iface/route.h"
 
 static struct kv_route pick(void *state, const void *params, const struct kv_route_view *view,

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cluster.instances.expert_parallel and the links between GPUs (docs/engine.md, rules 13f and 13g). */
+#include <string.h>
+
 #include "sim/scenario/load.h"
 
-/* Where nobody says: what all-gather and reduce-scatter of up to 16 KiB take between two GPUs of a node, 5.1 to 6.2 us
- * (ai-dynamo/aiconfigurator 095f58a, nccl, RTX PRO 6000). */
+/* Where nobody says: what all-gather and reduce-scatter of up to 16 KiB take between two GPUs of a node, 5.1 to
+ * 6.2 us (ai-dynamo/aiconfigurator 095f58a, nccl, RTX PRO 6000). */
 #define PEER_LATENCY_S 6e-6
 #define PEER_LATENCY_TEXT "6us"
 
@@ -17,8 +19,8 @@ static void load_peer(struct kv_load *l, struct kv_yaml *nodes)
     if (!kv_yaml_get(nodes, "peer_latency")) kv_load_default(l, nodes, "peer_latency", PEER_LATENCY_TEXT);
     else kv_load_optional(l, nodes, &kv_section_nodes, "peer_latency", &env->peer_latency_s);
     if (env->peer_Bps <= 0 && !l->diag->errors)
-        kv_load_error(l, kv_yaml_get(nodes, "peer"), NULL, "cluster.nodes.peer: cluster.instances.expert_parallel needs "
-                      "to know the rate between two GPUs, and nothing says it; e.g. peer: 64GB/s");
+        kv_load_error(l, kv_yaml_get(nodes, "peer"), NULL, "cluster.nodes.peer: nothing says the rate between two GPUs; "
+                      "e.g. peer: 64GB/s");
 }
 
 static void check_model(struct kv_load *l, const struct kv_yaml *at, int32_t ranks)
@@ -31,18 +33,37 @@ static void check_model(struct kv_load *l, const struct kv_yaml *at, int32_t ran
                       m->experts, m->name);
 }
 
+/* Whether compute.kind is table, which has all-reduces of its own to price; the section is read later. */
+static bool is_table(const struct kv_load *l)
+{
+    struct kv_yaml *node = kv_yaml_get(l->s->tree, "compute");
+    if (node && node->kind == KV_YAML_MAP)
+        node = kv_yaml_get(node, "kind") ? kv_yaml_get(node, "kind") : kv_yaml_get(node, "policy");
+    return node && node->kind == KV_YAML_SCALAR && strcmp(node->text, "table") == 0;
+}
+
+/* Their keys; true where somebody gave one. */
+static bool peer_given(struct kv_load *l, struct kv_yaml *nodes)
+{
+    static const char *const keys[] = {"peer", "peer_latency"};
+    bool used = l->s->sim.ranks > 1 || (l->s->sim.tp > 1 && is_table(l)), given = false;
+    for (int32_t i = 0; i < 2; i++) {
+        const struct kv_yaml *key = kv_yaml_get(nodes, keys[i]);
+        given |= key != NULL;
+        if (key && !used && !l->diag->errors)
+            kv_load_warning(l, key, "cluster.nodes.%s has no effect: neither expert_parallel nor compute.kind table with "
+                            "tp > 1 looks at it", keys[i]);
+    }
+    return given;
+}
+
 void kv_load_ranks(struct kv_load *l)
 {
     struct kv_sim_config *c = &l->s->sim;
     struct kv_yaml *cluster = kv_yaml_get(l->s->tree, "cluster"), *nodes = kv_yaml_get(cluster, "nodes");
     const struct kv_yaml *at = kv_yaml_get(kv_yaml_get(cluster, "instances"), "expert_parallel");
-    static const char *const keys[] = {"peer", "peer_latency"};
     if (!nodes || nodes->kind != KV_YAML_MAP) return;
-    for (int32_t i = 0; i < 2; i++)
-        if (c->ranks <= 1 && kv_yaml_get(nodes, keys[i]) && !l->diag->errors)
-            kv_load_warning(l, kv_yaml_get(nodes, keys[i]), "cluster.nodes.%s has no effect: "
-                            "cluster.instances.expert_parallel is 1", keys[i]);
-    if (c->ranks > 1 || kv_yaml_get(nodes, "peer") || kv_yaml_get(nodes, "peer_latency")) load_peer(l, nodes);
+    if (peer_given(l, nodes) || c->ranks > 1) load_peer(l, nodes);
     if (c->ranks <= 1) return;
     if (c->instance_count % c->ranks)
         kv_load_error(l, at, NULL, "cluster.instances.expert_parallel: %d does not divide the %d instances", c->ranks,

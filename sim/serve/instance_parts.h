@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of one instance share: instance.c (time and steps), look_up.c (what is cached), admission.c (who
- * joins), ahead.c (steps made up early), group.c (ranks in lock-step), layered.c (steps that wait for layers). "Rule N" is docs/engine.md, "TN" docs/tiers.md. */
+ * joins), ahead.c (steps made up early), group.c (ranks in lock-step), layered.c (steps that wait for layers). "Rule N"
+ * is docs/engine.md, "TN" docs/tiers.md. */
 #ifndef KV_SERVE_INSTANCE_PARTS_H
 #define KV_SERVE_INSTANCE_PARTS_H
 

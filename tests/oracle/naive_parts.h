@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of the oracle share: everything is an object, and every question is answered by looking at all of
- * them. naive.c, naive_instance.c, naive_ahead.c and naive_group.c are docs/engine.md; naive_tiers.c, naive_turns.c, naive_links.c,
- * naive_loads.c, naive_meet.c, naive_writes.c, naive_fetch.c, naive_layers.c, naive_transfers.c and naive_handover.c
- * are docs/tiers.md (rules T1 and up). */
+ * them. naive.c, naive_instance.c, naive_ahead.c and naive_group.c are docs/engine.md; naive_tiers.c, naive_turns.c,
+ * naive_links.c, naive_loads.c, naive_meet.c, naive_writes.c, naive_fetch.c, naive_layers.c, naive_transfers.c and
+ * naive_handover.c are docs/tiers.md (rules T1 and up). */
 #ifndef KV_TESTS_ORACLE_NAIVE_PARTS_H
 #define KV_TESTS_ORACLE_NAIVE_PARTS_H
 

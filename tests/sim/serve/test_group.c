@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ranks in lock-step (docs/engine.md, rules 13f to 13h) worked out by hand: a step takes 1 us for each token of any rank,
- * a dummy being one. */
+/* Ranks in lock-step (docs/engine.md, rules 13f to 13h) worked out by hand: a step takes 1 us for each token of any
+ * rank, a dummy being one. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -127,13 +127,13 @@ static void a_group_wakes_as_a_whole(void **state)
     kv_fast_run_close(&fast);
 }
 
-/* 4 waiting + running: a rank with three running (3) before one with one waiting (4), one step later. */
+/* One of three waits at rank 0, nobody at rank 1: 4 + 2 against 2. */
 static void vllm_dp_counts_waiting_fourfold(void **state)
 {
     (void)state;
     rank_count = 2;
     struct kv_request requests[6];
-    /* 0, 2, 4 to rank 0 and 1, 3 to rank 1 at one tick (waiting alike: to the lowest id in turn); none is over at 40. */
+    /* All wait at one tick: 0, 2, 4 go to rank 0 and 1, 3 to rank 1. None is over at 40 us. */
     for (int64_t i = 0; i < 5; i++) requests[i] = request_at(i, 0, 2, 100);
     requests[5] = request_at(5, 40, 2, 2);
     struct kv_sim_config config = config_of(2, 2, false);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ranks in lock-step (docs/engine.md, rules 13f to 13h): engine and oracle agree bit for bit on random scenarios, priced
- * by the model that the scenario drew plus a share of all ranks' tokens, or by a measured mixture of experts. Some
- * scenarios only:  test_oracle_ranks FIRST [LAST] */
+/* Ranks in lock-step (docs/engine.md, rules 13f to 13h): engine and oracle agree bit for bit on random scenarios,
+ * priced by the model that the scenario drew plus a share of all ranks' tokens, or by a measured mixture of experts.
+ * Some scenarios only:  test_oracle_ranks FIRST [LAST] */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
