@@ -19,8 +19,8 @@ static void load_peer(struct kv_load *l, struct kv_yaml *nodes)
     if (!kv_yaml_get(nodes, "peer_latency")) kv_load_default(l, nodes, "peer_latency", PEER_LATENCY_TEXT);
     else kv_load_optional(l, nodes, &kv_section_nodes, "peer_latency", &env->peer_latency_s);
     if (env->peer_Bps <= 0 && !l->diag->errors)
-        kv_load_error(l, kv_yaml_get(nodes, "peer"), NULL, "cluster.nodes.peer: nothing says the rate between two GPUs; "
-                      "e.g. peer: 64GB/s");
+        kv_load_error(l, kv_yaml_get(nodes, "peer"), NULL, "cluster.nodes.peer: nothing says the rate between two "
+                      "GPUs; e.g. peer: 64GB/s");
 }
 
 static void check_model(struct kv_load *l, const struct kv_yaml *at, int32_t ranks)
@@ -51,8 +51,8 @@ static bool peer_given(struct kv_load *l, struct kv_yaml *nodes)
         const struct kv_yaml *key = kv_yaml_get(nodes, keys[i]);
         given |= key != NULL;
         if (key && !used && !l->diag->errors)
-            kv_load_warning(l, key, "cluster.nodes.%s has no effect: neither expert_parallel nor compute.kind table with "
-                            "tp > 1 looks at it", keys[i]);
+            kv_load_warning(l, key, "cluster.nodes.%s has no effect: neither expert_parallel nor compute.kind table "
+                            "with tp > 1 looks at it", keys[i]);
     }
     return given;
 }

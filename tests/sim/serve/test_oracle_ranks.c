@@ -14,6 +14,7 @@
 #include "tests/models/shape_file.h"
 #include "tests/support/compare_runs.h"
 #include "tests/support/random_parts.h"
+#include "tests/support/sanitized.h"
 
 #define SCENARIOS 250
 
@@ -110,11 +111,13 @@ static void engine_and_oracle_agree_on_ranks(void **state)
 {
     (void)state;
     int64_t met[SITUATIONS] = {0};
-    for (uint64_t number = 0; number < SCENARIOS; number++)
+    uint64_t scenarios = kv_test_scenarios(SCENARIOS);
+    for (uint64_t number = 0; number < scenarios; number++)
         if (!run_number(number, met, false)) fail_msg("scenario %llu", (unsigned long long)number);
     for (int i = 0; i < SITUATIONS; i++) {
-        print_message("  %-40s in %4lld of %d scenarios\n", situation[i], (long long)met[i], SCENARIOS);
-        assert_true(met[i] >= 5);
+        print_message("  %-40s in %4lld of %llu scenarios\n", situation[i], (long long)met[i],
+                      (unsigned long long)scenarios);
+        assert_true(KV_SANITIZED || met[i] >= 5);
     }
 }
 
