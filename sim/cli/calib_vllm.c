@@ -346,7 +346,9 @@ static void fit_mixed(struct import *m, struct kv_profile *p, const struct kv_kn
 enum { SKEW_N, SKEW_CHUNK, SKEW_MEAN, SKEW_MAX, SKEW_TIME };
 
 /* Shares of the longest context by number of sequences, in steps without and with chunks. What is left to the mean may
- * grow with the number of sequences no faster than that number: else one sequence more could make a batch cheaper. */
+ * grow with the number of sequences no faster than that number: else one sequence more could make a batch cheaper.
+ * Least squares of the time, not of the relative error: what a run adds up is time, and long batches have most of it
+ * (the measuring program's own fallback share, alpha_default, is fitted so). */
 static void fit_shares(struct import *m, const struct kv_knots *counts, bool chunks, struct kv_knots *knots)
 {
     *knots = (struct kv_knots){.rows = counts->rows, .columns = 1, .x = counts->x};
@@ -359,8 +361,7 @@ static void fit_shares(struct import *m, const struct kv_knots *counts, bool chu
             if ((int64_t)f[SKEW_N] != counts->x[k] || (f[SKEW_CHUNK] > 0) != chunks || !used(m, &m->skew.row.at[i]))
                 continue;
             if (isfinite(f[SKEW_MEAN] + f[SKEW_MAX] + f[SKEW_TIME]) && f[SKEW_TIME] > 0)
-                kv_vec_push(&pair, ((struct kv_fit_pair){f[SKEW_MAX] - f[SKEW_MEAN], f[SKEW_TIME] - f[SKEW_MEAN],
-                                                         1 / (f[SKEW_TIME] * f[SKEW_TIME])}));
+                kv_vec_push(&pair, ((struct kv_fit_pair){f[SKEW_MAX] - f[SKEW_MEAN], f[SKEW_TIME] - f[SKEW_MEAN], 1}));
         }
         double share = pair.count ? 1 - kv_fit_factor(pair.at, pair.count) : to_mean, most = 1;
         if (k > 0) most = to_mean * (double)counts->x[k] / (double)counts->x[k - 1];

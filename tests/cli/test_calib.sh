@@ -32,6 +32,12 @@ cmp "$work/out" "$work/info" || fail "import and info tell different things"
 awk '/^(dense|head|prefill|decode|mixed|shares) / && $3 > 0.5 { print; bad = 1 } /^dense/ && $2 > 4 { print; bad = 1 }
      END { exit bad }' "$work/out" || fail "a straight line was not met"
 grep -qx '8,200,500,[0-9]*' "$work/p/shares.csv" || fail "shares: $(cat "$work/p/shares.csv")"
+# Shares are fitted to time, not to its logarithm: a long batch outweighs short ones.
+make_tables "$work/l"
+awk -F, 'NR == 1 || $1 == 8' "$work/l/tp1/skew.csv" >"$work/skew" && echo 8,0,10000,20000,14000 >>"$work/skew"
+mv "$work/skew" "$work/l/tp1/skew.csv"
+"$KVSIM" calib import vllm-layers "$work/l/tp1" -o "$work/long" --source here --licence none >/dev/null || fail "long"
+grep -qx '8,400,500,[0-9]*' "$work/long/shares.csv" || fail "a long batch: $(cat "$work/long/shares.csv")"
 gzip "$work"/t/tp1/*.csv
 "$KVSIM" calib import vllm-layers "$work/t/tp1" -o "$work/z" --source here --licence none >/dev/null || fail "gzip"
 diff -r "$work/p" "$work/z" || fail "compressed tables give another profile"
