@@ -13,10 +13,10 @@
 /* A stretch of constant rate of a class: from `since` on, where its service level was `service`. */
 struct kv_segment { kv_tick since; kv_rate rate; kv_service service; };
 
-/* Running flows of a class by the service level at which their owner is told next. Those told first are in a 4-ary heap.
- * Where flows are many the others lie in buckets by ranges of levels, in no order, and come into the heap a bucket at a
- * time: a ladder queue of one rung (Tang, Goh, Thng, ACM TOMACS 15(3), 2005), O(1) a flow however many there are. The
- * last bucket has no end; when its turn comes, what is in it is spread over new buckets. */
+/* Running flows of a class by the service level at which their owner is told next. Those told first are in a 4-ary
+ * heap. Where flows are many the others lie in buckets by ranges of levels, in no order, and come into the heap a
+ * bucket at a time: a ladder queue of one rung (Tang, Goh, Thng, ACM TOMACS 15(3), 2005), O(1) a flow however many
+ * there are. The last bucket has no end; when its turn comes, what is in it is spread over new buckets. */
 #define KV_NET_BUCKETS 2048
 struct kv_net_queue {
     /* level above `zero` : 96 | flow : 32. One number, because a comparison is two instructions then. Not empty where
@@ -172,8 +172,8 @@ void kv_net_asked_drop(struct kv_net *net, uint32_t flow);
 kv_u128 kv_net_unflushed(const struct kv_net *net, const struct kv_net_class *c);
 
 /* ---- net_queue.c ---- */
-/* Puts a running flow in, moves it there or takes it out; `level` is where its owner is told next: kv_net_told_level but
- * in an unlimited class. */
+/* Puts a running flow in, moves it there or takes it out; `level` is where its owner is told next: kv_net_told_level
+ * but in an unlimited class. */
 void kv_net_queue_set(struct kv_net *net, struct kv_net_class *c, uint32_t flow, kv_service level);
 void kv_net_queue_drop(struct kv_net *net, struct kv_net_class *c, uint32_t flow);
 

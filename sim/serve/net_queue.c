@@ -83,8 +83,9 @@ static kv_service key_of(const struct kv_net_queue *q, uint32_t flow, kv_service
     return (level - q->zero) * KV_SERVICE_PER_BYTE + flow;
 }
 
-/* Buckets that reach at least twice as far as the keys of the heap do now: flows to come find their place. All of its
- * keys, which need no order, go into them, but for those of bucket 0, which the least is in. */
+/* Buckets that reach at least eight times as far as the keys of the heap do now: most flows to come find their place,
+ * and few are spread again. All of its keys, which need no order, go into them, but for those of bucket 0, which the
+ * least is in. */
 static void spread(struct kv_net *net, struct kv_net_queue *q)
 {
     kv_service least = q->heap.at[0], most = least;
@@ -103,8 +104,8 @@ static void spread(struct kv_net *net, struct kv_net_queue *q)
     for (size_t i = 0; i < count; i++) add(net, q, q->heap.at[i]);
 }
 
-/* Asks memory for some flows of a bucket from `flow` on, which lie far apart; they to some[0..*count - 1]. Returns
- * the one after them. */
+/* Asks memory for some flows of a bucket from `flow` on, which lie far apart, and names them in some[0..*count - 1].
+ * Returns the one after them. */
 static uint32_t expect(const struct kv_net *net, uint32_t flow, uint32_t some[AT_ONCE], int32_t *count)
 {
     for (*count = 0; flow != KV_NONE && *count < AT_ONCE; flow = net->bucket_link.at[flow].next) {
@@ -124,6 +125,7 @@ static void open_bucket(struct kv_net *net, struct kv_net_queue *q)
         flow = expect(net, flow, some, &count);
         for (int32_t i = 0; i < count; i++) heap_add(net, q, key_of(q, some[i], kv_net_told_level(net, some[i])));
     }
+    /* Those of the bucket after it are read next, a while from now. */
     if (q->next < KV_NET_BUCKETS) expect(net, q->bucket.at[q->next].head, some, &count);
     else if (q->heap.count >= net->many) spread(net, q);
 }
