@@ -57,6 +57,8 @@ static void heap_add(struct kv_net *net, struct kv_net_queue *q, kv_service key)
 /* ---- buckets ---- */
 
 #define AT_ONCE 32
+/* What is called for each flow stays small without those called for each bucket. */
+#define OUT_OF_LINE __attribute__((noinline))
 
 static int32_t bucket_of(const struct kv_net_queue *q, kv_service key)
 {
@@ -86,7 +88,7 @@ static kv_service key_of(const struct kv_net_queue *q, uint32_t flow, kv_service
 /* Buckets that reach at least eight times as far as the keys of the heap do now: most flows to come find their place,
  * and few are spread again. All of its keys, which need no order, go into them, but for those of bucket 0, which the
  * least is in. */
-static void spread(struct kv_net *net, struct kv_net_queue *q)
+OUT_OF_LINE static void spread(struct kv_net *net, struct kv_net_queue *q)
 {
     kv_service least = q->heap.at[0], most = least;
     size_t count = q->heap.count;
@@ -117,7 +119,7 @@ static uint32_t expect(const struct kv_net *net, uint32_t flow, uint32_t some[AT
 }
 
 /* The next bucket into the heap. */
-static void open_bucket(struct kv_net *net, struct kv_net_queue *q)
+OUT_OF_LINE static void open_bucket(struct kv_net *net, struct kv_net_queue *q)
 {
     uint32_t some[AT_ONCE], flow = q->bucket.at[q->next++].head;
     int32_t count;
