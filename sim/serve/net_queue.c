@@ -57,6 +57,7 @@ static void heap_add(struct kv_net *net, struct kv_net_queue *q, kv_service key)
 /* ---- buckets ---- */
 
 #define AT_ONCE 32
+#define SHIFT_MAX 114   /* buckets reach over 2^125 at most: `base` is that far below `zero` at most */
 /* What is called for each flow stays small without those called for each bucket. */
 #define OUT_OF_LINE __attribute__((noinline))
 
@@ -98,7 +99,7 @@ OUT_OF_LINE static void spread(struct kv_net *net, struct kv_net_queue *q)
     }
     q->base = least;
     q->shift = 0;
-    while ((most - least) >> q->shift >= KV_NET_BUCKETS / 8) q->shift++;
+    while (q->shift < SHIFT_MAX && (most - least) >> q->shift >= KV_NET_BUCKETS / 8) q->shift++;
     kv_vec_reserve(&q->bucket, KV_NET_BUCKETS);
     for (int32_t b = 0; b < KV_NET_BUCKETS; b++) q->bucket.at[b] = KV_ILIST_EMPTY;
     q->next = 1;
@@ -139,7 +140,7 @@ static void move_zero(struct kv_net_queue *q, kv_service level)
 {
     kv_service more = level - q->zero;
     for (size_t i = 0; i < q->heap.count; i++) q->heap.at[i] -= more * KV_SERVICE_PER_BYTE;
-    q->base -= more * KV_SERVICE_PER_BYTE;
+    if (q->next < KV_NET_BUCKETS) q->base -= more * KV_SERVICE_PER_BYTE;
     q->zero += more;
 }
 
