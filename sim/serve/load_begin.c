@@ -83,13 +83,10 @@ static int32_t add_parts(struct kv_tiers *t, struct kv_load *l, const struct sou
     return loaded;
 }
 
-/* Registers the blocks to load in HBM, where one reference is the load's and one its owner's. */
-static void bring_blocks(struct kv_tiers *t, uint32_t load, const struct sources *s, const int32_t *part_of,
-                         struct kv_seq *q)
+/* Names the blocks to load, and reads their chunks. */
+static void name_blocks(struct kv_tiers *t, struct kv_load *l, const struct sources *s, const int32_t *part_of)
 {
-    struct kv_load *l = kv_load_at(t, load);
-    struct kv_blocks *blocks = &l->instance->blocks;
-    int32_t tokens = (int32_t)t->serve->config->engine.block_tokens, last[KV_TIERS_MAX];
+    int32_t last[KV_TIERS_MAX];
     for (int32_t tier = 1; tier < t->count; tier++) last[tier] = -1;
     for (int32_t i = 0; i < s->count; i++) {
         int32_t tier = s->source[i];
@@ -101,11 +98,23 @@ static void bring_blocks(struct kv_tiers *t, uint32_t load, const struct sources
             kv_blocks_read(&p->pool->chunks, s->slot[i]);
         }
         last[tier] = chunk;
-        uint32_t slot = kv_blocks_register_pending(blocks, kv_blocks_place(blocks, &q->prefix, i), load,
-                                                   (i + 1) * tokens > q->input_tokens);
-        kv_blocks_ref(blocks, slot);
-        q->slot[i] = slot;   /* may be where s->slot[i] was: that has been read */
-        l->block[l->block_count++] = (struct kv_load_block){slot, i, part_of[tier], p->chunks - 1};
+        l->block[l->block_count++] = (struct kv_load_block){KV_NONE, i, part_of[tier], p->chunks - 1};
+    }
+}
+
+/* Registers the blocks that name_blocks has named in HBM, a stretch at a time. Their slots may stand where those of the
+ * chunks were, which have been read. */
+static void register_blocks(struct kv_tiers *t, uint32_t load, const struct sources *s, struct kv_seq *q)
+{
+    struct kv_load *l = kv_load_at(t, load);
+    int32_t generated_from = q->input_tokens / (int32_t)t->serve->config->engine.block_tokens;
+    for (int32_t from = 0, to; from < s->count; from = to + 1) {
+        for (to = from; to < s->count && s->source[to] > 0;) to++;
+        kv_blocks_register_all_loading(&l->instance->blocks, &q->prefix, from, to, generated_from, load, q->slot);
+    }
+    for (int32_t i = 0; i < l->block_count; i++) {
+        l->block[i].slot = q->slot[l->block[i].block];
+        kv_assert(l->block[i].slot != KV_NONE);
     }
 }
 
@@ -114,7 +123,8 @@ static void fill_parts(struct kv_tiers *t, uint32_t load, const struct sources *
     struct kv_load *l = kv_load_at(t, load);
     int32_t part_of[KV_TIERS_MAX], loaded = add_parts(t, l, s, part_of);
     l->block = slab_take(t, (size_t)loaded * sizeof *l->block);
-    bring_blocks(t, load, s, part_of, q);
+    name_blocks(t, l, s, part_of);
+    register_blocks(t, load, s, q);
 }
 
 /* T26. Blocks [first, first + count) are loaded from tiers that fill `tier`. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Flows: from start to drop. Service curves of their classes are in net_class.c, rates in net_rates.c. */
+/* Flows: from start to drop. Service curves of their classes are in net_class.c, who ends next in net_queue.c, rates in
+ * net_rates.c. */
 #include "sim/serve/net.h"
 
 #include <stdlib.h>
@@ -14,7 +15,7 @@ struct kv_net *kv_net_open(struct kv_engine *engine, kv_flow_done done, void *ow
     struct kv_net *net = kv_mem_take(sizeof *net);
     *net = (struct kv_net){.engine = engine, .done = done, .owner = owner,
                            .free_flow = KV_NONE, .free_class = KV_NONE,
-                           .completion_tk = KV_TICK_NEVER};
+                           .completion_tk = KV_TICK_NEVER, .many = 256};
     net->completion = kv_timer_new(engine, KV_CLASS_COMPLETION, complete, net, 0);
     net->settle = kv_timer_new(engine, KV_CLASS_SETTLE, kv_net_settle, net, 0);
     kv_pool_open(&net->class, sizeof(struct kv_net_class));
@@ -26,7 +27,8 @@ void kv_net_close(struct kv_net *net)
 {
     for (uint32_t i = 0; i < net->class.high; i++) {
         kv_vec_close(&kv_net_class_at(net, i)->past);
-        kv_vec_close(&kv_net_class_at(net, i)->heap);
+        kv_vec_close(&kv_net_class_at(net, i)->queue.heap);
+        kv_vec_close(&kv_net_class_at(net, i)->queue.bucket);
     }
     for (size_t i = 0; i < net->link.count; i++) {
         kv_vec_close(&net->link.at[i].member);
@@ -43,6 +45,7 @@ void kv_net_close(struct kv_net *net)
     kv_vec_close(&net->notice);
     kv_vec_close(&net->later);
     kv_vec_close(&net->asked_link);
+    kv_vec_close(&net->bucket_link);
     kv_vec_close(&net->touched);
     kv_vec_close(&net->told);
     kv_vec_close(&net->part);
@@ -91,13 +94,6 @@ uint32_t kv_net_add_path(struct kv_net *net, const struct kv_hop *hops, int32_t 
 
 /* ---- joining and leaving a class ---- */
 
-/* Level at which the owner of a running flow in a class with a limit is told next. */
-static kv_service told_level(const struct kv_net *net, uint32_t flow)
-{
-    const struct kv_net_flow *f = &net->flow.at[flow];
-    return f->origin + (f->marked ? net->notice.at[flow] : f->permitted) * KV_SERVICE_PER_BYTE;
-}
-
 static void touch_first_of(struct kv_net *net, const struct kv_heap_key *first)
 {
     uint32_t class = (uint32_t)first->order;
@@ -136,7 +132,7 @@ static void join(struct kv_net *net, uint32_t flow, kv_service had)
     kv_service level = kv_net_level(net, c);
     f->state = KV_FLOW_RUNNING;
     f->origin = !c->unlimited ? level - had : f->asked ? level : had;
-    kv_net_heap_set(net, c, flow, c->unlimited ? level + 1 : told_level(net, flow));
+    kv_net_queue_set(net, c, flow, c->unlimited ? level + 1 : kv_net_told_level(net, flow));
     c->settled_sum -= (kv_u128)level;
     if (c->in_order) stand_in_queues(net, f);
     kv_net_touch(net, c, f->class);
@@ -148,7 +144,7 @@ static void leave(struct kv_net *net, uint32_t flow, kv_service level)
     struct kv_net_flow *f = &net->flow.at[flow];
     struct kv_net_class *c = kv_net_class_at(net, f->class);
     kv_service end = kv_net_end_level(net, c, flow);
-    kv_net_heap_drop(net, c, flow);
+    kv_net_queue_drop(net, c, flow);
     c->settled_sum += (kv_u128)(level < end ? level : end);
     if (c->in_order) leave_queues(net, f);
     kv_net_touch(net, c, f->class);
@@ -197,13 +193,13 @@ static void gather(struct kv_net *net, uint32_t class)
 {
     struct kv_net_class *c = kv_net_class_at(net, class);
     kv_service level = kv_net_level(net, c);
-    while (c->heap.count && kv_net_level_at(c, 0) <= level) {
-        uint32_t flow = (uint32_t)c->heap.at[0];
+    while (c->queue.count && kv_net_level_at(c, 0) <= level) {
+        uint32_t flow = (uint32_t)c->queue.heap.at[0];
         struct kv_net_flow *f = &net->flow.at[flow];
         bool on_the_way = f->marked && level < kv_net_end_level(net, c, flow);
         f->marked = false;
         if (on_the_way) {
-            kv_net_heap_set(net, c, flow, told_level(net, flow));
+            kv_net_queue_set(net, c, flow, kv_net_told_level(net, flow));
             kv_vec_push(&net->told, ((struct kv_told){f->id, kv_flow_moved_bytes(net, flow), flow}));
             continue;
         }
@@ -282,7 +278,7 @@ void kv_flow_permit(struct kv_net *net, uint32_t flow, int64_t permitted)
     f->permitted = permitted;
     struct kv_net_class *c = kv_net_class_at(net, f->class);
     if (c->unlimited) return;   /* one tick, however much */
-    kv_net_heap_set(net, c, flow, told_level(net, flow));
+    kv_net_queue_set(net, c, flow, kv_net_told_level(net, flow));
     kv_net_touch(net, c, f->class);
     if (!f->limit_later) return;
     f->limit_later = false;
@@ -297,7 +293,7 @@ void kv_flow_mark(struct kv_net *net, uint32_t flow, int64_t mark)
     f->marked = mark < f->permitted;
     net->notice.at[flow] = mark;
     if (c->unlimited) return;
-    kv_net_heap_set(net, c, flow, told_level(net, flow));
+    kv_net_queue_set(net, c, flow, kv_net_told_level(net, flow));
     kv_net_touch(net, c, f->class);
 }
 
@@ -370,7 +366,7 @@ int64_t kv_net_flows_on(const struct kv_net *net, uint32_t link)
         const struct kv_net_class *c = kv_net_class_at(net, net->touched.at[i]);
         const struct kv_net_path *path = &net->path.at[c->path];
         for (int32_t h = 0; h < path->count; h++)
-            if (path->hop[h].link == link) flows += (int64_t)c->heap.count - c->present;
+            if (path->hop[h].link == link) flows += (int64_t)c->queue.count - c->present;
     }
     return flows;
 }

@@ -5,7 +5,7 @@
  * parallelism): `bytes` are those of one part, and each hop says how many of the parts cross that link. All flows with
  * the same path and the same limit of their own are one *class*: they are served at the same rate at every moment, so a
  * class has one service curve, a flow joins it at the service level of its start and is done when the curve has risen
- * by its bytes. A flow event costs O(log flows of its class) and one solution of the touched component's rates.
+ * by its bytes. A flow event costs O(1) and one solution of the touched component's rates.
  *
  * Rates are max-min fair with own limits, in integers (kv_maxmin of sim/lib/maxmin.h). They are set once a tick, in
  * class settle, after all that happened at the tick; events of later classes at the same tick bring another round. */

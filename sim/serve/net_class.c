@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Classes of flows: how they are found, their running flows, and their service curves. */
+/* Classes of flows: how they are found, and their service curves. */
 #include "sim/serve/net_private.h"
 
 #include "sim/base/err.h"
-#include "sim/base/prefetch.h"
 #include "sim/base/rng.h"
 
 /* ---- finding ---- */
@@ -30,8 +29,10 @@ static uint32_t new_class(struct kv_net *net, uint32_t path, kv_rate limit, uint
     };
     fresh.past.at = c->past.at;
     fresh.past.capacity = c->past.capacity;
-    fresh.heap.at = c->heap.at;
-    fresh.heap.capacity = c->heap.capacity;
+    fresh.queue.heap.at = c->queue.heap.at;
+    fresh.queue.heap.capacity = c->queue.heap.capacity;
+    fresh.queue.bucket = c->queue.bucket;
+    fresh.queue.next = KV_NET_BUCKETS;
     *c = fresh;
     if (!c->in_order) kv_map_put(&net->by_key, key, class);
     return class;
@@ -75,7 +76,7 @@ uint32_t kv_net_class_of(struct kv_net *net, uint32_t path, kv_rate limit)
 void kv_net_class_free(struct kv_net *net, uint32_t class)
 {
     struct kv_net_class *c = kv_net_class_at(net, class);
-    kv_assert(!c->attached && c->users == 0 && c->heap.count == 0);
+    kv_assert(!c->attached && c->users == 0 && c->queue.count == 0);
     kv_heap_drop(&net->due, class);
     if (!c->in_order) kv_map_drop(&net->by_key, c->key);
     c->next_free = net->free_class;
@@ -96,86 +97,6 @@ void kv_net_touch_first(struct kv_net *net, uint32_t class)
     if (net->unsettled) return;
     net->unsettled = true;
     kv_timer_arm(net->engine, net->settle, kv_engine_now(net->engine));
-}
-
-/* ---- running flows: a 4-ary heap, as in sim/engine/heap.c, of which many share one array of places ---- */
-
-static inline void put(kv_service *at, uint32_t *place, size_t i, kv_service key)
-{
-    at[i] = key;
-    place[(uint32_t)key] = (uint32_t)i;
-}
-
-static void sift_up(kv_service *at, uint32_t *place, size_t i, kv_service key)
-{
-    for (size_t up; i > 0 && key < at[up = (i - 1) / 4]; i = up) put(at, place, i, at[up]);
-    put(at, place, i, key);
-}
-
-/* The top of a heap is always in the first cache. */
-#define NEAR 64
-
-static void sift_down(kv_service *at, size_t count, uint32_t *place, size_t i, kv_service key)
-{
-    for (size_t first; (first = 4 * i + 1) < count;) {
-        const kv_service *least = &at[first];
-        if (first > NEAR && 4 * first + 16 < count) {   /* whichever child is least, its children are on the way */
-            const kv_service *grandchild = &at[4 * first + 1];
-            kv_prefetch(grandchild);
-            kv_prefetch(grandchild + 4);
-            kv_prefetch(grandchild + 8);
-            kv_prefetch(grandchild + 12);
-        }
-        if (first + 3 < count) {   /* without jumps: which child is least cannot be predicted */
-            const kv_service *right = least + 2;
-            least += least[1] < least[0];
-            right += right[1] < right[0];
-            least = *right < *least ? right : least;
-        } else {
-            for (const kv_service *c = least + 1; c < &at[count]; c++)
-                if (*c < *least) least = c;
-        }
-        if (key < *least) break;
-        put(at, place, i, *least);
-        i = (size_t)(least - at);
-    }
-    put(at, place, i, key);
-}
-
-/* Puts a key where it belongs, starting at place i. */
-static void settle_key(struct kv_net *net, struct kv_net_class *c, size_t i, kv_service key)
-{
-    if (i > 0 && key < c->heap.at[(i - 1) / 4]) sift_up(c->heap.at, net->place.at, i, key);
-    else sift_down(c->heap.at, c->heap.count, net->place.at, i, key);
-}
-
-/* Keys count from `zero` in 63 bits of whole bytes, less than a fast link carries in the longest of runs. */
-static void move_zero(struct kv_net_class *c, kv_service level)
-{
-    kv_service more = level - c->zero;
-    for (size_t i = 0; i < c->heap.count; i++) c->heap.at[i] -= more * KV_SERVICE_PER_BYTE;
-    c->zero += more;
-}
-
-void kv_net_heap_set(struct kv_net *net, struct kv_net_class *c, uint32_t flow, kv_service level)
-{
-    uint32_t place = net->place.at[flow];
-    if (level - c->zero >= (kv_service)1 << 94) move_zero(c, kv_net_level(net, c));
-    kv_service key = (level - c->zero) * KV_SERVICE_PER_BYTE + flow;
-    if (place != KV_NONE) {
-        settle_key(net, c, place, key);
-        return;
-    }
-    kv_vec_push(&c->heap, key);
-    sift_up(c->heap.at, net->place.at, c->heap.count - 1, key);
-}
-
-void kv_net_heap_drop(struct kv_net *net, struct kv_net_class *c, uint32_t flow)
-{
-    size_t i = net->place.at[flow];
-    kv_service last = c->heap.at[--c->heap.count];
-    net->place.at[flow] = KV_NONE;
-    if (i < c->heap.count) settle_key(net, c, i, last);
 }
 
 /* ---- service curve ---- */
@@ -271,15 +192,29 @@ void kv_flow_reached_all(const struct kv_net *net, uint32_t flow, const int64_t 
     kv_assert(count == 0 || out[count - 1] <= kv_engine_now(net->engine));
 }
 
+/* Of a level that was reached at this tick, what is beyond the permitted of a running flow. */
+static kv_u128 beyond(const struct kv_net *net, const struct kv_net_class *c, uint32_t flow, kv_service level)
+{
+    kv_service end = kv_net_end_level(net, c, flow);
+    return end < level ? (kv_u128)(level - end) : 0;
+}
+
+static kv_u128 all_beyond(const struct kv_net *net, const struct kv_net_class *c, kv_service level)
+{
+    const struct kv_net_queue *q = &c->queue;
+    kv_u128 sum = 0;
+    for (size_t i = 0; i < q->heap.count; i++) sum += beyond(net, c, (uint32_t)q->heap.at[i], level);
+    for (int32_t b = q->next; b < KV_NET_BUCKETS; b++)
+        for (uint32_t flow = q->bucket.at[b].head; flow != KV_NONE; flow = net->bucket_link.at[flow].next)
+            sum += beyond(net, c, flow, level);
+    return sum;
+}
+
 kv_u128 kv_net_unflushed(const struct kv_net *net, const struct kv_net_class *c)
 {
     kv_service level = kv_net_level(net, c);
-    kv_u128 delivered = (kv_u128)level * c->heap.count + c->settled_sum;
+    kv_u128 delivered = (kv_u128)level * c->queue.count + c->settled_sum;
     /* At the tick of a completion, before it is handled: what is beyond the permitted has gone to nobody. */
-    if (c->heap.count && kv_net_level_at(c, 0) < level)
-        for (size_t i = 0; i < c->heap.count; i++) {
-            kv_service end = kv_net_end_level(net, c, (uint32_t)c->heap.at[i]);
-            if (end < level) delivered -= (kv_u128)(level - end);
-        }
+    if (c->queue.count && kv_net_level_at(c, 0) < level) delivered -= all_beyond(net, c, level);
     return delivered - c->flushed;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside of net.h, shared by net.c (flows), net_class.c (service curves) and net_rates.c (who gets which rate). */
+/* Inside of net.h, shared by net.c (flows), net_class.c (service curves), net_queue.c (who ends next) and net_rates.c
+ * (who gets which rate). */
 #ifndef KV_SERVE_NET_PRIVATE_H
 #define KV_SERVE_NET_PRIVATE_H
 
@@ -12,6 +13,23 @@
 /* A stretch of constant rate of a class: from `since` on, where its service level was `service`. */
 struct kv_segment { kv_tick since; kv_rate rate; kv_service service; };
 
+/* Running flows of a class by the service level at which their owner is told next. Those told first are in a 4-ary
+ * heap. Where flows are many the others lie in buckets by ranges of levels, in no order, and come into the heap a
+ * bucket at a time: a ladder queue of one rung (Tang, Goh, Thng, ACM TOMACS 15(3), 2005), O(1) a flow however many
+ * there are. The last bucket has no end; when its turn comes, what is in it is spread over new buckets. */
+#define KV_NET_BUCKETS 2048
+struct kv_net_queue {
+    /* level above `zero` : 96 | flow : 32. One number, because a comparison is two instructions then. Not empty where
+     * `count` > 0. */
+    KV_VEC(kv_service) heap;
+    kv_service zero;
+    size_t count;                        /* in heap and buckets */
+    KV_VEC(struct kv_ilist) bucket;      /* no room before it is needed */
+    kv_service base;                     /* key where bucket 0 begins; each is 2^shift of key wide */
+    int32_t shift;
+    int32_t next;                        /* buckets below it are in the heap; KV_NET_BUCKETS: all are, there are none */
+};
+
 /* The service curve of all flows of one path and one limit (of one flow where the path has an in_order link).
  * A class without hops and limit has `unlimited` service: level and rate count ticks then, and a flow needs one. */
 struct kv_net_class {
@@ -19,10 +37,7 @@ struct kv_net_class {
     KV_VEC(struct kv_segment) past;      /* those before, as far back as a flow of `asked` needs */
     uint64_t past_dropped;               /* stretches that were before past.at[0]; marks of flows count them */
     struct kv_ilist asked;               /* flows that can be asked when bytes were there, oldest first */
-    /* Running flows by the service level at which their owner is told next: level above `zero` : 96 | flow : 32.
-     * One number, because a comparison is two instructions then. kv_net.place says where a flow is. */
-    KV_VEC(kv_service) heap;
-    kv_service zero;
+    struct kv_net_queue queue;           /* its running flows */
     /* Delivered to all flows so far is running flows x level + settled_sum, modulo 2^128. */
     kv_u128 settled_sum, flushed;        /* flushed: part of that which links have been told */
     kv_rate limit, own;                  /* own: u of maxmin.h */
@@ -85,10 +100,11 @@ struct kv_net {
     KV_VEC(struct kv_net_link) link;
     KV_VEC(struct kv_net_path) path;
     KV_VEC(struct kv_net_flow) flow;
-    KV_VEC(uint32_t) place;              /* of each flow in the heap of its class */
+    KV_VEC(uint32_t) place;              /* of each flow in the queue of its class: net_queue.c */
     KV_VEC(int64_t) notice;              /* by flow: bytes at which the owner of a marked one is told on the way */
     KV_VEC(kv_rate) later;               /* by flow: limit that holds once it has paused */
-    struct kv_ilinks asked_link;
+    struct kv_ilinks asked_link, bucket_link;
+    size_t many;                         /* flows of a class from which on they are put into buckets */
     uint32_t free_flow, free_class;
     uint64_t next_id;
     struct kv_pool class;
@@ -124,7 +140,13 @@ static inline kv_rate kv_net_flow_rate(const struct kv_net *net, uint32_t flow)
 /* Level at which the owner of the flow at place i of the heap is told next. */
 static inline kv_service kv_net_level_at(const struct kv_net_class *c, size_t i)
 {
-    return c->zero + (c->heap.at[i] >> 32);
+    return c->queue.zero + (c->queue.heap.at[i] >> 32);
+}
+/* Level at which the owner of a running flow in a class with a limit is told next. */
+static inline kv_service kv_net_told_level(const struct kv_net *net, uint32_t flow)
+{
+    const struct kv_net_flow *f = &net->flow.at[flow];
+    return f->origin + (f->marked ? net->notice.at[flow] : f->permitted) * KV_SERVICE_PER_BYTE;
 }
 /* Level at which a running flow has what it is permitted to. In an unlimited class marks are not heeded. */
 static inline kv_service kv_net_end_level(const struct kv_net *net, const struct kv_net_class *c, uint32_t flow)
@@ -143,14 +165,17 @@ static inline void kv_net_touch(struct kv_net *net, const struct kv_net_class *c
 {
     if (!c->touched) kv_net_touch_first(net, class);
 }
-/* Puts a running flow in, moves it there or takes it out; `level` is where its owner is told next. */
-void kv_net_heap_set(struct kv_net *net, struct kv_net_class *c, uint32_t flow, kv_service level);
-void kv_net_heap_drop(struct kv_net *net, struct kv_net_class *c, uint32_t flow);
 bool kv_net_rate_set(struct kv_net *net, struct kv_net_class *c, kv_rate rate);   /* true when it is another */
 void kv_net_asked_add(struct kv_net *net, uint32_t flow);
 void kv_net_asked_drop(struct kv_net *net, uint32_t flow);
 /* What its links have not been told of what it delivered. */
 kv_u128 kv_net_unflushed(const struct kv_net *net, const struct kv_net_class *c);
+
+/* ---- net_queue.c ---- */
+/* Puts a running flow in, moves it there or takes it out; `level` is where its owner is told next: kv_net_told_level
+ * but in an unlimited class. */
+void kv_net_queue_set(struct kv_net *net, struct kv_net_class *c, uint32_t flow, kv_service level);
+void kv_net_queue_drop(struct kv_net *net, struct kv_net_class *c, uint32_t flow);
 
 /* ---- net_rates.c ---- */
 void kv_net_settle(void *net, uint32_t kind);

@@ -63,7 +63,7 @@ static bool is_first(const struct kv_net *net, uint32_t class, const struct kv_n
 static void count_in(struct kv_net *net, uint32_t class, struct kv_net_class *c)
 {
     const struct kv_net_path *path = &net->path.at[c->path];
-    int64_t present = (int64_t)c->heap.count, arrived = present - c->present;
+    int64_t present = (int64_t)c->queue.count, arrived = present - c->present;
     bool takes_part = present > 0 && (!c->in_order || is_first(net, class, c));
     int64_t flows = takes_part ? present : 0, more = flows - c->counted;
     if (takes_part && !c->attached) attach(net, class, c);
@@ -99,7 +99,7 @@ static void give(struct kv_net *net, uint32_t class, struct kv_net_class *c, kv_
     if (!other && !c->touched) return;
     kv_tick due_tk = KV_TICK_NEVER;
     if (c->attached) {
-        if (c->heap.count > 4) will_end(net, c->heap.at);
+        if (c->queue.heap.count > 4) will_end(net, c->queue.heap.at);
         kv_tick ticks = kv_rate_ticks(kv_net_level_at(c, 0) - kv_net_level(net, c), rate);
         if (ticks < KV_TICK_LIMIT - kv_engine_now(net->engine)) due_tk = kv_engine_now(net->engine) + ticks;
     }

@@ -308,6 +308,57 @@ static void flows_of_one_tick_are_told_by_id_and_a_dropped_one_is_not(void **sta
 
 /* Sizes that end on whole ticks: flow k is done when the link has carried all of the smaller ones, and as much of
  * each greater one as k has. */
+/* ---- many flows ---- */
+
+/* Flows of one class, 12 at a time, that wait in buckets from `many` on; of all that they are
+ * told, one number. */
+struct crowd { struct kv_engine *engine; struct kv_net *net; uint64_t started, story; int64_t mean_bytes; };
+
+static void join_crowd(struct crowd *c)
+{
+    uint64_t i = c->started++;
+    int64_t bytes = 1 + (int64_t)(kv_mix64(i + 1) % (uint64_t)(2 * c->mean_bytes));
+    kv_flow_start(c->net, 0, KV_RATE_UNLIMITED, bytes, bytes, i);
+}
+
+static void leave_crowd(void *owner, uint32_t flow, uint64_t tag, int64_t bytes_done)
+{
+    struct crowd *c = owner;
+    kv_flow_drop(c->net, flow);
+    c->story = kv_mix64_pair(c->story, kv_mix64_pair(tag, (uint64_t)kv_engine_now(c->engine)) + (uint64_t)bytes_done);
+    join_crowd(c);
+}
+
+static uint64_t story_of_crowd(size_t many, int64_t mean_bytes, kv_rate capacity, uint64_t flows)
+{
+    struct crowd c = {.engine = kv_engine_open(1), .mean_bytes = mean_bytes};
+    c.net = kv_net_open(c.engine, leave_crowd, &c);
+    c.net->many = many;
+    kv_net_add_path(c.net, &(struct kv_hop){kv_net_add_link(c.net, capacity, false), 1}, 1);
+    for (uint32_t i = 0; i < 12; i++) join_crowd(&c);
+    while (c.started < flows) assert_true(kv_engine_step(c.engine, NULL));
+    kv_service carried = kv_net_carried(c.net, 0);
+    kv_net_close(c.net);
+    kv_engine_close(c.engine);
+    return kv_mix64_pair(c.story, (uint64_t)carried ^ (uint64_t)(carried >> 64));
+}
+
+static void buckets_change_nothing(void **state)
+{
+    (void)state;
+    for (uint64_t flows = 100; flows <= 20000; flows = flows * 14 / 10)
+        assert_int_equal(story_of_crowd(flows % 7 + 1, 1000, BYTE_PER_TICK / 3, flows),
+                         story_of_crowd(SIZE_MAX, 1000, BYTE_PER_TICK / 3, flows));
+}
+
+/* 2,000 flows of 2^57 bytes, 12 at a time: the level passes 2^62 bytes, where keys get another zero, twice. */
+static void buckets_outlast_the_longest_of_runs(void **state)
+{
+    (void)state;
+    assert_int_equal(story_of_crowd(3, INT64_C(1) << 57, INT64_C(1) << 61, 2000),
+                     story_of_crowd(SIZE_MAX, INT64_C(1) << 57, INT64_C(1) << 61, 2000));
+}
+
 static void equal_starts_end_where_processor_sharing_says(void **state)
 {
     (void)state;
@@ -523,6 +574,8 @@ int main(void)
         cmocka_unit_test(a_paused_flow_leaves_its_share_to_the_others),
         cmocka_unit_test(a_link_in_order_serves_the_lowest_id_that_is_present),
         cmocka_unit_test(flows_of_one_tick_are_told_by_id_and_a_dropped_one_is_not),
+        cmocka_unit_test(buckets_change_nothing),
+        cmocka_unit_test(buckets_outlast_the_longest_of_runs),
         cmocka_unit_test(equal_starts_end_where_processor_sharing_says),
         cmocka_unit_test(layers_are_found_among_thousands_of_changes_which_are_forgotten_later),
         cmocka_unit_test(limits_nobody_has_any_more_are_forgotten),
