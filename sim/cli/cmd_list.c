@@ -291,6 +291,7 @@ static void put_shape(struct list *l, const struct kv_model_shape *m)
     FIELD(nope_head_dim, false); FIELD(value_head_dim, false); FIELD(dtype_bytes, false); FIELD(kv_dtype_bytes, false);
 #undef FIELD
     put(l, "tied_embeddings", CELL_JSON, false, m->tied_embeddings ? "true" : "false");
+    put(l, "qk_norm", CELL_JSON, false, m->qk_norm ? "true" : "false");
 }
 
 /* Its name or one of its aliases ("a, b"). */
