@@ -69,6 +69,17 @@ awk '/^holdout_shapes:/ { all = 1 } all { sub(/: 0\..*/, ": 0") } { print }' "$w
     cp -r "$work/p" "$work/p0" && cp "$work/y" "$work/p0/profile.yaml"
 "$KVSIM" calib info "$work/p0" | grep -q '^gemm_bf16 .* %  *- *m ' || fail "an error that nobody measured is told as 0"
 
+# diff: nothing between a profile and itself; a changed error, time and origin are told.
+"$KVSIM" calib diff "$work/p" "$work/p" >"$work/out" && [ "$(wc -l <"$work/out")" = 1 ] ||
+    { cat "$work/out"; fail "diff of a profile and itself"; }
+cp -r "$work/p" "$work/q"
+sed -i 's/^engine: .*/engine: another/' "$work/q/profile.yaml"
+sed -i 's/^roof,bytes_per_us,.*/roof,bytes_per_us,500000/' "$work/q/attention_decode.csv"
+"$KVSIM" calib diff "$work/p" "$work/q" >"$work/out"
+grep -q '^engine  *a formula  *another' "$work/out" && grep -q '^attention_decode .*times +' "$work/out" &&
+    ! grep -q gemm "$work/out" || { cat "$work/out"; fail "diff"; }
+"$KVSIM" calib diff "$work/p" "$work/s" >"$work/out" 2>&1 && fail "diff with samples: taken"
+
 # A run: one request of Llama-3.1-8B; 1 GPU, and 2 with all-reduce. At
 # least the weights are read once a token, and a prompt
 # of 2,048 tokens is 32 TFLOP of products.
