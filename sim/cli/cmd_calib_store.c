@@ -241,7 +241,7 @@ static int diff(struct kv_args *args)
 
 const struct kv_command kv_command_calib_diff = {
     .name = "calib diff", .usage = "PROFILE PROFILE",
-    .help = "two store profiles of a kind, or two operator profiles, parameter by parameter",
+    .help = "two store or operator profiles, parameter by parameter",
     .details = "Only what differs is shown, with the change of numbers; curves at the knots of the first. Of operator\n"
                "profiles times are compared over shapes that both measured, and the largest change is shown.\n",
     .arg_min = 2, .arg_max = 2, .run = diff,
