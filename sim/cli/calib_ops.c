@@ -178,8 +178,29 @@ bool kv_calib_is_samples(struct kv_arena *arena, const char *folder)
            || is_there(arena, folder, aiconfigurator[KV_OP_DECODE].file);
 }
 
+/* Each held row of a type, its time and what a fit without it says. The header names the keys of the operator. */
+static void write_held(struct kv_writer *w, const struct kv_op_model *m, enum kv_op op, int32_t sms,
+                       const struct kv_op_rows *rows, int64_t seed)
+{
+    for (size_t i = 0; i < rows->count; i++) {
+        const struct kv_op_row *row = &rows->at[i];
+        if (!row->held || (m->type && strcmp(m->type, row->type) != 0)) continue;
+        kv_writer_text(w, "%lld,%s,", (long long)seed, row->type);
+        for (int32_t k = 0; kv_op_forms[op].key[k]; k++) kv_writer_text(w, "%lld,", (long long)row->key[k]);
+        kv_writer_text(w, "%.6g,%.6g\n", row->time_us, kv_op_us(m, op, sms, row->type, row->key));
+    }
+}
+
+static void write_held_header(struct kv_writer *w, enum kv_op op)
+{
+    kv_writer_text(w, "seed,%s,", kv_op_forms[op].type);
+    for (int32_t k = 0; kv_op_forms[op].key[k]; k++) kv_writer_text(w, "%s,", kv_op_forms[op].key[k]);
+    kv_writer_text(w, "time_us,pred_us\n");
+}
+
 /* One operator, all its types: mean error over the rows held out, by seed and over all seeds. */
-static double check_op(struct kv_args *args, struct kv_op_samples *samples, enum kv_op op, bool shapes, int64_t seeds)
+static double check_op(struct kv_args *args, struct kv_op_samples *samples, enum kv_op op, bool shapes, int64_t seeds,
+                       struct kv_writer *held_rows)
 {
     struct kv_arena scratch = {0};
     struct kv_op_rows *rows = &samples->table[op];
@@ -194,6 +215,7 @@ static double check_op(struct kv_args *args, struct kv_op_samples *samples, enum
         for (int32_t i = 0; i < KV_PARTS; i++) {
             int64_t held;
             if (kv_op_parts[i].op != op || !kv_op_fit(m, op, kv_op_parts[i].type, rows, &rule)) continue;
+            if (held_rows) write_held(held_rows, m, op, sms, rows, seed);
             part += kv_op_score(m, op, sms, rows, &held) * (double)held;
             count += (double)held;
         }
@@ -208,29 +230,52 @@ static double check_op(struct kv_args *args, struct kv_op_samples *samples, enum
     return worst;
 }
 
+/* What `check` is asked for. Held rows of one operator make one table, hence `only` and `held` with `rows`. */
+struct check { const char *only, *held, *rows; };
+
+static bool read_check(struct kv_args *args, struct check *c, struct kv_err *err)
+{
+    *c = (struct check){flag_text(args, "only", NULL), flag_text(args, "held", NULL), flag_text(args, "rows", NULL)};
+    if (c->held && strcmp(c->held, "points") != 0 && strcmp(c->held, "shapes") != 0)
+        return kv_fail(err, KV_EUSAGE, "calib check", "--held '%s'; points and shapes can be held out", c->held);
+    if (c->rows && (!c->only || !c->held))
+        return kv_fail(err, KV_EUSAGE, "calib check", "--rows needs --only and --held: a file has rows of one table");
+    return true;
+}
+
+/* The largest mean error of points over the operators asked for. */
+static double check_all(struct kv_args *args, struct kv_op_samples *samples, const struct check *c,
+                        struct kv_writer *rows)
+{
+    double worst = 0;
+    kv_print("%-18s %-10s %9s  %9s  %9s\n", "table", "held out", "mean", "worst", "rows");
+    for (int32_t op = 0; op < KV_OPS_PRICED; op++)
+        for (int32_t shapes = 0; shapes < 2; shapes++) {
+            if (!samples->table[op].count || (c->only && strcmp(c->only, kv_op_forms[op].file) != 0)
+                || (c->held && (c->held[0] == 's') != shapes)) continue;
+            if (rows) write_held_header(rows, (enum kv_op)op);
+            double error = check_op(args, samples, (enum kv_op)op, shapes, flag_number(args, "seeds", 1), rows);
+            if (!shapes) worst = fmax(worst, error);
+        }
+    return worst;
+}
+
 int kv_calib_check_samples(struct kv_args *args)
 {
     struct kv_err err = {0};
     struct kv_op_samples samples = {0};
-    const char *folder = args->arg[0], *only = flag_text(args, "only", NULL), *held = flag_text(args, "held", NULL);
-    if (held && strcmp(held, "points") != 0 && strcmp(held, "shapes") != 0)
-        return kv_fail(&err, KV_EUSAGE, "calib check", "--held '%s'; points and shapes can be held out", held),
-               kv_cli_fail(&err);
+    struct kv_writer rows = {0};
+    struct check c;
+    if (!read_check(args, &c, &err)) return kv_cli_fail(&err);
+    const char *folder = args->arg[0];
     bool raw = access(kv_arena_text(&args->arena, "%s/samples.yaml", folder), F_OK) == 0;
-    bool good = raw ? kv_op_samples_read(&args->arena, folder, &samples, &err)
-                    : read_aiconfigurator(args, folder, &samples, &err);
-    double bar = (double)flag_number(args, "bar", 10) / 100, worst = 0;
-    int64_t seeds = flag_number(args, "seeds", 1);
-    if (good) {
-        kv_print("%-18s %-10s %9s  %9s  %9s\n", "table", "held out", "mean", "worst", "rows");
-        for (int32_t op = 0; op < KV_OPS_PRICED; op++)
-            for (int32_t shapes = 0; shapes < 2; shapes++) {
-                if (!samples.table[op].count || (only && strcmp(only, kv_op_forms[op].file) != 0)
-                    || (held && (held[0] == 's') != shapes)) continue;
-                double error = check_op(args, &samples, (enum kv_op)op, shapes, seeds);
-                if (!shapes) worst = fmax(worst, error);
-            }
-    }
+    bool good = (raw ? kv_op_samples_read(&args->arena, folder, &samples, &err)
+                     : read_aiconfigurator(args, folder, &samples, &err))
+                && (!c.rows || kv_writer_open(&rows, c.rows, true, &err));
+    double bar = (double)flag_number(args, "bar", 10) / 100;
+    double worst = good ? check_all(args, &samples, &c, c.rows ? &rows : NULL) : 0;
+    good = good && (!c.rows || kv_writer_commit(&rows, &err));
+    kv_writer_close(&rows);
     kv_op_samples_close(&samples);
     if (good && worst <= bar) return KV_OK;
     if (good) kv_fail(&err, KV_ECHECK, folder, "a mean error of held-out points is past the bar of %.0f %%", 100 * bar);
@@ -238,7 +283,6 @@ int kv_calib_check_samples(struct kv_args *args)
 }
 
 /* ---- predict ---- */
-
 
 /* Which operator's shapes a table holds shows in its columns. */
 static bool read_shapes(struct kv_args *args, struct kv_op_rows *rows, int32_t *op, struct kv_err *err)

@@ -162,6 +162,7 @@ static const struct kv_flag check_flags[] = {
     { "seeds", 0, KV_FLAG_COUNT, "N", "operators: draws of the held-out rows (1)" },
     { "seed", 0, KV_FLAG_COUNT, "N", "operators: the first of them (1)" },
     { "held", 0, KV_FLAG_TEXT, "WHICH", "operators: hold out points or shapes alone (both, one after the other)" },
+    { "rows", 0, KV_FLAG_TEXT, "FILE", "operators: CSV of each held-out row, measured and predicted" },
     { "epochs", 0, KV_FLAG_COUNT, "N", "operators: passes over the samples (60)" },
     { "only", 0, KV_FLAG_TEXT, "TABLE", "operators: gemm, attention_prefill, attention_decode or moe alone" },
     { "gpu", 0, KV_FLAG_TEXT, "NAME", "operators: the GPU of aiconfigurator's tables" },

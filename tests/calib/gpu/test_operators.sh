@@ -61,7 +61,13 @@ for t in gemm attention_prefill:attention_context attention_decode:attention_gen
         >"$work/a/${t#*:}.csv"
 done
 "$KVSIM" calib check "$work/a" --gpu h100-sxm --sms 132 --only gemm --held points --epochs 20 --seed 2 --bar 15 \
-    >"$work/out" && [ "$(wc -l <"$work/out")" = 2 ] || { cat "$work/out"; fail "check of aiconfigurator's tables"; }
+    --rows "$work/held.csv" >"$work/out" && [ "$(wc -l <"$work/out")" = 2 ] ||
+    { cat "$work/out"; fail "check of aiconfigurator's tables"; }
+awk -F, -v says="$(awk '$2 == "points" { print $3, $7 }' "$work/out")" '
+    NR > 1 { e = $7 / $6 - 1; sum += e < 0 ? -e : e; n++ }
+    END { got = sprintf("%.2f %d", 100 * sum / n, n); print "held rows: " got "; told: " says; exit got != says }' \
+    "$work/held.csv" || fail "the held rows have another error than is told"
+"$KVSIM" calib check "$work/s" --rows "$work/held.csv" >"$work/out" 2>&1 && fail "--rows of all tables: taken"
 "$KVSIM" calib check "$work/a" --only gemm >"$work/out" 2>&1 && fail "tables without a GPU: taken"
 "$KVSIM" calib check "$work/s" --held rows >"$work/out" 2>&1 && fail "--held rows: taken"
 # What no row was held out for has no error, and not one of nothing.
