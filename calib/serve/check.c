@@ -66,6 +66,8 @@ static void check_engine(const struct checking *c)
     refuse(c, !is(KV_FAMILY_sched, "fcfs", f->sched), "engine.sched", "the loop serves fcfs");
     refuse(c, !is(KV_FAMILY_evict, "lru", f->evict), "tiers[0].evict", "the loop evicts lru");
     refuse(c, r->mode != KV_REPLAY_OPEN, "workload.replay", "the loop replays open");
+    refuse(c, f->engine.async_scheduling && f->tier_count < 2, "engine.async_scheduling",
+           "the loop makes up a step when the one before has ended");
     refuse(c, r->frontend_overhead.mean_s > 0, "workload.replay", "the loop has no front end, and no overhead of one");
 }
 

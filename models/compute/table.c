@@ -10,13 +10,20 @@
  * T = tokens of the step, R = decodes, Y = sequences that yield a token. Contexts of different lengths cost
  * (1 - a) f(mean) + a f(longest), with a(R) measured: a GPU is not done before its longest sequence is.
  *
+ * Routed experts, where the profile has them apart: n tokens that choose k of E experts evenly meet
+ * E (1 - (1 - k/E)^n) of them, of which each of r ranks has one in r, with an r-th of the products. Ranks exchange the
+ * tokens before and after (all-gather, reduce-scatter): each hidden * 2 bytes, over one link at a time. Layers of tp
+ * GPUs get their two all-reduces here.
+ *
  * Everything is linear between whole-numbered knots, in integers. Along a run T, R, Y and a stay, mean and longest
  * context grow by one: a run is a straight line up to the next knot of either. Past the last knot the cost grows with
  * the work, at the last knot's cost for a unit of it, and outside() says so. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "sim/conf/all_reduce.h"
 #include "sim/conf/data.h"
 #include "sim/conf/op_compose.h"
 #include "sim/iface/compute.h"
@@ -42,6 +49,9 @@ struct grid { int32_t rows, columns; int64_t x[AXIS_MAX], y[AXIS_MAX]; kv_cost a
 
 struct table {
     struct line tokens, head;
+    struct line experts;                        /* of all ranks' tokens; count 0: none, or they are in `tokens` */
+    int32_t ranks;
+    kv_cost peer_token, peer_latency;           /* of the exchanges of all layers */
     struct grid prefill, decode, mixed;         /* all layers, in cost / WHOLE */
     struct line decode_longest, mixed_longest, added;   /* shares, 0..WHOLE */
     kv_cost pair;                               /* past the grid: a (query, key) pair of a chunk, in cost / WHOLE */
@@ -119,6 +129,30 @@ static bool use_profile(struct table *m, const struct kv_profile *p, int32_t lay
     return true;
 }
 
+/* Time of a layer's routed experts on one of `ranks`, for `tokens` tokens of all of them. */
+static double experts_ns(const struct kv_knots *measured, const struct kv_model_shape *s, int32_t ranks, int64_t tokens)
+{
+    double met = s->experts * (1 - pow(1 - (double)s->experts_per_token / s->experts, (double)tokens));
+    return kv_knots_at(measured, (double)tokens / ranks, met / ranks);
+}
+
+/* Knots each token up to 32, then every tenth part; past the last measured one as every line. */
+static void use_experts(struct table *m, const struct kv_profile *p, const struct kv_compute_env *env)
+{
+    const struct kv_model_shape *s = env->model;
+    int64_t last = p->experts.rows && s->experts ? p->experts.x[p->experts.rows - 1] * m->ranks : 0;
+    for (int64_t n = 1; n <= last && m->experts.count < LINE_MAX;) {
+        int32_t i = m->experts.count++;
+        m->experts.x[i] = n;
+        m->experts.at[i] = llround(experts_ns(&p->experts, s, m->ranks, n)) * (s->layers * KV_COST_PER_NS);
+        n = n == last ? n + 1 : n + n / 10 + 1 > last ? last : n < 32 ? n + 1 : n + n / 10;
+    }
+    if (m->ranks < 2) return;
+    int32_t layers = s->layers;
+    m->peer_token = kv_cost_from_s(2.0 * layers * s->hidden * 2 / env->peer_Bps);
+    m->peer_latency = kv_cost_from_s(2.0 * layers * env->peer_latency_s);
+}
+
 /* ---- opening ---- */
 
 static const char *folder_of(struct kv_arena *arena, const char *given, const struct kv_compute_env *env,
@@ -147,7 +181,35 @@ static bool compose(struct kv_arena *arena, const char *folder, const struct kv_
     if (!kv_op_profile_read(arena, folder, &ops, err)) return false;
     if (env->gpu && strcmp(ops.from.gpu, env->gpu->name) != 0)
         return kv_fail(err, KV_ECALIB, folder, "measured on %s; this is %s", ops.from.gpu, env->gpu->name);
+    if (env->tp > 1 && env->peer_Bps > 0)
+        ops.all_reduce = kv_all_reduce_of_link(arena, env->tp, env->peer_Bps, env->peer_latency_s);
     return kv_op_compose(arena, &ops, env->model, env->tp, folder, p, err);
+}
+
+/* Layers of tp GPUs were measured on one, without the two all-reduces of a layer, behind o_proj and down_proj: over the
+ * link where the scenario names it, else as measured on this kind of GPU. */
+static bool add_all_reduces(struct table *m, struct kv_arena *arena, const struct kv_compute_env *env,
+                            const char *where, struct kv_err *err)
+{
+    struct kv_op_profile ops = {0};
+    const char *data = kv_data_folder(arena);
+    if (env->tp == 1) return true;
+    if (env->peer_Bps > 0) {
+        ops.all_reduce = kv_all_reduce_of_link(arena, env->tp, env->peer_Bps, env->peer_latency_s);
+    } else if (!env->gpu) {
+        return kv_fail(err, KV_ECALIB, where, "has no communication between GPUs; name the link in cluster.nodes.peer");
+    } else {
+        const char *folder = kv_arena_text(arena, "%s/models/profiles/%s", data ? data : ".", env->gpu->name);
+        if (kv_op_profile_is(arena, folder) && !kv_op_profile_read(arena, folder, &ops, err)) return false;
+        if (!kv_all_reduce_has(&ops.all_reduce, env->tp))
+            return kv_fail(err, KV_ECALIB, where, "has no communication between GPUs, and an all-reduce of %d was not "
+                           "measured on %s; name the link in cluster.nodes.peer", env->tp, env->gpu->name);
+    }
+    for (int32_t i = 0; i < m->tokens.count; i++) {
+        double ns = kv_all_reduce_ns(&ops.all_reduce, env->tp, 2.0 * (double)m->tokens.x[i] * env->model->hidden);
+        m->tokens.at[i] += llround(2 * env->model->layers * ns) * KV_COST_PER_NS;
+    }
+    return true;
 }
 
 /* A profile is good for what was measured and nothing else. */
@@ -170,15 +232,18 @@ static bool open_state(void *state, const void *params_given, const struct kv_co
     struct table *m = state;
     const struct table_params *given = params_given;
     struct kv_arena arena = {0};
-    struct kv_profile profile;
+    struct kv_profile profile = {0};
     const char *folder = folder_of(&arena, given->profile, env, err);
-    bool good = folder != NULL;
-    if (good && kv_op_profile_is(&arena, folder))
-        good = compose(&arena, folder, env, &profile, err);
-    else
-        good = good && kv_profile_read(&arena, folder, &profile, err) && check_match(&profile, env, folder, err);
-    good = good
-                && use_profile(m, &profile, env->model->layers, folder, err);
+    bool composed = folder && kv_op_profile_is(&arena, folder);
+    bool good = composed ? compose(&arena, folder, env, &profile, err)
+                         : folder && kv_profile_read(&arena, folder, &profile, err)
+                           && check_match(&profile, env, folder, err);
+    good = good && use_profile(m, &profile, env->model->layers, folder, err)
+           && (composed || add_all_reduces(m, &arena, env, folder, err));
+    m->ranks = env->ranks > 1 ? env->ranks : 1;
+    if (good && m->ranks > 1 && profile.experts.rows == 0)
+        good = kv_fail(err, KV_ECALIB, folder, "has no experts.csv, which cluster.instances.expert_parallel needs");
+    if (good) use_experts(m, &profile, env);
     kv_arena_close(&arena);
     return good;
 }
@@ -262,9 +327,24 @@ static kv_cost mixed_cost(const struct table *m, const struct kv_batch *batch, k
     return more + added + m->block * batch->decode_count * longest;
 }
 
-static struct kv_run price(const void *state, const struct kv_batch *batch)
+static int64_t tokens_of(const struct kv_batch *batch)
 {
-    const struct table *m = state;
+    int64_t tokens = batch->decode_count;
+    for (int32_t i = 0; i < batch->chunk_count; i++) tokens += batch->chunks[i].new_tokens;
+    return tokens;
+}
+
+/* Experts and exchanges of a step: `all` tokens of all ranks, `most` that one rank gets from the others. */
+static kv_cost experts_at(const struct table *m, int64_t all, int64_t most)
+{
+    if (m->experts.count == 0) return 0;
+    kv_cost cost = line_at(&m->experts, all);
+    return m->ranks > 1 ? cost + m->peer_latency + m->peer_token * most : cost;
+}
+
+/* Everything but the experts. */
+static struct kv_run own_price(const struct table *m, const struct kv_batch *batch)
+{
     int64_t tokens = batch->decode_count, yields = batch->decode_count, longest = 0;
     kv_cost chunks = 0;
     for (int32_t i = 0; i < batch->chunk_count; i++) {
@@ -284,6 +364,32 @@ static struct kv_run price(const void *state, const struct kv_batch *batch)
     return run;
 }
 
+/* Alone among ranks with nothing to do, which take a token each along. */
+static struct kv_run price(const void *state, const struct kv_batch *batch)
+{
+    const struct table *m = state;
+    struct kv_run run = own_price(m, batch);
+    int64_t tokens = tokens_of(batch), others = m->ranks - 1;
+    run.first += experts_at(m, tokens + others, others > 0 ? tokens + others - 1 : 0);
+    return run;
+}
+
+static kv_cost together(const void *state, const struct kv_batch *batch)
+{
+    const struct table *m = state;
+    kv_cost slowest = 0;
+    int64_t all = 0, least = INT64_MAX;
+    for (int32_t i = 0; i < m->ranks; i++) {
+        int64_t tokens = tokens_of(&batch[i]);
+        kv_cost own = tokens > 0 ? own_price(m, &batch[i]).first : 0;
+        if (own > slowest) slowest = own;
+        if (tokens == 0) tokens = 1;   /* a dummy */
+        all += tokens;
+        if (tokens < least) least = tokens;
+    }
+    return slowest + experts_at(m, all, all - least);
+}
+
 static bool outside(const void *state, const struct kv_batch *batch)
 {
     const struct table *m = state;
@@ -298,6 +404,7 @@ static bool outside(const void *state, const struct kv_batch *batch)
     }
     /* A context of exactly the last knot already runs on the slope past it. */
     return tokens > m->tokens.x[m->tokens.count - 1] || yields > m->head.x[m->head.count - 1]
+           || (m->experts.count > 0 && tokens * m->ranks > m->experts.x[m->experts.count - 1])
            || batch->decode_count > decodes->x[decodes->rows - 1]
            || (batch->decode_count > 0 && batch->ctx_max >= decodes->y[decodes->columns - 1]);
 }
@@ -307,5 +414,5 @@ const struct kv_compute_ops kv_compute_table = {
               .source = "profiles of docs/calibration.md; the way of LLMServingSim (arXiv:2408.05499)",
               .params = params, .params_bytes = sizeof(struct table_params) },
     .state_bytes = sizeof(struct table),
-    .open = open_state, .price = price, .outside = outside,
+    .open = open_state, .price = price, .together = together, .outside = outside,
 };

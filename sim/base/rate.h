@@ -31,7 +31,8 @@ static inline double kv_rate_to_Bps(kv_rate rate)
 static inline kv_tick kv_rate_ticks(kv_service missing, kv_rate rate)
 {
     if (rate <= 0) return KV_TICK_NEVER;
-    if (missing > 0 && missing <= KV_RATE_UNLIMITED && rate <= KV_RATE_UNLIMITED) {   /* 64 bits divide several times faster */
+    /* 64 bits divide several times faster. */
+    if (missing > 0 && missing <= KV_RATE_UNLIMITED && rate <= KV_RATE_UNLIMITED) {
         kv_tick few = (kv_tick)(((uint64_t)missing + (uint64_t)rate - 1) / (uint64_t)rate);
         return few < KV_TICK_LIMIT ? few : KV_TICK_NEVER;
     }

@@ -128,35 +128,15 @@ static void fit(const struct import *m, struct points *p, const struct kv_fit_ru
     kv_vec_close(&p->at);
 }
 
-/* Products of `tokens` rows with the experts that they meet when each token chooses k of E evenly: E (1 - (1 - k/E)^n).
- * Measured at powers of two of both; linear in experts along a row, then in tokens. */
-static double experts_row(const struct import *m, double tokens, double experts)
+/* Products of tokens with the experts that they meet. */
+static void fit_experts(struct import *m, struct kv_profile *p)
 {
-    const struct sheet_row *from = NULL, *to = NULL;
-    for (size_t i = 0; i < m->moe.row.count; i++) {   /* sorted by experts within a number of tokens */
-        const struct sheet_row *r = &m->moe.row.at[i];
-        if (r->field[0] != tokens) continue;
-        if (from && to && experts <= to->field[1]) break;
-        from = to ? to : r;
-        to = r;
-    }
-    if (!from || from == to) return from ? from->field[2] : 0;
-    double share = (experts - from->field[1]) / (to->field[1] - from->field[1]);
-    return fmax(from->field[2] + (to->field[2] - from->field[2]) * share, 0);
-}
-
-static double experts_ns(const struct import *m, double tokens)
-{
-    double choice = (double)m->model->experts_per_token / m->model->experts, below = 0, above = 0;
-    double experts = m->model->experts * (1 - pow(1 - choice, tokens));
+    struct points points = {0};
     for (size_t i = 0; i < m->moe.row.count; i++) {
-        double n = m->moe.row.at[i].field[0];
-        if (n <= tokens && n > below) below = n;
-        if (n >= tokens && (above == 0 || n < above)) above = n;
+        const double *f = m->moe.row.at[i].field;
+        kv_vec_push(&points.at, ((struct kv_fit_point){(int64_t)f[0], (int64_t)f[1], f[2]}));
     }
-    if (below == 0 || above == 0) return experts_row(m, below + above, experts);
-    double lower = experts_row(m, below, experts), upper = experts_row(m, above, experts);
-    return above > below ? lower + (upper - lower) * (tokens - below) / (above - below) : lower;
+    if (points.at.count) fit(m, &points, &(struct kv_fit_rule){0.005, 1000, 20, 20}, &p->experts);
 }
 
 /* Operators of a layer and how often each runs in it; those of a whole step. */
@@ -189,7 +169,6 @@ static bool add_dense(struct import *m, struct dense *dense, const char *folder,
         struct dense *d = &dense[n];
         if (d->found && d->found != all)
             return kv_fail(err, KV_ECONFIG, folder, "dense: not every layer is there for %d tokens", n);
-        if (d->found && m->moe.row.count) d->layer += experts_ns(m, n);
         d->held = d->found && is_held(m->holdout, (size_t)n);   /* all layers of a number of tokens */
         if (d->found && !first) first = n;
         if (d->found) last = n;
@@ -220,7 +199,7 @@ static void fit_dense(struct import *m, const struct dense *dense, struct kv_pro
     int32_t last = 0;
     for (int32_t n = 1; n < TOKENS_MAX; n++) {
         if (!dense[n].found || (dense[n].held && !m->all)) continue;
-        double rise = last > 0 && !m->moe.row.count ? dense[n].layer / dense[last].layer - 1 : 0;
+        double rise = last > 0 ? dense[n].layer / dense[last].layer - 1 : 0;
         if (rise > fmax(LEAP, (double)(n - last) / last)) {
             int32_t end = tile_end(last, n);
             if (end > last) kv_vec_push(&layer.at, ((struct kv_fit_point){end, 0, dense[last].layer}));
@@ -412,6 +391,7 @@ static bool fit_all(struct import *m, const char *folder, struct kv_profile *p, 
     struct dense *sums = kv_arena_take(m->arena, TOKENS_MAX * sizeof *sums);
     if (!add_dense(m, sums, folder, err)) return false;
     fit_dense(m, sums, p, &dense);
+    fit_experts(m, p);
     fit_head(m, p, &head);
     fit_pure(m, true, &p->prefill, &prefill);
     fit_pure(m, false, &p->decode, &decode);

@@ -105,9 +105,6 @@ static int import(struct kv_args *args)
     if (!described) kv_cli_fail_diag(&diag, KV_ECONFIG, false);
     kv_diag_close(&diag);
     if (!described) return KV_ECONFIG;
-    if (profile.tp > 1)
-        return kv_fail(&err, KV_ECALIB, args->arg[1], "tp %lld: these tables have no communication between GPUs, so "
-                       "only tp 1 makes a profile", (long long)profile.tp), kv_cli_fail(&err);
     if (!kv_calib_vllm_layers(&args->arena, args->arg[1], &model, &holdout, &profile, &err)) return kv_cli_fail(&err);
     profile.holdout_permille = holdout.permille;
     profile.holdout_seed = (int64_t)holdout.seed;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim/conf/op_compose.h"
 
-#include <math.h>
-
+#include "sim/conf/all_reduce.h"
 #include "sim/lib/fit.h"
 
 /* One model on one GPU of tp. */
@@ -25,13 +24,9 @@ static double small_us(const struct parts *m, int32_t small, double bytes)
     return 1e6 * (s->base_s + bytes / s->rate_Bps);
 }
 
-/* Past the largest message in proportion. */
 static double all_reduce_us(const struct parts *m, double bytes)
 {
-    const struct kv_knots *k = &m->ops->all_reduce;
-    if (m->tp == 1) return 0;
-    double most = (double)k->y[k->columns - 1];
-    return kv_knots_at(k, m->tp, fmin(bytes, most)) * 1e-3 * fmax(bytes / most, 1);
+    return kv_all_reduce_ns(&m->ops->all_reduce, m->tp, bytes) * 1e-3;
 }
 
 static double mlp_us(const struct parts *m, int64_t tokens, int64_t width)
@@ -192,13 +187,6 @@ static void fill_all(struct kv_arena *arena, const struct parts *m, struct kv_pr
 
 /* ---- what can be composed ---- */
 
-static bool has_ranks(const struct kv_knots *k, int32_t tp)
-{
-    for (int32_t i = 0; i < k->rows; i++)
-        if (k->x[i] == tp) return true;
-    return false;
-}
-
 static bool check(const struct kv_op_profile *ops, const struct kv_model_shape *s, int32_t tp, const struct parts *m,
                   const char *where, struct kv_err *err)
 {
@@ -215,7 +203,7 @@ static bool check(const struct kv_op_profile *ops, const struct kv_model_shape *
     if (s->heads % tp || (s->kv_heads % tp && tp % s->kv_heads))
         return kv_fail(err, KV_ECALIB, where, "tp %d does not divide %d heads and %d KV heads", tp, s->heads,
                        s->kv_heads);
-    if (tp > 1 && !has_ranks(&ops->all_reduce, tp))
+    if (tp > 1 && !kv_all_reduce_has(&ops->all_reduce, tp))
         return kv_fail(err, KV_ECALIB, where, "all-reduce of %d GPUs was not measured on %s", tp, gpu);
     return true;
 }

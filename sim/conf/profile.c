@@ -12,14 +12,15 @@
 /* ---- the tables ---- */
 
 /* Tables of a profile: file, form, the first of its knots in struct kv_profile (the others follow). */
-static const struct table { const char *file; struct kv_knots_form form; size_t offset; } tables[] = {
-    {"dense.csv", {{"tokens"}, {"layer_us", "once_us"}}, offsetof(struct kv_profile, layer)},
-    {"head.csv", {{"sequences"}, {"time_us"}}, offsetof(struct kv_profile, head)},
-    {"prefill.csv", {{"new_tokens", "cached_tokens"}, {"time_us"}}, offsetof(struct kv_profile, prefill)},
-    {"decode.csv", {{"sequences", "kv_tokens"}, {"time_us"}}, offsetof(struct kv_profile, decode)},
-    {"mixed.csv", {{"sequences", "kv_tokens"}, {"time_us"}}, offsetof(struct kv_profile, mixed)},
+static const struct table { const char *file; struct kv_knots_form form; size_t offset; bool optional; } tables[] = {
+    {"dense.csv", {{"tokens"}, {"layer_us", "once_us"}}, offsetof(struct kv_profile, layer), false},
+    {"head.csv", {{"sequences"}, {"time_us"}}, offsetof(struct kv_profile, head), false},
+    {"prefill.csv", {{"new_tokens", "cached_tokens"}, {"time_us"}}, offsetof(struct kv_profile, prefill), false},
+    {"decode.csv", {{"sequences", "kv_tokens"}, {"time_us"}}, offsetof(struct kv_profile, decode), false},
+    {"mixed.csv", {{"sequences", "kv_tokens"}, {"time_us"}}, offsetof(struct kv_profile, mixed), false},
     {"shares.csv", {{"sequences"}, {"longest_decode_permille", "longest_mixed_permille", "added_permille"}},
-     offsetof(struct kv_profile, longest_decode)},
+     offsetof(struct kv_profile, longest_decode), false},
+    {"experts.csv", {{"tokens", "active_experts"}, {"time_us"}}, offsetof(struct kv_profile, experts), true},
 };
 #define TABLES (sizeof tables / sizeof *tables)
 
@@ -34,6 +35,8 @@ static bool read_tables(struct kv_arena *arena, const char *folder, struct kv_pr
         const struct table *t = &tables[i];
         const char *path = kv_arena_text(arena, "%s/%s", folder, t->file);
         struct kv_knots *knots = (struct kv_knots *)((char *)p + t->offset);
+        struct stat info;
+        if (t->optional && stat(path, &info) != 0) continue;
         if (!kv_knots_read(arena, path, &t->form, knots, err)) return false;
         /* More work is never cheaper: what pricing relies on. Shares are no costs. */
         for (int32_t j = 0; t->form.value[j] && strcmp(t->file, "shares.csv") != 0; j++)
@@ -129,6 +132,7 @@ bool kv_profile_write(struct kv_arena *arena, const char *folder, const struct k
         return kv_fail(err, KV_EIO, folder, "cannot make the folder: %s", strerror(errno));
     for (size_t i = 0; i < TABLES; i++) {
         const char *path = kv_arena_text(arena, "%s/%s", folder, tables[i].file);
+        if (tables[i].optional && knots_of(profile, &tables[i])->rows == 0) continue;
         if (!kv_knots_write(path, &tables[i].form, knots_of(profile, &tables[i]), err)) return false;
     }
     struct kv_writer w;

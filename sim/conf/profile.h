@@ -7,6 +7,8 @@
  *   prefill.csv    new and cached tokens of a chunk: attention of one layer
  *   decode.csv     sequences and their KV tokens: attention of one layer in a step without chunks
  *   mixed.csv      the same in a step with chunks, beside the smallest of them
+ *   experts.csv    only of mixtures of experts, and optional: tokens and the experts that they meet, the routed experts
+ *                  of one layer; with this file dense.csv is without them
  *   shares.csv     sequences, in thousandths: how far a decode batch of mixed lengths goes from the cost of its mean
  *                  length to that of its longest, without and with chunks; how much of the lesser of chunks' and
  *                  decodes' attention is added to the larger (0: they run side by side, 1000: one after the other)
@@ -33,6 +35,7 @@ struct kv_profile {
     int64_t holdout_permille, holdout_seed;
     struct kv_profile_errors holdout;
     struct kv_knots layer, once, head, prefill, decode, mixed, longest_decode, longest_mixed, added;
+    struct kv_knots experts;   /* rows 0: none */
 };
 
 /* Reads FOLDER; all in the arena. A failure names file and line. */

@@ -39,6 +39,8 @@ struct kv_compute_env {
     const struct kv_model_shape *model;
     const struct kv_gpu_spec *gpu;   /* NULL when the scenario names none */
     int32_t tp;                      /* tensor-parallel GPUs of an instance */
+    int32_t ranks;                   /* instances that share the experts in lock-step; 0 or 1: none do */
+    double peer_Bps, peer_latency_s; /* between two of them, one direction */
 };
 
 struct kv_compute_ops {
@@ -48,6 +50,9 @@ struct kv_compute_ops {
     bool (*open)(void *state, const void *params, const struct kv_compute_env *env, struct kv_err *err);
     /* Cost >= 1 unit. Without host overhead, which the engine adds. */
     struct kv_run (*price)(const void *state, const struct kv_batch *batch);
+    /* A step that env->ranks instances take together, each with its own batch (empty: it has nothing to do), their
+     * experts spread over all of them (docs/engine.md, rule 13g). NULL: the model cannot tell. */
+    kv_cost (*together)(const void *state, const struct kv_batch *batch);
     /* How `price(batch).first` (steps = 1) is spent: `layers` costs in layer order, and what comes before the first
      * and after the last; all >= 0 and the sum is exactly the price. NULL: equal layers, nothing before, the remainder
      * of the division after (kv_compute_layers). */

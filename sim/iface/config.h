@@ -160,6 +160,7 @@ struct kv_handover_config {
 struct kv_sim_config {
     uint64_t seed;
     int32_t instance_count, tp;
+    int32_t ranks;             /* instances of a group that goes in lock-step (rule 13f); 0 or 1: each on its own */
     int64_t hbm_blocks;        /* per instance: in-use and cached blocks are one pool */
     struct kv_engine_config engine;
     const struct kv_compute_ops *compute;

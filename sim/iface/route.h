@@ -14,6 +14,7 @@ struct kv_route_view {
     int64_t (*load_requests)(void *cluster, int32_t instance);        /* waiting + running */
     int64_t (*load_tokens)(void *cluster, int32_t instance);          /* still to be computed, of waiting + running */
     int32_t (*match_blocks)(void *cluster, int32_t instance);         /* cached leading blocks of this request */
+    int64_t (*load_waiting)(void *cluster, int32_t instance);         /* of load_requests, those that do not run */
 };
 
 /* prefill == decode unless the cluster is disaggregated. */

@@ -29,6 +29,7 @@ void kv_load_transfer(struct kv_load *l);
 void kv_load_check_transfer(struct kv_load *l);   /* with tiers and links known */
 void kv_load_tiers(struct kv_load *l);
 void kv_load_handover(struct kv_load *l);
+void kv_load_ranks(struct kv_load *l);        /* with tiers and hand-over known, before the network */
 void kv_load_network(struct kv_load *l);      /* gateways, rates of nodes; and what nothing crosses */
 void kv_load_workload(struct kv_load *l);
 void kv_load_slo(struct kv_load *l);

@@ -47,18 +47,21 @@ void kv_load_model(struct kv_load *l)
 
 /* ---- cluster ---- */
 
-struct instance_keys { int64_t count, tp; bool tp_blamed; };
+struct instance_keys { int64_t count, tp, expert_parallel; bool tp_blamed; };
 static const struct kv_param instance_params[] = {
     { "count", KV_DIM_COUNT, offsetof(struct instance_keys, count), "1", 1, 65534, NULL,
       "instances: engines that serve requests on their own", NULL },
     { "tp", KV_DIM_COUNT, offsetof(struct instance_keys, tp), "1", 1, 1024, NULL,
       "tensor-parallel GPUs of an instance", "vLLM --tensor-parallel-size" },
+    { "expert_parallel", KV_DIM_COUNT, offsetof(struct instance_keys, expert_parallel), "1", 1, 1024, NULL,
+      "so many instances in a row share the experts of the model and take every step together",
+      "vLLM --data-parallel-size with --enable-expert-parallel" },
     KV_PARAM_END
 };
 const struct kv_section kv_section_instances = { "cluster.instances", "the engines", instance_params, NULL };
 
 static const char *const unlimited[] = {"unlimited", NULL};
-static const char *const autos[] = {"auto", "unlimited", NULL};
+static const char *const autos[] = {"auto", "unlimited", NULL}, *const peers[] = {"auto", NULL};
 static const struct kv_special node_specials[] = {
     { { "count", KV_DIM_COUNT, 0, NULL, 1, 65534, NULL, "nodes; default: as many as the instances need", NULL },
       KV_FORM_OPTIONAL, KV_FAMILY_COUNT, NULL },
@@ -73,6 +76,12 @@ static const struct kv_special node_specials[] = {
     { { "pcie", KV_DIM_BITS_PER_S, 0, "auto", 1, 1e15, autos,
         "host link of a GPU, one way; auto: as in the GPU's file, unlimited without a GPU", NULL },
       KV_FORM_WORD, KV_FAMILY_COUNT, NULL },
+    { { "peer", KV_DIM_BITS_PER_S, 0, "auto", 1, 1e15, peers,
+        "rate between two GPUs of a node, one way: of the exchange of expert_parallel, and of the all-reduces of tp "
+        "with compute.kind table, which are as measured where peer is not given; auto: as in the GPU's file", NULL },
+      KV_FORM_WORD, KV_FAMILY_COUNT, NULL },
+    { { "peer_latency", KV_DIM_TIME, 0, NULL, 0, 1, NULL, "of one exchange between GPUs; default: 6us", NULL },
+      KV_FORM_OPTIONAL, KV_FAMILY_COUNT, NULL },
     { { "rack", KV_DIM_COUNT, 0, NULL, 1, 65534, NULL, "nodes of a rack; default: all", NULL },
       KV_FORM_OPTIONAL, KV_FAMILY_COUNT, NULL },
     KV_SPECIAL_END
@@ -156,11 +165,12 @@ void kv_load_cluster(struct kv_load *l)
     l->gpu_blamed = !kv_bind(l->arena, map, "cluster", NULL, NULL, l->diag);
     if (l->gpu_blamed) return;
     struct kv_yaml *instances = kv_load_map(l, map, "instances"), *nodes = kv_load_map(l, map, "nodes");
-    struct instance_keys k = {1, 1, false};
+    struct instance_keys k = {1, 1, 1, false};
     kv_bind(l->arena, instances, "cluster.instances", instance_params, &k, l->diag);
     kv_load_end(l, instances, &kv_section_instances, "cluster.instances");
     l->s->sim.instance_count = (int32_t)k.count;
     l->s->sim.tp = (int32_t)k.tp;
+    l->s->sim.ranks = (int32_t)k.expert_parallel;
     if (l->model_known) k.tp_blamed = !check_tp(l, kv_yaml_get(instances, "tp"), k.tp);
     load_nodes(l, nodes, &k);
     kv_load_end(l, map, &kv_section_cluster, "cluster");
@@ -260,8 +270,10 @@ void kv_load_compute(struct kv_load *l)
     const struct kv_plugin *plugin = kv_load_plugin(l, l->s->tree, "compute", KV_FAMILY_compute, "roofline",
                                                     compute_params, &k, &c->compute_params);
     c->engine.host_overhead_s = k.host_overhead_s;
-    c->compute_env = (struct kv_compute_env){.model = &l->s->model, .gpu = l->s->gpu.name ? &l->s->gpu : NULL,
-                                             .tp = c->tp};
+    c->compute_env.model = &l->s->model;
+    c->compute_env.gpu = l->s->gpu.name ? &l->s->gpu : NULL;
+    c->compute_env.tp = c->tp;
+    c->compute_env.ranks = c->ranks;
     if (!plugin) return;
     c->compute = kv_plugin_ops(compute, plugin);
     struct kv_yaml *map = kv_yaml_get(l->s->tree, "compute");
@@ -270,6 +282,9 @@ void kv_load_compute(struct kv_load *l)
         kv_load_no_gpu(l, kv_arena_text(l->arena, "compute.kind: %s", plugin->name));
         return;
     }
+    if (c->ranks > 1 && !c->compute->together)
+        kv_load_error(l, kind, NULL, "compute.kind: %s cannot tell experts from the rest of a step, which "
+                      "cluster.instances.expert_parallel needs; table can", plugin->name);
     if (!l->model_known || l->diag->errors) return;
     /* Opening is cheap and finds what only the model itself can judge (coefficients that are all zero, a GPU without
      * fp8). The simulator opens its own. */

@@ -147,6 +147,7 @@ bool kv_scenario_load(struct kv_scenario *s, const char *path, const struct kv_o
     kv_load_transfer(&l);
     kv_load_tiers(&l);
     kv_load_handover(&l);
+    kv_load_ranks(&l);
     kv_load_network(&l);
     kv_load_check_transfer(&l);
     kv_load_route(&l);

@@ -47,6 +47,12 @@ static void token_arrives(struct kv_instance *n, uint32_t seq)
     }
 }
 
+void kv_ahead_tokens_arrive(struct kv_instance *n)
+{
+    for (size_t i = 0; i < n->ending.count; i++) token_arrives(n, n->ending.at[i]);
+    n->ending.count = 0;
+}
+
 static void end_step(struct kv_instance *n)
 {
     kv_batch_roll(n, n->run_steps - 1 - n->run_applied);
@@ -57,8 +63,7 @@ static void end_step(struct kv_instance *n)
     if (n->run_outside) n->priced_outside += of_run;
     n->lead = n->run.first + n->run.slope * (n->run_steps - 1);
     n->lead_outside = n->run_outside;
-    for (size_t i = 0; i < n->ending.count; i++) token_arrives(n, n->ending.at[i]);
-    n->ending.count = 0;
+    kv_ahead_tokens_arrive(n);
 }
 
 /* ---- the step made up begins (c of 13a) ---- */
@@ -92,7 +97,7 @@ static void begin_prefill(struct kv_instance *n, struct kv_prefill prefill)
     on_its_way(n, seq);
 }
 
-static void begin_step(struct kv_instance *n)
+void kv_ahead_begin_step(struct kv_instance *n)
 {
     kv_batch_end_step(n);
     for (const struct kv_heap_key *top; (top = kv_heap_top(&n->finishing)) && top->due < n->step;)
@@ -128,6 +133,6 @@ void kv_ahead_boundary(struct kv_instance *n)
         n->lead_outside = n->run_outside;
     }
     kv_instance_wake(n);
-    begin_step(n);
+    kv_ahead_begin_step(n);
     kv_instance_arm(n, make_up(n, &preempted) ? kv_instance_steps_ahead(n, preempted) : 1);
 }

@@ -188,7 +188,6 @@ static void end_decodes(struct kv_instance *n, uint32_t place, uint32_t before)
 
 static void end_step(struct kv_instance *n)
 {
-    struct kv_counters *counters = &n->serve->counters;
     kv_batch_roll(n, n->run_steps - 1 - n->run_applied);
     kv_cost cost = kv_instance_run_cost(n, n->run_steps);
     n->run_start += cost;
@@ -198,6 +197,12 @@ static void end_step(struct kv_instance *n)
     }
     n->priced += cost;
     if (n->run_outside) n->priced_outside += cost;
+    kv_instance_end_members(n);
+}
+
+void kv_instance_end_members(struct kv_instance *n)
+{
+    struct kv_counters *counters = &n->serve->counters;
     kv_batch_end_step(n);
     /* In running order: what is prefilled stands behind all decoding members, but for split ones. */
     uint32_t from = n->head;
@@ -372,6 +377,10 @@ static void boundary(void *owner, uint32_t kind)
 {
     struct kv_instance *n = owner;
     (void)kind;
+    if (n->serve->config->ranks > 1) {
+        kv_group_boundary(n);
+        return;
+    }
     if (n->ahead) {
         kv_ahead_boundary(n);
         return;
@@ -422,7 +431,9 @@ void kv_instance_open(struct kv_instance *n, struct kv_serve *serve, int32_t id,
         .capacity = serve->config->hbm_blocks, .chunk_blocks = 1, .block_tokens = (int32_t)engine->block_tokens,
         .ids_tokens = &serve->ids_tokens, .counters = &serve->counters});
     kv_batch_open(n);
-    n->timer = kv_timer_new(serve->engine, KV_CLASS_BOUNDARY, boundary, n, 0);
+    int32_t ranks = serve->config->ranks;
+    if (ranks > 1 && id % ranks > 0) n->timer = serve->instances[id - id % ranks].timer;   /* one boundary for all */
+    else n->timer = kv_timer_new(serve->engine, KV_CLASS_BOUNDARY, boundary, n, 0);
     n->last_write = KV_NONE;
     n->ahead = engine->async_scheduling && !serve->tiers;
     if (serve->tiers) open_tiers(n);
@@ -461,40 +472,4 @@ void kv_instance_wait(struct kv_instance *n, uint32_t seq, int64_t tokens)
     /* Only a new first waiter can change the next boundary, and only if a slot is free. */
     if (n->running >= kv_engine_of(n)->max_num_seqs || kv_waiting_first(&n->waiting) != seq) return;
     kv_instance_cut(n);
-}
-
-kv_tick kv_instance_busy_tk(const struct kv_instance *n, kv_tick at_tk)
-{
-    return n->busy_before_tk + (n->busy ? at_tk - n->origin_tk : 0);
-}
-
-int64_t kv_instance_outstanding_tokens(const struct kv_instance *n)
-{
-    return n->outstanding_tokens;
-}
-
-int32_t kv_instance_generated_tokens(const struct kv_instance *n, const struct kv_seq *q)
-{
-    if (q->place == KV_NONE || !n->place[q->place].decoding) return q->generated_tokens - q->on_way;
-    /* Scheduling ahead, a decoding member always has one token on its way. */
-    return q->generated_tokens + (int32_t)(n->step - n->place[q->place].joined_step) - n->ahead;
-}
-
-kv_tick kv_instance_induced_tk(const struct kv_instance *n, const struct kv_seq *q)
-{
-    return q->place == KV_NONE ? q->induced_tk : q->induced_tk + n->induced_tk - q->induced_base_tk;
-}
-
-void kv_instance_each(const struct kv_instance *n, void (*visit)(void *state, uint32_t seq), void *state)
-{
-    for (uint32_t place = n->head; place != KV_NONE; place = n->place[place].next) visit(state, n->place[place].seq);
-    const struct kv_waiting *w = &n->waiting;
-    for (size_t i = 0; i < w->preempted.count; i++) visit(state, w->preempted.at[i]);
-    for (size_t i = w->sorted_front; i < w->sorted.count; i++) visit(state, w->sorted.at[i].value);
-    for (size_t i = 0; i < w->stragglers.count; i++) visit(state, w->stragglers.at[i].value);
-    for (size_t i = 0; i < n->holders.count; i++) {
-        /* One whose memory is reserved here is still dealt with where it is prefilled. */
-        const struct kv_seq *q = kv_seq_at(n->serve, n->holders.at[i]);
-        if (!q->handover || q->handover->to != n || q->handover->prefilled) visit(state, n->holders.at[i]);
-    }
 }

@@ -36,6 +36,7 @@ struct kv_serve {
     KV_VEC(uint8_t) sources;
     KV_VEC(struct kv_fetch_segment) segments;
     KV_VEC(struct kv_offer) offers;              /* of the write being proposed: what was admitted */
+    KV_VEC(struct kv_batch) batches;             /* of the ranks of a group */
     KV_VEC(uint32_t) chunk_slots, block_slots;   /* and what found room, and the blocks it needs */
     const struct kv_sink *sink;
     struct kv_err *err;            /* of the run; nothing more is given to the sink once it is set */
@@ -92,7 +93,7 @@ struct kv_layered {
 struct kv_instance {
     struct kv_serve *serve;
     int32_t id;
-    uint32_t timer;
+    uint32_t timer;                /* of its boundary; one for all ranks of a group (rule 13f) */
     void *compute;                 /* state of the compute model, shared by all instances */
     kv_cost overhead;              /* host overhead per step */
     struct kv_divisor block;       /* block_tokens */

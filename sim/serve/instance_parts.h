@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of one instance share: instance.c (time and steps), look_up.c (what is cached), admission.c (who
- * joins), layered.c (steps that wait for layers). "Rule N" is docs/engine.md, "TN" docs/tiers.md. */
+ * joins), ahead.c (steps made up early), group.c (ranks in lock-step), layered.c (steps that wait for layers). "Rule N"
+ * is docs/engine.md, "TN" docs/tiers.md. */
 #ifndef KV_SERVE_INSTANCE_PARTS_H
 #define KV_SERVE_INSTANCE_PARTS_H
 
@@ -34,6 +35,8 @@ void kv_instance_arm(struct kv_instance *n, int64_t steps);
 void kv_instance_cut(struct kv_instance *n);
 /* Exact cost of the first `steps` steps from the one under way. */
 kv_cost kv_instance_run_cost(const struct kv_instance *n, int64_t steps);
+/* The step under way ends for its members (rule 10). */
+void kv_instance_end_members(struct kv_instance *n);
 /* It leaves running, with its last token. */
 void kv_instance_finish(struct kv_instance *n, uint32_t place);
 /* Rules 11 and 12. True when rule 11 preempted. */
@@ -51,6 +54,16 @@ void kv_instance_sleep(struct kv_instance *n);
 void kv_ahead_boundary(struct kv_instance *n);
 /* Somebody was preempted: its token may be on its way. */
 void kv_ahead_preempted(struct kv_instance *n, uint32_t seq, bool decoding);
+
+/* 13c: tokens on their way arrive. */
+void kv_ahead_tokens_arrive(struct kv_instance *n);
+/* (c) of 13a. */
+void kv_ahead_begin_step(struct kv_instance *n);
+
+/* ---- group.c: rules 13f and 13g ---- */
+
+/* A boundary of all ranks of the group whose first rank this is. */
+void kv_group_boundary(struct kv_instance *first);
 
 /* ---- look_up.c ---- */
 

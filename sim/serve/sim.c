@@ -147,6 +147,12 @@ static int64_t load_requests(void *cluster, int32_t instance)
     return n->waiting.count + n->running + (int64_t)n->holders.count;
 }
 
+static int64_t load_waiting(void *cluster, int32_t instance)
+{
+    const struct kv_sim *sim = cluster;
+    return load_requests(cluster, instance) - sim->instance[sim->routing_first + instance].running;
+}
+
 static struct kv_instance *advanced(struct kv_sim *sim, int32_t instance)
 {
     kv_instance_advance(&sim->instance[instance], kv_engine_seen_tk(sim->serve.engine));
@@ -188,7 +194,7 @@ static void arrive(void *owner, uint32_t seq)
     int32_t pool = sim->config->handover.prefill_instances;
     struct kv_route_view view = {.cluster = sim, .instance_count = pool > 0 ? pool : sim->config->instance_count,
                                  .load_requests = load_requests, .load_tokens = load_tokens,
-                                 .match_blocks = match_blocks};
+                                 .match_blocks = match_blocks, .load_waiting = load_waiting};
     struct kv_request request = {
         .index = q->request, .trace_row = q->trace_row, .input_tokens = q->input_tokens,
         .output_tokens = q->output_tokens, .priority = q->priority, .session = q->session, .turn = q->turn,
@@ -359,6 +365,7 @@ void kv_sim_close(struct kv_sim *sim)
     kv_vec_close(&sim->serve.sources);
     kv_vec_close(&sim->serve.segments);
     kv_vec_close(&sim->serve.offers);
+    kv_vec_close(&sim->serve.batches);
     kv_vec_close(&sim->serve.chunk_slots);
     kv_vec_close(&sim->serve.block_slots);
     for (uint32_t i = 0; i < sim->serve.seqs.high; i++) {   /* those that had not ended */

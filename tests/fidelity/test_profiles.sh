@@ -5,17 +5,17 @@
 . "$(dirname "$0")/../support/shell.sh"
 tables=$shared/groundtruth/profiles/vllm-0.19
 needs "$tables"
-for profile in models/profiles/*_tp1; do
-    name=$(basename "$profile")
+for profile in models/profiles/*_tp[0-9]*; do
+    name=$(basename "$profile") tp=${profile##*_tp}
     case $name in
         rtx-pro-6000_llama-3.1-8b_tp1) from=RTXPRO6000/Llama-3.1-8B ;;
-        rtx-pro-6000_qwen3-32b_tp1) from=RTXPRO6000/Qwen3-32B ;;
+        rtx-pro-6000_qwen3-32b_tp[12]) from=RTXPRO6000/Qwen3-32B ;;
         rtx-pro-6000_qwen3-30b-a3b_tp1) from=RTXPRO6000/Qwen3-30B-A3B-Instruct-2507 ;;
         rtx-4090_llama-3.1-8b_tp1) from=RTX4090/Llama-3.1-8B ;;
         *) fail "$name: this test does not know its tables"; continue ;;
     esac
     for seed in 1 2 3; do
-        "$KVSIM" calib import vllm-layers "$tables/$from/bf16/tp1" -o "$work/$name" --seed $seed \
+        "$KVSIM" calib import vllm-layers "$tables/$from/bf16/tp$tp" --tp $tp -o "$work/$name" --seed $seed \
             --source "casys-kaist/LLMServingSim, profiler 1.0.0" --commit 5daddb2 --licence MIT >"$work/out" || failed=1
         [ $seed != 1 ] || diff -r "$work/$name" "$profile" || fail "$name is not what import makes"
         # Hold-out errors in percent: guards against a worse fit, somewhat above the worst of the three seeds; claims are

@@ -10,6 +10,7 @@
 build=$(dirname "${KVSIM:-build/release/kvsim}")
 . "$(dirname "$0")/../support/shell.sh"
 tests=(test_boundary test_oracle test_oracle_tiers)
+ranks_tests=(test_group test_oracle_ranks)   # of sim/serve/group.c, which the others never enter
 [ -f "$build/libkvsim.a" ] || { echo "$build/libkvsim.a is missing: run 'make check'"; exit 1; }
 
 pkgs="gsl yaml-0.1 zlib hdf5 libcrypto"
@@ -22,12 +23,14 @@ libs="-lcmocka $(pkg-config --libs $pkgs) -lhdf5_hl -lm"
 # and runs the tests up to the first failure. 0: all pass; 1: one failed, named in $caught; 2: does not build.
 run_with() {
     gcc $cflags -c "$1" -o "$work/mutant.o" 2>"$work/log" || return 2
-    for test in "${tests[@]}"; do
+    local these=("${tests[@]}")
+    case $1 in */group.c) these=("${ranks_tests[@]}") ;; esac
+    for test in "${these[@]}"; do
         gcc $cflags -o "$work/$test" "$build/tests/sim/serve/$test.o" "$work/mutant.o" "$build"/tests/oracle/*.o \
             "$build"/tests/support/*.o "$build/libkvsim.a" $libs 2>"$work/log" || return 2
         caught=$test
         # The trace is left out: random scenarios must do.
-        case $test in test_oracle) range="0 239" ;; test_oracle_tiers) range="0 149" ;; *) range= ;; esac
+        case $test in test_oracle) range="0 239" ;; test_oracle_tiers) range="0 149" ;; test_oracle_ranks) range="0 99" ;; *) range= ;; esac
         timeout "$limit_s" "$work/$test" $range >"$work/log" 2>&1 || return 1
     done
     return 0
@@ -37,7 +40,7 @@ against_tiers() { sed -n 2p "$1" | grep -q '(T[0-9]'; }
 
 limit_s=600 started=$SECONDS
 # Nothing planted: everything must pass, or the rest would mean nothing.
-if ! run_with sim/serve/instance.c; then
+if ! run_with sim/serve/instance.c || ! run_with sim/serve/group.c; then
     echo "the tests fail without any fault:"; tail -n 5 "$work/log"; exit 1
 fi
 
@@ -60,6 +63,7 @@ for name in "${names[@]}"; do
     sed -f "$script" "$source" >"$work/$(basename "$source")"
     # A fault against docs/tiers.md is looked for in its test first: mostly it alone notices.
     tests=(test_boundary test_oracle test_oracle_tiers)
+ranks_tests=(test_group test_oracle_ranks)   # of sim/serve/group.c, which the others never enter
     ! against_tiers "$script" || tests=(test_oracle_tiers test_boundary test_oracle)
     planted=$((planted + 1))
     if cmp -s "$source" "$work/$(basename "$source")"; then

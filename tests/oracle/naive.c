@@ -70,7 +70,7 @@ void naive_end_job(struct oracle *o, int64_t job, enum kv_status status)
 
 void naive_wake(struct oracle *o, int32_t instance)
 {
-    struct instance *n = &o->instances[instance];
+    struct instance *n = &o->instances[naive_group_of(o, instance)];
     if (!n->busy) n->due = o->now;
 }
 
@@ -104,7 +104,7 @@ static int64_t load(const struct oracle *o, const struct instance *n)
     const struct { const int64_t *at; size_t count; } lists[] = {
         {n->running.at, n->running.count}, {n->waiting.at, n->waiting.count}, {n->preempted.at, n->preempted.count},
         {n->holders.at, n->holders.count}};
-    int64_t requests = 0, tokens = 0;
+    int64_t requests = 0, tokens = 0, running = (int64_t)n->running.count;
     for (int l = 0; l < 4; l++)
         for (size_t i = 0; i < lists[l].count; i++) {
             const struct kv_request *q = job_of(o, lists[l].at[i])->request;
@@ -112,6 +112,7 @@ static int64_t load(const struct oracle *o, const struct instance *n)
             /* KV still to be computed before its end; the last token's never is. */
             tokens += q->input_tokens + q->output_tokens - 1 - o->seats[lists[l].at[i]].computed;
         }
+    if (o->route == VLLM_DP) return 4 * (requests - running) + running;   /* 13h */
     return o->route == LEAST_TOKENS ? tokens : requests;
 }
 
@@ -148,7 +149,7 @@ static void reach_router(struct oracle *o, int64_t job)
     o->seats[2 * job] = (struct seat){.job = job, .instance = prefill};
     o->seats[2 * job + 1] = (struct seat){.job = job, .instance = decode, .handing_over = goes_on};
     bool reserve = goes_on && o->config->handover.reserve == KV_RESERVE_AT_ROUTE;
-    const struct instance *n = &o->instances[reserve ? decode : prefill];
+    const struct instance *n = &o->instances[naive_group_of(o, reserve ? decode : prefill)];
     if (n->busy && n->due == o->now) o->coverage->arrivals_on_boundary++;
     naive_put_resident(o, 2 * job);
     naive_enqueue(o, reserve ? 2 * job + 1 : 2 * job);
@@ -237,7 +238,8 @@ static void run(struct oracle *o)
         /* There may be a million of them while one slow fetch is under way: nothing to check or to see then. */
         if (epoch_alone && !o->rates_stale) continue;
         naive_layers_go_on(o);
-        for (struct instance *n; (n = due_instance(o));) naive_boundary(o, n);
+        for (struct instance *n; (n = due_instance(o));)
+            (o->config->ranks > 1 ? naive_group_boundary : naive_boundary)(o, n);
         naive_rates(o);
         naive_check(o);
         naive_see(o);
@@ -268,12 +270,12 @@ static int named(enum kv_family family, const void *ops, const char *const *name
 static bool know_policies(struct oracle *o, struct kv_err *err)
 {
     static const char *const scheds[] = {"fcfs", "priority", "sjf"};
-    static const char *const routes[] = {"round_robin", "least_loaded", "least_tokens", "prefix"};
+    static const char *const routes[] = {"round_robin", "least_loaded", "least_tokens", "prefix", "vllm_dp"};
     static const char *const evicts[] = {"lru", "fifo"};
     static const char *const admits[] = {"always", "second_hit"};
     static const char *const fetches[] = {"always", "threshold", "cost_model", "timeout"};
     const struct kv_sim_config *c = o->config;
-    int sched = named(KV_FAMILY_sched, c->sched, scheds, 3), route = named(KV_FAMILY_route, c->route, routes, 4);
+    int sched = named(KV_FAMILY_sched, c->sched, scheds, 3), route = named(KV_FAMILY_route, c->route, routes, 5);
     int evict = named(KV_FAMILY_evict, c->evict, evicts, 2), fetch = 0;
     bool good = sched >= 0 && route >= 0 && evict >= 0;
     if (has_tiers(o)) good = good && (fetch = named(KV_FAMILY_fetch, c->fetch.policy, fetches, 4)) >= 0;

@@ -53,6 +53,8 @@ struct kv_oracle_coverage {
     int64_t same_tick_boundaries;    /* steps that end at the tick at which they began */
     int64_t late_tokens, late_finishes;   /* of requests that had been preempted by then (rule 13d) */
     int64_t empty_steps;             /* made up while the instance was busy (rule 13a) */
+    int64_t dummies;                 /* steps that a rank took along (rule 13f) */
+    int64_t made_late;               /* steps made up at (b) by a rank while another had one (rule 13f) */
     /* Of docs/tiers.md */
     int64_t not_yet_visible;         /* blocks whose chunk a write or fill was still bringing at a look-up (T3) */
     int64_t parked;                  /* pinned victims (T4) */

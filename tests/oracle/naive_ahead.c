@@ -50,14 +50,14 @@ static void token_arrives(struct oracle *o, struct instance *n, int64_t seat)
     naive_end_job(o, seat / 2, KV_STATUS_FINISHED);
 }
 
-static void end_under_way(struct oracle *o, struct instance *n)
+void naive_end_under_way(struct oracle *o, struct instance *n)
 {
     for (size_t i = 0; i < n->arriving.count; i++) token_arrives(o, n, n->arriving.at[i]);
     n->arriving.count = 0;
 }
 
 /* (c). */
-static void begin(struct oracle *o, struct instance *n)
+void naive_begin(struct oracle *o, struct instance *n)
 {
     o->counters->steps++;
     for (size_t m = 0; m < n->step.count; m++) {
@@ -68,9 +68,6 @@ static void begin(struct oracle *o, struct instance *n)
         job_of(o, seat)->on_way = 1;
         kv_vec_push(&n->arriving, seat);
     }
-    n->spent += n->made_cost;
-    n->due = n->origin + kv_cost_ceil_tk(n->spent);
-    o->coverage->same_tick_boundaries += n->due == o->now;
 }
 
 static void make_up(struct oracle *o, struct instance *n)
@@ -85,7 +82,7 @@ static void make_up(struct oracle *o, struct instance *n)
 
 void naive_ahead_boundary(struct oracle *o, struct instance *n)
 {
-    if (n->busy) end_under_way(o, n);
+    if (n->busy) naive_end_under_way(o, n);
     if (!n->busy) {
         n->origin = o->now;
         n->spent = 0;
@@ -103,6 +100,9 @@ void naive_ahead_boundary(struct oracle *o, struct instance *n)
         return;
     }
     n->busy = true;
-    begin(o, n);
+    naive_begin(o, n);
+    n->spent += n->made_cost;
+    n->due = n->origin + kv_cost_ceil_tk(n->spent);
+    o->coverage->same_tick_boundaries += n->due == o->now;
     make_up(o, n);
 }

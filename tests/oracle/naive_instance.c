@@ -76,7 +76,7 @@ static void remove_from(int64_t *at, size_t *count, int64_t seat)
 }
 
 /* Rule 10. */
-static void end_step(struct oracle *o, struct instance *n)
+void naive_end_step(struct oracle *o, struct instance *n)
 {
     o->counters->steps++;
     naive_step_end(o, n);
@@ -359,7 +359,7 @@ void naive_boundary(struct oracle *o, struct instance *n)
         return;
     }
     if (n->busy) {
-        end_step(o, n);
+        naive_end_step(o, n);
     } else {
         n->origin = o->now;
         n->spent = 0;

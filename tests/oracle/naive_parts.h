@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of the oracle share: everything is an object, and every question is answered by looking at all of
- * them. naive.c, naive_instance.c and naive_ahead.c are docs/engine.md; naive_tiers.c, naive_turns.c, naive_links.c,
- * naive_loads.c, naive_meet.c, naive_writes.c, naive_fetch.c, naive_layers.c, naive_transfers.c and naive_handover.c
- * are docs/tiers.md (rules T1 and up). */
+ * them. naive.c, naive_instance.c, naive_ahead.c and naive_group.c are docs/engine.md; naive_tiers.c, naive_turns.c,
+ * naive_links.c, naive_loads.c, naive_meet.c, naive_writes.c, naive_fetch.c, naive_layers.c, naive_transfers.c and
+ * naive_handover.c are docs/tiers.md (rules T1 and up). */
 #ifndef KV_TESTS_ORACLE_NAIVE_PARTS_H
 #define KV_TESTS_ORACLE_NAIVE_PARTS_H
 
@@ -214,7 +214,7 @@ struct instance {
 };
 
 enum sched { FCFS, PRIORITY, SJF };
-enum route { ROUND_ROBIN, LEAST_LOADED, LEAST_TOKENS, PREFIX };
+enum route { ROUND_ROBIN, LEAST_LOADED, LEAST_TOKENS, PREFIX, VLLM_DP };
 enum admit { ADMIT_ALWAYS, SECOND_HIT };
 enum fetch { FETCH_ALWAYS, THRESHOLD, COST_MODEL, TIMEOUT };
 
@@ -305,6 +305,7 @@ void naive_check_record(const struct oracle *o, const struct kv_record *r);
 
 /* naive_instance.c */
 void naive_boundary(struct oracle *o, struct instance *n);
+void naive_end_step(struct oracle *o, struct instance *n);       /* rule 10 */
 void naive_release(struct oracle *o, int64_t seat, bool finish); /* rule 20 */
 bool naive_schedule_running(struct oracle *o, struct instance *n, int64_t *budget);   /* rule 11; true: preempted */
 void naive_schedule_others(struct oracle *o, struct instance *n, int64_t *budget);    /* rules 9 and 12 */
@@ -314,6 +315,12 @@ int64_t naive_look_up_hbm(const struct oracle *o, const struct instance *n, int6
 /* naive_ahead.c: rules 13a to 13e. */
 bool naive_schedules_ahead(const struct oracle *o);
 void naive_ahead_boundary(struct oracle *o, struct instance *n);
+void naive_end_under_way(struct oracle *o, struct instance *n);  /* (a) */
+void naive_begin(struct oracle *o, struct instance *n);          /* (c), but for the clock */
+
+/* naive_group.c: rules 13f and 13g. The first rank of its group, which has the clock of all. */
+int32_t naive_group_of(const struct oracle *o, int32_t instance);
+void naive_group_boundary(struct oracle *o, struct instance *first);
 
 /* naive_books.c: a request joins; and where its prompt comes from, or again, what of it is computed again. */
 void naive_note_admission(struct oracle *o, int64_t seat);

@@ -27,7 +27,7 @@ void kv_alone_open(struct kv_alone *a)
         .engine = {.max_num_seqs = 8, .max_num_batched_tokens = 4096, .block_tokens = KV_ALONE_BLOCK,
                    .chunked_prefill = true, .enable_prefix_caching = true, .cache_outputs = true,
                    .host_overhead_s = 2e-7},
-        .compute = &kv_test_compute, .compute_params = &a->compute, .compute_env = {&a->model, NULL, 1},
+        .compute = &kv_test_compute, .compute_params = &a->compute, .compute_env = {.model = &a->model, .tp = 1},
         .evict = lru, .sched = kv_test_plugin("sched", "fcfs"), .route = kv_test_plugin("route", "round_robin"),
         .tier_count = 2, .read_layer_bytes = a->bytes, .timeseries_s = -1, .time_limit_tk = KV_TICK_NEVER,
         .network = {.gpus_per_node = 1, .nodes_per_rack = 1, .pcie_Bps = -1, .nic_Bps = -1, .gateway_Bps = -1,

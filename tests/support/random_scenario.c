@@ -142,7 +142,7 @@ static void draw_device(struct kv_random_scenario *s, struct plan *p)
                                   .memory_Bps = 1e9 * (1 + uniform(d)), .flops_bf16 = 1e12, .flops_fp8 = 2e12,
                                    .link_Bps = 1e10};
     s->config.tp = (int32_t)PICK(d, 1, 1, 2, 4);
-    s->config.compute_env = (struct kv_compute_env){&s->model, &s->gpu, s->config.tp};
+    s->config.compute_env = (struct kv_compute_env){.model = &s->model, .gpu = &s->gpu, .tp = s->config.tp};
 }
 
 static void draw_engine(struct kv_random_scenario *s, struct plan *p)

@@ -290,7 +290,7 @@ static const char *text_of_network(struct kv_random_scenario *s)
 
 static const char *text_of(struct kv_random_scenario *s)
 {
-    static const char *const mode[] = {"bulk", "chunkwise", "layerwise", "auto"};
+    static const char *const mode[] = {"bulk", "chunkwise", "layerwise", "auto", "bidirectional"};
     const struct kv_engine_config *e = &s->config.engine;
     const struct kv_fetch_config *f = &s->config.fetch;
     const struct kv_handover_config *h = &s->config.handover;

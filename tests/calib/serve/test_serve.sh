@@ -151,6 +151,8 @@ refused 2 "expected KEY=VALUE" "$work/small.yaml" -o "$work/no" --set engine
 refused 2 "has a run already; --force replaces it" "$work/small.yaml" -o "$work/small" --device clock
 refused 2 "--layers: 9; tiny has 3" "$work/small.yaml" -o "$work/no9" --device clock --layers 9
 refused 3 "did you mean" "$work/small.yaml" -o "$work/no" --device clock --set engin.max_num_seqs=1
+refused 3 "engine.async_scheduling: the loop makes up a step when" "$work/small.yaml" -o "$work/no" --device clock \
+    --set engine.async_scheduling=true
 refused 4 "small.jsonl:1: " "$work/small.yaml" -o "$work/no" --device clock --set engine.block_tokens=24 \
     --set workload.format.block_tokens=16
 refused 77 "in double precision, allowed are 0.00 GiB" "$work/small.yaml" -o "$work/no" --device reference --memory 1KiB

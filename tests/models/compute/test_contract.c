@@ -57,7 +57,7 @@ static void for_all(void (*body)(const struct subject *s, uint64_t *seed))
             struct subject s = { .ops = kv_plugin_ops(compute, &plugins[p]),
                                  .model = shape_model(&arena, setups[setup].model),
                                  .gpu = shape_gpu(&arena, setups[setup].gpu) };
-            s.env = (struct kv_compute_env){ &s.model, &s.gpu, setups[setup].tp };
+            s.env = (struct kv_compute_env){ .model = &s.model, .gpu = &s.gpu, .tp = setups[setup].tp };
             s.state = kv_arena_take(&arena, s.ops->state_bytes + 1);
             struct kv_err err = {0};
             bool open = s.ops->open(s.state, random_params(plugins[p].info, &seed), &s.env, &err);

@@ -112,7 +112,7 @@ static double predict_ms(const struct kv_model_shape *model, const struct step *
     if (!plugin) plugin = kv_plugin_find(KV_FAMILY_compute, "roofline");
     const struct kv_compute_ops *ops = kv_plugin_ops(compute, plugin);
     struct kv_gpu_spec gpu = shape_gpu(&arena, "rtx-pro-6000");
-    struct kv_compute_env env = { model, &gpu, 1 };
+    struct kv_compute_env env = { .model = model, .gpu = &gpu, .tp = 1 };
     struct kv_err err = {0};
     void *state = kv_arena_take(&arena, ops->state_bytes);
     if (!ops->open(state, plugin_defaults(&arena, plugin->info), &env, &err)) fail_msg("%s", err.text);

@@ -38,7 +38,7 @@ static void *open_model(const struct kv_model_shape *model, const struct kv_gpu_
         memcpy(params + row->offset, &value, sizeof value);
     }
     void *state = kv_arena_take(&arena, roofline()->state_bytes);
-    struct kv_compute_env env = { model, gpu, tp };
+    struct kv_compute_env env = { .model = model, .gpu = gpu, .tp = tp };
     struct kv_err err = {0};
     if (!roofline()->open(state, params, &env, &err)) fail_msg("%s", err.text);
     return state;
@@ -239,10 +239,10 @@ static void impossible_splits_are_refused(void **unused)
     struct kv_gpu_spec unlinked = plain_gpu;
     unlinked.link_Bps = 0;
     const struct { struct kv_compute_env env; const char *text; } cases[] = {
-        { { &model, &plain_gpu, 8 }, "28 attention heads" },
-        { { &model, &plain_gpu, 7 }, "4 KV heads" },
-        { { &model, &unlinked, 2 }, "link_bandwidth" },
-        { { &model, NULL, 1 }, "GPU" },
+        { { .model = &model, .gpu = &plain_gpu, .tp = 8 }, "28 attention heads" },
+        { { .model = &model, .gpu = &plain_gpu, .tp = 7 }, "4 KV heads" },
+        { { .model = &model, .gpu = &unlinked, .tp = 2 }, "link_bandwidth" },
+        { { .model = &model, .gpu = NULL, .tp = 1 }, "GPU" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct kv_err err = {0};

@@ -32,6 +32,7 @@ static const struct { const char *file, *text; } files[] = {
     {"decode.csv", "sequences,kv_tokens,time_us\n1,0,2\n1,100,4\n5,0,6\n5,100,16\n"},
     {"mixed.csv", "sequences,kv_tokens,time_us\n1,0,4\n1,100,8\n5,0,12\n5,100,32\n"},
     {"shares.csv", "sequences,longest_decode_permille,longest_mixed_permille,added_permille\n1,0,0,500\n"},
+    {"experts.csv", NULL},   /* optional */
 };
 #define FILES (sizeof files / sizeof *files)
 
@@ -150,6 +151,103 @@ static void what_was_not_measured_is_outside(void **unused)
     }
 }
 
+/* Two ranks of a mixture of four experts, one a token: with so many tokens all four are met, two on each rank. */
+#define EXPERTS "tokens,active_experts,time_us\n1,1,10\n1,3,20\n101,1,110\n101,3,220\n"
+
+static void experts_are_priced_for_the_tokens_of_all_ranks(void **unused)
+{
+    (void)unused;
+    void *state;
+    struct kv_err err = {0};
+    struct kv_model_shape mixture = model;
+    mixture.experts = 4;
+    mixture.experts_per_token = 1;
+    mixture.hidden = 1000;
+    struct kv_compute_env env = {.model = &mixture, .gpu = &gpu, .tp = 1};
+    struct kv_chunk chunk = {101, 0, false};
+    const struct kv_batch batch = {.chunks = &chunk, .chunk_count = 1}, both[] = {batch, batch}, one[] = {batch, {0}};
+    double own = 2 * (20 + 10.1) + 2;
+    write_profile("experts.csv", EXPERTS);
+    assert_true(open_profile(&state, folder, &env, &err));
+    assert_us(ops()->price(state, &batch).first, own + 2 * 220);   /* the last knot of experts met is 3 */
+
+    env.ranks = 2;
+    env.peer_Bps = 1e9;
+    env.peer_latency_s = 3e-6;
+    assert_true(open_profile(&state, folder, &env, &err));
+    /* In two layers two exchanges of 101 tokens of 2,000 bytes; 202 tokens are 101 a rank. */
+    double exchange = 2 * 2 * (3 + 101 * 2.0);
+    assert_us(ops()->together(state, both), own + exchange + 2 * 165);
+    /* A dummy beside: 102 tokens. Alone it is priced the same. */
+    assert_us(ops()->together(state, one), own + exchange + 2 * 90);
+    assert_us(ops()->price(state, &batch).first, own + exchange + 2 * 90);
+    /* The slower rank's own part, whichever it is: a decode of 50 tokens beside the chunk. */
+    const struct kv_batch mixed[] = {{.decode_count = 1, .ctx_sum = 50, .ctx_max = 50}, batch};
+    assert_us(ops()->together(state, mixed), own + exchange + 2 * 90);
+}
+
+/* Layers measured without communication get two all-reduces each: over 1 GB/s with 3 us, two GPUs move every byte once.
+ * 101 tokens are 202,000 bytes. */
+static void layers_of_two_gpus_get_their_all_reduces(void **unused)
+{
+    (void)unused;
+    void *state;
+    struct kv_err err = {0};
+    struct kv_model_shape wide = model;
+    wide.hidden = 1000;
+    struct kv_compute_env env = {.model = &wide, .gpu = &gpu, .tp = 2, .peer_Bps = 1e9, .peer_latency_s = 3e-6};
+    char *of_two = kv_arena_text(&arena, "%s", files[0].text);
+    strstr(of_two, "tp: 1")[4] = '2';
+    write_profile("profile.yaml", of_two);
+    assert_true(open_profile(&state, folder, &env, &err));
+    struct kv_chunk chunk = {101, 0, false};
+    struct kv_batch batch = {.chunks = &chunk, .chunk_count = 1};
+    assert_us(ops()->price(state, &batch).first, 2 * (20 + 10.1 + 2 * (3 + 202)) + 2);
+    /* Nobody named the link, and nothing was measured between two such GPUs. */
+    env.peer_Bps = 0;
+    assert_false(open_profile(&state, folder, &env, &err));
+    assert_non_null(strstr(err.text, "cluster.nodes.peer"));
+}
+
+/* The same profile on a GPU whose all-reduce was measured costs more than alone, by the curve that ships: 55.691 us for
+ * 2 MiB between two RTX PRO 6000 (models/profiles/rtx-pro-6000/all_reduce.csv). */
+static void all_reduces_are_as_measured_where_no_link_is_named(void **unused)
+{
+    (void)unused;
+    void *alone, *both;
+    struct kv_err err = {0};
+    struct kv_model_shape wide = model;
+    wide.hidden = 1 << 14;   /* 64 tokens are 2 MiB */
+    struct kv_gpu_spec measured = {.name = "rtx-pro-6000"};
+    char *text = kv_arena_text(&arena, "kvsim_profile: 1\ngpu: rtx-pro-6000%s", strstr(files[0].text, "\nmodel"));
+    struct kv_compute_env env = {.model = &wide, .gpu = &measured, .tp = 1};
+    struct kv_chunk chunk = {64, 0, false};
+    struct kv_batch batch = {.chunks = &chunk, .chunk_count = 1};
+    for (int tp = 1; tp <= 2; tp++) {
+        char *dense = kv_arena_text(&arena, "%s", "tokens,layer_us,once_us\n64,10,1\n");
+        env.tp = tp;
+        if (tp == 2) strstr(text, "tp: 1")[4] = '2';
+        write_profile("profile.yaml", text);
+        FILE *f = fopen(kv_arena_text(&arena, "%s/dense.csv", folder), "w");
+        assert_non_null(f);
+        fputs(dense, f);
+        fclose(f);
+        if (!open_profile(tp == 1 ? &alone : &both, folder, &env, &err)) fail_msg("%s: %s", err.where, err.text);
+    }
+    assert_us(ops()->price(both, &batch).first - ops()->price(alone, &batch).first, 2 * 2 * 55.691);
+}
+
+static void ranks_need_experts_apart(void **unused)
+{
+    (void)unused;
+    void *state;
+    struct kv_err err = {0};
+    write_profile(NULL, NULL);
+    struct kv_compute_env env = {.model = &model, .gpu = &gpu, .tp = 1, .ranks = 2, .peer_Bps = 1e9};
+    assert_false(open_profile(&state, folder, &env, &err));
+    assert_non_null(strstr(err.text, "experts.csv"));
+}
+
 static void a_wrong_profile_is_refused_with_its_place(void **unused)
 {
     (void)unused;
@@ -259,6 +357,9 @@ int main(void)
         cmocka_unit_test(a_decode_batch_is_dense_and_head_and_attention),
         cmocka_unit_test(a_run_ends_at_the_next_knot_of_mean_or_longest),
         cmocka_unit_test(chunks_and_decodes_share_the_gpu),
+        cmocka_unit_test(experts_are_priced_for_the_tokens_of_all_ranks), cmocka_unit_test(ranks_need_experts_apart),
+        cmocka_unit_test(layers_of_two_gpus_get_their_all_reduces),
+        cmocka_unit_test(all_reduces_are_as_measured_where_no_link_is_named),
         cmocka_unit_test(past_the_last_knot_the_cost_grows_with_the_work),
         cmocka_unit_test(what_was_not_measured_is_outside),
         cmocka_unit_test(a_wrong_profile_is_refused_with_its_place),

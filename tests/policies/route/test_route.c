@@ -13,13 +13,19 @@
 
 struct cluster {
     int32_t count, match[INSTANCES_MAX];
-    int64_t requests[INSTANCES_MAX], tokens[INSTANCES_MAX];
+    int64_t requests[INSTANCES_MAX], waiting[INSTANCES_MAX], tokens[INSTANCES_MAX];
 };
 
 static int64_t load_requests(void *cluster, int32_t i)
 {
     assert_in_range(i, 0, ((struct cluster *)cluster)->count - 1);
     return ((struct cluster *)cluster)->requests[i];
+}
+
+static int64_t load_waiting(void *cluster, int32_t i)
+{
+    assert_in_range(i, 0, ((struct cluster *)cluster)->count - 1);
+    return ((struct cluster *)cluster)->waiting[i];
 }
 
 static int64_t load_tokens(void *cluster, int32_t i)
@@ -36,7 +42,7 @@ static int32_t match_blocks(void *cluster, int32_t i)
 
 static struct kv_route_view view_of(struct cluster *c)
 {
-    return (struct kv_route_view){ c, c->count, load_requests, load_tokens, match_blocks };
+    return (struct kv_route_view){ c, c->count, load_requests, load_tokens, match_blocks, load_waiting };
 }
 
 /* Few distinct values, so that ties are common. */
@@ -45,6 +51,7 @@ static void randomise(struct cluster *c, uint64_t *seed)
     c->count = 1 + (int32_t)draw_below(seed, INSTANCES_MAX);
     for (int32_t i = 0; i < c->count; i++) {
         c->requests[i] = draw_below(seed, 5);
+        c->waiting[i] = draw_below(seed, c->requests[i] + 1);
         c->tokens[i] = draw_below(seed, 4000);
         c->match[i] = (int32_t)draw_below(seed, 4);
     }
@@ -148,6 +155,22 @@ static void prefix_takes_the_longest_match_then_the_least_load_then_the_lowest_i
     }
 }
 
+static void vllm_dp_takes_the_first_of_the_least_with_waiting_fourfold(void **unused)
+{
+    (void)unused;
+    uint64_t seed = 6;
+    for (int32_t run = 0; run < 5000; run++) {
+        struct cluster c = {0};
+        randomise(&c, &seed);
+        int32_t best = 0;
+        int64_t load[INSTANCES_MAX];
+        for (int32_t i = 0; i < c.count; i++) load[i] = 4 * c.waiting[i] + (c.requests[i] - c.waiting[i]);
+        for (int32_t i = c.count - 1; i >= 0; i--)
+            if (load[i] <= load[best]) best = i;
+        assert_int_equal(pick("vllm_dp", NULL, &c), best);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -155,6 +178,7 @@ int main(void)
         cmocka_unit_test(round_robin_takes_each_in_turn),
         cmocka_unit_test(least_loaded_takes_the_first_of_the_fewest_requests),
         cmocka_unit_test(least_tokens_takes_the_first_of_the_fewest_tokens),
+        cmocka_unit_test(vllm_dp_takes_the_first_of_the_least_with_waiting_fourfold),
         cmocka_unit_test(prefix_takes_the_longest_match_then_the_least_load_then_the_lowest_id),
     };
     return cmocka_run_group_tests_name("policies/route", tests, NULL, NULL);

@@ -138,7 +138,7 @@ static void look(struct world *w, uint32_t kind)
                                                                                           : KV_CLASS_SAMPLE);
 }
 
-/* Arms, moves and disarms at random; the earliest of what should be armed, by looking at all, is what is told and fires. */
+/* Arms, moves and disarms at random; the earliest of what should be armed, by looking at all, is told and fires. */
 struct crowd { struct kv_engine *engine; kv_tick due[12]; uint32_t fired; };
 
 static void note_fired(void *owner, uint32_t kind)

@@ -138,7 +138,7 @@ static void compare_on_trace(int64_t block_tokens, int64_t hbm_blocks, const cha
         .engine = {.max_num_seqs = 256, .max_num_batched_tokens = 8192, .block_tokens = block_tokens,
                    .chunked_prefill = true, .enable_prefix_caching = true, .cache_outputs = true},
         .compute = compute, .compute_params = kv_test_params(&arena, &compute->info),
-        .compute_env = {&model, &gpu, 1}, .evict = kv_test_plugin("evict", "lru"),
+        .compute_env = {.model = &model, .gpu = &gpu, .tp = 1}, .evict = kv_test_plugin("evict", "lru"),
         .sched = kv_test_plugin("sched", "fcfs"), .route = kv_test_plugin("route", "round_robin"),
         .timeseries_s = -1, .time_limit_tk = KV_TICK_NEVER,
     };

@@ -14,6 +14,7 @@
 #include "tests/support/compare.h"
 #include "tests/support/odd_models.h"
 #include "tests/support/random_scenario.h"
+#include "tests/support/sanitized.h"
 
 /* Costs of the layers of the one step that computes the seven tokens behind the hit. */
 struct step { kv_cost layer[KV_ALONE_LAYERS], before, after; };
@@ -211,7 +212,7 @@ static void records_add_up_to_counters(void **state)
 {
     (void)state;
     int64_t whole = 0;
-    for (uint64_t number = 0; number < 120; number++) {
+    for (uint64_t number = 0; number < kv_test_scenarios(120); number++) {
         struct kv_random_scenario s;
         kv_random_scenario_draw_tiers(&s, number);
         struct result r;
@@ -244,7 +245,7 @@ static void records_add_up_to_counters(void **state)
         kv_arena_close(&r.arena);
         kv_random_scenario_close(&s);
     }
-    assert_true(whole > 60);
+    assert_true(KV_SANITIZED || whole > 60);
 }
 
 int main(void)

@@ -12,6 +12,7 @@
 #include "tests/support/compare.h"
 #include "tests/support/fast_run.h"
 #include "tests/support/random_scenario.h"
+#include "tests/support/sanitized.h"
 
 #define SCENARIOS 200
 
@@ -44,7 +45,7 @@ static void engine_and_oracle_agree(void **unused)
     (void)unused;
     const struct kv_compute_ops *ops = kv_test_plugin("compute", "table");
     int64_t leaping = 0, preempted = 0;
-    for (uint64_t number = 0; number < SCENARIOS * PROFILES; number++) {
+    for (uint64_t number = 0; number < kv_test_scenarios(SCENARIOS * PROFILES); number++) {
         struct kv_random_scenario s;
         kv_random_scenario_draw(&s, number / PROFILES);
         use_table(&s, ops, &profiles[number % PROFILES]);
@@ -69,8 +70,7 @@ static void engine_and_oracle_agree(void **unused)
     }
     print_message("fewer events than steps in %lld scenarios, preemptions in %lld\n", (long long)leaping,
                   (long long)preempted);
-    assert_true(leaping >= SCENARIOS / 4);
-    assert_true(preempted >= 5);
+    assert_true(KV_SANITIZED || (leaping >= SCENARIOS / 4 && preempted >= 5));
 }
 
 int main(void)

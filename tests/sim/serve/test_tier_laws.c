@@ -96,6 +96,7 @@ static void tiers_that_are_never_written_change_no_record(void **state)
         struct kv_sim_config config = s.config;
         config.tier_count = 1;
         config.handover = (struct kv_handover_config){0};
+        config.engine.async_scheduling = false;   /* with tiers nobody schedules ahead (rule 13a) */
         if (!kv_fast_run(&plain, &config, s.requests, s.count, NULL, &err)) fail_msg("%s: %s", s.text, err.text);
         config.tier_count = 3;
         for (int32_t tier = 1; tier < 3; tier++) {
