@@ -4,10 +4,11 @@
 
     analysis/plot_calibration.py calibration.html h200-sxm=../shared/groundtruth/ops/h200_sxm
 
-PROFILE: a name of models/profiles, or a path with a slash. TABLES: the folder that `kvsim calib import` took, raw samples,
-tables of aiconfigurator, or (profiles of layers) those of LLMServingSim's profiler. For each table the page shows measured
-against predicted times, errors as a histogram, and errors over the work of a call, which is the domain. Points are those
-of the fit; the errors of points that a fit had not seen are in the text above them, from `kvsim calib info`.
+PROFILE: a name of models/profiles, or a path with a slash. TABLES: the folder that `kvsim calib import` took, raw
+samples, tables of aiconfigurator, or (profiles of layers) those of LLMServingSim's profiler. For each table the page
+shows measured against predicted times, errors as a histogram, and errors over the work of a call, which is the domain.
+Points are those of the fit; the errors of points that a fit had not seen are in the text above them, from
+`kvsim calib info`.
 KVSIM names the program (./kvsim). Exit code 1: a profile or a table is wrong.
 """
 import csv

@@ -113,7 +113,8 @@ static void print_all_reduce(const struct kv_knots *a, const struct kv_knots *b)
     for (int32_t i = 0; i < a->rows; i++)
         for (size_t j = 0; j < sizeof bytes / sizeof *bytes; j++) {
             int64_t ranks = a->x[i];
-            if (ranks > b->x[b->rows - 1] || bytes[j] > a->y[a->columns - 1] || bytes[j] > b->y[b->columns - 1]) continue;
+            if (ranks > b->x[b->rows - 1] || bytes[j] > a->y[a->columns - 1] || bytes[j] > b->y[b->columns - 1])
+                continue;
             double was = kv_knots_at(a, (double)ranks, (double)bytes[j]);
             double is = kv_knots_at(b, (double)ranks, (double)bytes[j]);
             if (was != is)

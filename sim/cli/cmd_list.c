@@ -19,7 +19,7 @@
 #include "sim/scenario/sections.h"
 #include "sim/scenario/shapes.h"
 
-#define CELLS_MAX 26
+#define CELLS_MAX 28
 /* CELL_JSON: a JSON value, left out of tables and records. */
 enum cell_kind { CELL_TEXT, CELL_NUMBER, CELL_JSON };
 struct cell { const char *key, *text; enum cell_kind kind; bool in_table; };
