@@ -181,7 +181,7 @@ bench: kvsim $(BENCH_BIN)   ## CPU time, memory and instruction counts of config
 	@for program in $(BENCH_BIN); do echo; $$program || exit 1; done
 .PHONY: fidelity
 fidelity: kvsim             ## compare with real vLLM runs (needs ../shared); fails while a figure is past its bar
-	@tests/fidelity/fidelity.sh || [ $$? = 77 ]
+	@failed=0; for part in silicon fidelity; do tests/fidelity/$$part.sh || [ $$? = 77 ] || failed=1; done; exit $$failed
 .PHONY: compare-serve
 compare-serve: kvsim calib  ## serve on a GPU, simulate the same, compare; PROFILE=FOLDER COPIES=50GB/s (calibration.md)
 	@tests/fidelity/compare_serve.sh build/compare_serve $(if $(PROFILE),--profile $(PROFILE)) \

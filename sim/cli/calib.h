@@ -25,6 +25,8 @@ int kv_calib_import_ops(struct kv_args *args, const char *out);
 void kv_calib_print_ops(const struct kv_op_profile *profile);
 bool kv_calib_is_samples(struct kv_arena *arena, const char *folder);
 int kv_calib_check_samples(struct kv_args *args);
+/* `calib diff` of two operator profiles: only what differs; times over a fixed set of shapes that both measured. */
+int kv_calib_diff_ops(struct kv_args *args);
 
 /* Runs kvsim-calib-NAME, which lies beside this program, with the arguments and flags given; only returns when it
  * cannot: 77 with a message where it was not built. */

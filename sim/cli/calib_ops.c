@@ -43,13 +43,22 @@ static int64_t flag_number(const struct kv_args *args, const char *flag, int64_t
     return value ? value->number : preset;
 }
 
+/* What `import` is told of tables that do not say it themselves. */
+static void describe(struct kv_args *args, struct kv_op_origin *from)
+{
+    from->date = flag_text(args, "date", from->date);
+    from->engine = flag_text(args, "engine", from->engine);
+    from->origin = flag_text(args, "source", from->origin);
+    from->commit = flag_text(args, "commit", from->commit);
+    from->licence = flag_text(args, "licence", from->licence);
+}
+
 static bool read_aiconfigurator(struct kv_args *args, const char *folder, struct kv_op_samples *s, struct kv_err *err)
 {
     *s = (struct kv_op_samples){.from = {
-        .gpu = flag_text(args, "gpu", ""), .label = "imported", .date = flag_text(args, "date", ""), .driver = "",
-        .cuda = "", .clocks = "", .engine = flag_text(args, "engine", "vLLM kernels"),
-        .origin = flag_text(args, "source", "unknown"), .commit = flag_text(args, "commit", "unknown"),
-        .licence = flag_text(args, "licence", "unknown"), .note = "", .sms = flag_number(args, "sms", 0)}};
+        .gpu = flag_text(args, "gpu", ""), .label = "imported", .date = "", .driver = "", .cuda = "", .clocks = "",
+        .engine = "vLLM kernels", .origin = "unknown", .commit = "unknown", .licence = "unknown", .note = "",
+        .sms = flag_number(args, "sms", 0)}};
     if (!*s->from.gpu || s->from.sms < 1)
         return kv_fail(err, KV_EUSAGE, folder, "these tables do not name their GPU: --gpu NAME and --sms N are needed");
     for (int32_t op = 0; op < KV_OPS; op++) {
@@ -64,29 +73,55 @@ static bool read_aiconfigurator(struct kv_args *args, const char *folder, struct
 
 /* ---- told ---- */
 
+/* An error, or a dash where no row was held out to tell one. */
+static void print_error(double error)
+{
+    if (error > 0) kv_print(" %9.2f %%", 100 * error);
+    else kv_print(" %11s", "-");
+}
+
+/* Mean by rows over the types that have an error. */
+struct mean { double sum, rows; };
+static void mean_add(struct mean *m, double error, int64_t rows)
+{
+    if (error <= 0) return;
+    m->sum += error * (double)rows;
+    m->rows += (double)rows;
+}
+
+static double mean_of(const struct mean *m)
+{
+    return m->rows > 0 ? m->sum / m->rows : 0;
+}
+
 /* Errors of the tables: those of their types, by rows. */
 static void print_errors(const struct kv_op_profile *p)
 {
     kv_print("%-18s %8s %11s %11s  %s\n", "part", "samples", "hold-out", "new shapes", "up to");
     for (int32_t op = 0; op < KV_OPS_PRICED; op++) {
-        double points = 0, shapes = 0, rows = 0;
+        struct mean points = {0}, shapes = {0};
+        int64_t rows = 0;
         int32_t parts = 0;
         for (int32_t i = 0; i < KV_PARTS; i++) {
             const struct kv_op_model *m = p->part[i];
             if (kv_op_parts[i].op != (enum kv_op)op || !m) continue;
-            kv_print("%-18s %8lld %9.2f %% %9.2f %% ", kv_op_parts[i].name, (long long)m->rows,
-                     100 * p->point_error[i], 100 * p->shape_error[i]);
+            kv_print("%-18s %8lld", kv_op_parts[i].name, (long long)m->rows);
+            print_error(p->point_error[i]);
+            print_error(p->shape_error[i]);
+            kv_print(" ");
             for (int32_t k = 0; kv_op_forms[op].key[k]; k++)
                 kv_print(" %s %lld", kv_op_forms[op].key[k], (long long)m->most_key[k]);
             kv_print("\n");
-            points += p->point_error[i] * (double)m->rows;
-            shapes += p->shape_error[i] * (double)m->rows;
-            rows += (double)m->rows;
+            mean_add(&points, p->point_error[i], m->rows);
+            mean_add(&shapes, p->shape_error[i], m->rows);
+            rows += m->rows;
             parts++;
         }
-        if (parts > 1)
-            kv_print("%-18s %8.0f %9.2f %% %9.2f %%\n", kv_op_forms[op].file, rows, 100 * points / rows,
-                     100 * shapes / rows);
+        if (parts < 2) continue;
+        kv_print("%-18s %8lld", kv_op_forms[op].file, (long long)rows);
+        print_error(mean_of(&points));
+        print_error(mean_of(&shapes));
+        kv_print("\n");
     }
 }
 
@@ -108,7 +143,7 @@ void kv_calib_print_ops(const struct kv_op_profile *p)
         kv_print("%-18s %.2f us + bytes / %.0f GB/s%s\n", small[i], 1e6 * p->small[i].base_s,
                  p->small[i].rate_Bps / 1e9, p->small_measured ? "" : " (as products; not measured)");
     kv_print("\nhold-out: mean |error| over %.0f %% of the rows; new shapes: over all rows of %.0f %% of the shapes;\n"
-             "both left out of a fit of their own\n", (double)p->holdout_points_permille / 10,
+             "both left out of a fit of their own; -: none was drawn\n", (double)p->holdout_points_permille / 10,
              (double)p->holdout_shapes_permille / 10);
 }
 
@@ -125,8 +160,9 @@ int kv_calib_import_ops(struct kv_args *args, const char *out)
                                     (int32_t)flag_number(args, "epochs", EPOCHS)};
     bool raw = strcmp(args->arg[0], "samples") == 0;
     bool good = (raw ? kv_op_samples_read(&args->arena, args->arg[1], &samples, &err)
-                     : read_aiconfigurator(args, args->arg[1], &samples, &err))
-                && kv_op_profile_fit(&args->arena, &samples, &holdout, &profile, &err)
+                     : read_aiconfigurator(args, args->arg[1], &samples, &err));
+    if (good && !raw) describe(args, &samples.from);
+    good = good && kv_op_profile_fit(&args->arena, &samples, &holdout, &profile, &err)
                 && kv_op_profile_write(&args->arena, out, &profile, &err);
     kv_op_samples_close(&samples);
     if (!good) return kv_cli_fail(&err);
@@ -142,21 +178,44 @@ bool kv_calib_is_samples(struct kv_arena *arena, const char *folder)
            || is_there(arena, folder, aiconfigurator[KV_OP_DECODE].file);
 }
 
+/* Each held row of a type, its time and what a fit without it says. The header names the keys of the operator. */
+static void write_held(struct kv_writer *w, const struct kv_op_model *m, enum kv_op op, int32_t sms,
+                       const struct kv_op_rows *rows, int64_t seed)
+{
+    for (size_t i = 0; i < rows->count; i++) {
+        const struct kv_op_row *row = &rows->at[i];
+        if (!row->held || (m->type && strcmp(m->type, row->type) != 0)) continue;
+        kv_writer_text(w, "%lld,%s,", (long long)seed, row->type);
+        for (int32_t k = 0; kv_op_forms[op].key[k]; k++) kv_writer_text(w, "%lld,", (long long)row->key[k]);
+        kv_writer_text(w, "%.6g,%.6g\n", row->time_us, kv_op_us(m, op, sms, row->type, row->key));
+    }
+}
+
+static void write_held_header(struct kv_writer *w, enum kv_op op)
+{
+    kv_writer_text(w, "seed,%s,", kv_op_forms[op].type);
+    for (int32_t k = 0; kv_op_forms[op].key[k]; k++) kv_writer_text(w, "%s,", kv_op_forms[op].key[k]);
+    kv_writer_text(w, "time_us,pred_us\n");
+}
+
 /* One operator, all its types: mean error over the rows held out, by seed and over all seeds. */
-static double check_op(struct kv_args *args, struct kv_op_samples *samples, enum kv_op op, bool shapes, int64_t seeds)
+static double check_op(struct kv_args *args, struct kv_op_samples *samples, enum kv_op op, bool shapes, int64_t seeds,
+                       struct kv_writer *held_rows)
 {
     struct kv_arena scratch = {0};
     struct kv_op_rows *rows = &samples->table[op];
     struct kv_op_model *m = kv_arena_take(&scratch, sizeof *m);
     double sum = 0, all = 0, worst = 0;
     int32_t sms = (int32_t)samples->from.sms;
-    for (int64_t seed = 1; seed <= seeds; seed++) {
+    int64_t first = flag_number(args, "seed", 1);
+    for (int64_t seed = first; seed < first + seeds; seed++) {
         double part = 0, count = 0;
         struct kv_op_fit_rule rule = {sms, (int32_t)flag_number(args, "epochs", EPOCHS), (uint64_t)seed, false};
         kv_op_hold(op, rows, shapes ? 50 : 200, shapes, (uint64_t)seed);
         for (int32_t i = 0; i < KV_PARTS; i++) {
             int64_t held;
             if (kv_op_parts[i].op != op || !kv_op_fit(m, op, kv_op_parts[i].type, rows, &rule)) continue;
+            if (held_rows) write_held(held_rows, m, op, sms, rows, seed);
             part += kv_op_score(m, op, sms, rows, &held) * (double)held;
             count += (double)held;
         }
@@ -165,9 +224,39 @@ static double check_op(struct kv_args *args, struct kv_op_samples *samples, enum
         all += count;
     }
     kv_arena_close(&scratch);
-    double mean = all > 0 ? sum / all : 0;
-    kv_print("%-18s %-10s %7.2f %%  %7.2f %%  %9.0f\n", kv_op_forms[op].file, shapes ? "new shapes" : "points",
-             100 * mean, 100 * worst, all);
+    kv_print("%-18s %-10s", kv_op_forms[op].file, shapes ? "new shapes" : "points");
+    if (all > 0) kv_print(" %7.2f %%  %7.2f %%  %9.0f\n", 100 * sum / all, 100 * worst, all);
+    else kv_print(" %9s  %9s  %9d\n", "-", "-", 0);
+    return worst;
+}
+
+/* What `check` is asked for. Held rows of one operator make one table, hence `only` and `held` with `rows`. */
+struct check { const char *only, *held, *rows; };
+
+static bool read_check(struct kv_args *args, struct check *c, struct kv_err *err)
+{
+    *c = (struct check){flag_text(args, "only", NULL), flag_text(args, "held", NULL), flag_text(args, "rows", NULL)};
+    if (c->held && strcmp(c->held, "points") != 0 && strcmp(c->held, "shapes") != 0)
+        return kv_fail(err, KV_EUSAGE, "calib check", "--held '%s'; points and shapes can be held out", c->held);
+    if (c->rows && (!c->only || !c->held))
+        return kv_fail(err, KV_EUSAGE, "calib check", "--rows needs --only and --held: a file has rows of one table");
+    return true;
+}
+
+/* The largest mean error of points over the operators asked for. */
+static double check_all(struct kv_args *args, struct kv_op_samples *samples, const struct check *c,
+                        struct kv_writer *rows)
+{
+    double worst = 0;
+    kv_print("%-18s %-10s %9s  %9s  %9s\n", "table", "held out", "mean", "worst", "rows");
+    for (int32_t op = 0; op < KV_OPS_PRICED; op++)
+        for (int32_t shapes = 0; shapes < 2; shapes++) {
+            if (!samples->table[op].count || (c->only && strcmp(c->only, kv_op_forms[op].file) != 0)
+                || (c->held && (c->held[0] == 's') != shapes)) continue;
+            if (rows) write_held_header(rows, (enum kv_op)op);
+            double error = check_op(args, samples, (enum kv_op)op, shapes, flag_number(args, "seeds", 1), rows);
+            if (!shapes) worst = fmax(worst, error);
+        }
     return worst;
 }
 
@@ -175,21 +264,18 @@ int kv_calib_check_samples(struct kv_args *args)
 {
     struct kv_err err = {0};
     struct kv_op_samples samples = {0};
-    const char *folder = args->arg[0], *only = flag_text(args, "only", NULL);
+    struct kv_writer rows = {0};
+    struct check c;
+    if (!read_check(args, &c, &err)) return kv_cli_fail(&err);
+    const char *folder = args->arg[0];
     bool raw = access(kv_arena_text(&args->arena, "%s/samples.yaml", folder), F_OK) == 0;
-    bool good = raw ? kv_op_samples_read(&args->arena, folder, &samples, &err)
-                    : read_aiconfigurator(args, folder, &samples, &err);
-    double bar = (double)flag_number(args, "bar", 10) / 100, worst = 0;
-    int64_t seeds = flag_number(args, "seeds", 1);
-    if (good) {
-        kv_print("%-18s %-10s %9s  %9s  %9s\n", "table", "held out", "mean", "worst", "rows");
-        for (int32_t op = 0; op < KV_OPS_PRICED; op++)
-            for (int32_t shapes = 0; shapes < 2; shapes++) {
-                if (!samples.table[op].count || (only && strcmp(only, kv_op_forms[op].file) != 0)) continue;
-                double error = check_op(args, &samples, (enum kv_op)op, shapes, seeds);
-                if (!shapes) worst = fmax(worst, error);
-            }
-    }
+    bool good = (raw ? kv_op_samples_read(&args->arena, folder, &samples, &err)
+                     : read_aiconfigurator(args, folder, &samples, &err))
+                && (!c.rows || kv_writer_open(&rows, c.rows, true, &err));
+    double bar = (double)flag_number(args, "bar", 10) / 100;
+    double worst = good ? check_all(args, &samples, &c, c.rows ? &rows : NULL) : 0;
+    good = good && (!c.rows || kv_writer_commit(&rows, &err));
+    kv_writer_close(&rows);
     kv_op_samples_close(&samples);
     if (good && worst <= bar) return KV_OK;
     if (good) kv_fail(&err, KV_ECHECK, folder, "a mean error of held-out points is past the bar of %.0f %%", 100 * bar);
@@ -197,7 +283,6 @@ int kv_calib_check_samples(struct kv_args *args)
 }
 
 /* ---- predict ---- */
-
 
 /* Which operator's shapes a table holds shows in its columns. */
 static bool read_shapes(struct kv_args *args, struct kv_op_rows *rows, int32_t *op, struct kv_err *err)

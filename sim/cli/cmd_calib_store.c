@@ -160,6 +160,9 @@ static const struct kv_flag check_flags[] = {
     { "bar", 0, KV_FLAG_COUNT, "PERCENT", "largest mean error of medians (10)" },
     { "refit", 0, KV_FLAG_SWITCH, NULL, "write the profile again from its samples first" },
     { "seeds", 0, KV_FLAG_COUNT, "N", "operators: draws of the held-out rows (1)" },
+    { "seed", 0, KV_FLAG_COUNT, "N", "operators: the first of them (1)" },
+    { "held", 0, KV_FLAG_TEXT, "WHICH", "operators: hold out points or shapes alone (both, one after the other)" },
+    { "rows", 0, KV_FLAG_TEXT, "FILE", "operators: CSV of each held-out row, measured and predicted" },
     { "epochs", 0, KV_FLAG_COUNT, "N", "operators: passes over the samples (60)" },
     { "only", 0, KV_FLAG_TEXT, "TABLE", "operators: gemm, attention_prefill, attention_decode or moe alone" },
     { "gpu", 0, KV_FLAG_TEXT, "NAME", "operators: the GPU of aiconfigurator's tables" },
@@ -210,6 +213,15 @@ static int diff(struct kv_args *args)
 {
     struct kv_err err = {0};
     struct kv_store_profile p[2];
+    int32_t operators = 0;
+    for (int32_t i = 0; i < 2; i++)
+        operators += kv_op_profile_is(&args->arena, kv_calib_folder(&args->arena, args->arg[i]));
+    if (operators == 2) return kv_calib_diff_ops(args);
+    if (operators == 1) {
+        kv_fail(&err, KV_ECONFIG, "calib diff", "only one of %s and %s is an operator profile", args->arg[0],
+                args->arg[1]);
+        return kv_cli_fail(&err);
+    }
     for (int32_t i = 0; i < 2; i++)
         if (!kv_store_profile_read(&args->arena, args->arg[i], &p[i], &err)) return kv_cli_fail(&err);
     if (p[0].plugin != p[1].plugin) {
@@ -230,7 +242,8 @@ static int diff(struct kv_args *args)
 
 const struct kv_command kv_command_calib_diff = {
     .name = "calib diff", .usage = "PROFILE PROFILE",
-    .help = "two store profiles of a kind, parameter by parameter",
-    .details = "Only what differs is shown, with the change of numbers; curves at the knots of the first.\n",
+    .help = "two store or operator profiles, parameter by parameter",
+    .details = "Only what differs is shown, with the change of numbers; curves at the knots of the first. Of operator\n"
+               "profiles times are compared over shapes that both measured, and the largest change is shown.\n",
     .arg_min = 2, .arg_max = 2, .run = diff,
 };

@@ -19,7 +19,7 @@
 #include "sim/scenario/sections.h"
 #include "sim/scenario/shapes.h"
 
-#define CELLS_MAX 26
+#define CELLS_MAX 28
 /* CELL_JSON: a JSON value, left out of tables and records. */
 enum cell_kind { CELL_TEXT, CELL_NUMBER, CELL_JSON };
 struct cell { const char *key, *text; enum cell_kind kind; bool in_table; };
@@ -291,6 +291,7 @@ static void put_shape(struct list *l, const struct kv_model_shape *m)
     FIELD(nope_head_dim, false); FIELD(value_head_dim, false); FIELD(dtype_bytes, false); FIELD(kv_dtype_bytes, false);
 #undef FIELD
     put(l, "tied_embeddings", CELL_JSON, false, m->tied_embeddings ? "true" : "false");
+    put(l, "qk_norm", CELL_JSON, false, m->qk_norm ? "true" : "false");
 }
 
 /* Its name or one of its aliases ("a, b"). */

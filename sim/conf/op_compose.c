@@ -56,6 +56,9 @@ static double layer_us(const struct parts *m, int64_t tokens)
     double rows = (double)tokens, dense = s->experts ? (double)s->dense_layers / s->layers : 1, us = 0;
     if (dense > 0) us += dense * mlp_us(m, tokens, s->intermediate);
     if (dense < 1) us += (1 - dense) * experts_us(m, tokens);
+    if (s->qk_norm)
+        us += small_us(m, KV_SMALL_NORM, 4 * rows * (double)queries)
+              + small_us(m, KV_SMALL_NORM, 4 * rows * (double)keys);
     return us + gemm_us(m, m->gemm, tokens, queries + 2 * keys, s->hidden)
            + gemm_us(m, m->gemm, tokens, s->hidden, queries) + 2 * small_us(m, KV_SMALL_NORM, 8.0 * rows * s->hidden)
            + small_us(m, KV_SMALL_ROTARY, 4 * rows * (double)(queries + keys))

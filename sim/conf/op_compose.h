@@ -2,7 +2,8 @@
 /* Layers of any model of known shape out of an operator profile: what models/compute/table prices from.
  *
  *   layer(T)  = QKV, output, gate and up, down, or router and experts, of T rows; 2 norms, rotary, activation, cache
- *               write; with tp > 1 two all-reduces of T * hidden * 2 bytes
+ *               write, norms of queries and keys where the model has them; with tp > 1 two all-reduces of
+ *               T * hidden * 2 bytes
  *   once(T)   = embedding, last norm; with tp > 1 an all-reduce
  *   head(Y)   = final projection in bf16; a pass over the logits; with tp > 1 they are gathered
  *   prefill, decode = the attention operators at heads / tp and kv_heads / tp

@@ -18,6 +18,7 @@ struct kv_model_shape {
     int32_t vocabulary;
     int32_t max_position_tokens;
     bool tied_embeddings;
+    bool qk_norm;                 /* heads of queries and keys are normalised before they are turned */
     /* MoE; experts = 0 for a dense model */
     int32_t experts, experts_per_token, expert_intermediate, shared_experts;
     int32_t dense_layers;         /* leading layers that keep a dense MLP */

@@ -134,7 +134,7 @@ struct model_keys {
     int64_t attention, layers, hidden, heads, kv_heads, head_dim, intermediate, vocabulary, max_position_tokens,
         experts, experts_per_token, expert_intermediate, shared_experts, dense_layers,
         q_lora_rank, kv_lora_rank, rope_head_dim, nope_head_dim, value_head_dim;
-    bool tied_embeddings;
+    bool tied_embeddings, qk_norm;
     double dtype_bytes, kv_dtype_bytes;
 };
 static const char *const attentions[] = {"gqa", "mla", NULL};
@@ -151,6 +151,8 @@ static const struct kv_param model_params[] = {
     SIZE(max_position_tokens, NULL, 1, "longest context of the model"),
     { "tied_embeddings", KV_DIM_BOOL, offsetof(struct model_keys, tied_embeddings), "false", 0, 0, NULL,
       "the output layer shares the embedding's weights", NULL },
+    { "qk_norm", KV_DIM_BOOL, offsetof(struct model_keys, qk_norm), "false", 0, 0, NULL,
+      "heads of queries and keys are normalised", NULL },
     SIZE(experts, "0", 0, "routed experts; 0 for a dense model"),
     SIZE(experts_per_token, "0", 0, "experts that a token goes to"),
     SIZE(expert_intermediate, "0", 0, "width of one expert's MLP"),
@@ -205,7 +207,7 @@ bool kv_model_load(struct kv_arena *arena, const char *name, const char *folder,
         .hidden = (int32_t)k.hidden, .heads = (int32_t)k.heads, .kv_heads = (int32_t)k.kv_heads,
         .head_dim = (int32_t)k.head_dim, .intermediate = (int32_t)k.intermediate,
         .vocabulary = (int32_t)k.vocabulary, .max_position_tokens = (int32_t)k.max_position_tokens,
-        .tied_embeddings = k.tied_embeddings, .experts = (int32_t)k.experts,
+        .tied_embeddings = k.tied_embeddings, .qk_norm = k.qk_norm, .experts = (int32_t)k.experts,
         .experts_per_token = (int32_t)k.experts_per_token, .expert_intermediate = (int32_t)k.expert_intermediate,
         .shared_experts = (int32_t)k.shared_experts, .dense_layers = (int32_t)k.dense_layers,
         .q_lora_rank = (int32_t)k.q_lora_rank, .kv_lora_rank = (int32_t)k.kv_lora_rank,

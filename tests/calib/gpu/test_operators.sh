@@ -54,6 +54,37 @@ awk -F, 'NR > 1 { e = 1e3 * $8 / $5 - 1; sum += e < 0 ? -e : e; n++ }
 "$KVSIM" calib check "$work/s" --only gemm --epochs 20 --bar 15 || fail "check"
 "$KVSIM" calib check "$work/s" --only gemm --epochs 20 --bar 0 >/dev/null 2>&1
 [ $? = 9 ] || fail "an error past the bar is not exit code 9"
+# Tables of aiconfigurator's form, checked as they lie; which rows are held out is asked for, and what is held out told.
+mkdir "$work/a"
+for t in gemm attention_prefill:attention_context attention_decode:attention_generation; do
+    sed '1{s/time_us/latency_ms/;s/new_tokens,cached_tokens/isl,prefix/;s/kv_tokens/kv_len/}' "$work/s/${t%:*}.csv" \
+        >"$work/a/${t#*:}.csv"
+done
+"$KVSIM" calib check "$work/a" --gpu h100-sxm --sms 132 --only gemm --held points --epochs 20 --seed 2 --bar 15 \
+    --rows "$work/held.csv" >"$work/out" && [ "$(wc -l <"$work/out")" = 2 ] ||
+    { cat "$work/out"; fail "check of aiconfigurator's tables"; }
+awk -F, -v says="$(awk '$2 == "points" { print $3, $7 }' "$work/out")" '
+    NR > 1 { e = $7 / $6 - 1; sum += e < 0 ? -e : e; n++ }
+    END { got = sprintf("%.2f %d", 100 * sum / n, n); print "held rows: " got "; told: " says; exit got != says }' \
+    "$work/held.csv" || fail "the held rows have another error than is told"
+"$KVSIM" calib check "$work/s" --rows "$work/held.csv" >"$work/out" 2>&1 && fail "--rows of all tables: taken"
+"$KVSIM" calib check "$work/a" --only gemm >"$work/out" 2>&1 && fail "tables without a GPU: taken"
+"$KVSIM" calib check "$work/s" --held rows >"$work/out" 2>&1 && fail "--held rows: taken"
+# What no row was held out for has no error, and not one of nothing.
+awk '/^holdout_shapes:/ { all = 1 } all { sub(/: 0\..*/, ": 0") } { print }' "$work/p/profile.yaml" >"$work/y" &&
+    cp -r "$work/p" "$work/p0" && cp "$work/y" "$work/p0/profile.yaml"
+"$KVSIM" calib info "$work/p0" | grep -q '^gemm_bf16 .* %  *- *m ' || fail "an error that nobody measured is told as 0"
+
+# diff: nothing between a profile and itself; a changed error, time and origin are told.
+"$KVSIM" calib diff "$work/p" "$work/p" >"$work/out" && [ "$(wc -l <"$work/out")" = 1 ] ||
+    { cat "$work/out"; fail "diff of a profile and itself"; }
+cp -r "$work/p" "$work/q"
+sed -i 's/^engine: .*/engine: another/' "$work/q/profile.yaml"
+sed -i 's/^roof,bytes_per_us,.*/roof,bytes_per_us,500000/' "$work/q/attention_decode.csv"
+"$KVSIM" calib diff "$work/p" "$work/q" >"$work/out"
+grep -q '^engine  *a formula  *another' "$work/out" && grep -q '^attention_decode .*times +' "$work/out" &&
+    ! grep -q gemm "$work/out" || { cat "$work/out"; fail "diff"; }
+"$KVSIM" calib diff "$work/p" "$work/s" >"$work/out" 2>&1 && fail "diff with samples: taken"
 
 # A run: one request of Llama-3.1-8B; 1 GPU, and 2 with all-reduce. At
 # least the weights are read once a token, and a prompt
