@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -113,14 +114,18 @@ static struct kv_net_batch batch_of(const struct bench *b, const struct kv_net_p
                                   (int64_t)count };
 }
 
-/* One line, and the header before the first, in one piece: what is there is whole. */
-static bool write_sample(struct bench *b, const struct kv_net_batch *batch, double seconds, struct kv_err *err)
+/* One line, and the header before the first, in one piece: what is there is whole. *seconds becomes what was written, so
+ * that samples read again are the same to the last digit. */
+static bool write_sample(struct bench *b, const struct kv_net_batch *batch, double *seconds, struct kv_err *err)
 {
+    char text[32];
+    snprintf(text, sizeof text, "%.9g", *seconds);
+    *seconds = strtod(text, NULL);
     for (int32_t c = 0; b->fresh && c < COLUMNS; c++)
         fprintf(b->samples, "%s%s", columns[c], c + 1 < COLUMNS ? "," : "\n");
     b->fresh = false;
-    fprintf(b->samples, "%s,%s,%d,%d,%lld,%lld,%.9g\n", operation_name(batch->operation), b->points->transport,
-            batch->endpoints, batch->outstanding, (long long)batch->message_bytes, (long long)batch->messages, seconds);
+    fprintf(b->samples, "%s,%s,%d,%d,%lld,%lld,%s\n", operation_name(batch->operation), b->points->transport,
+            batch->endpoints, batch->outstanding, (long long)batch->message_bytes, (long long)batch->messages, text);
     return fflush(b->samples) == 0 || kv_fail(err, KV_EIO, "", "cannot write samples: %s", strerror(errno));
 }
 
@@ -137,7 +142,7 @@ static bool measure_point(struct bench *b, int32_t index, struct kv_err *err)
     }
     while (point->repeats < b->plan->repeats && (!point->repeats || kv_net_now_s() < b->until_s)) {
         if (!kv_net_move(b->client, &batch, &seconds, err)) return false;
-        if (!write_sample(b, &batch, seconds, err)) return false;
+        if (!write_sample(b, &batch, &seconds, err)) return false;
         take_sample(b->points, index, seconds / (double)batch.messages);
     }
     return true;

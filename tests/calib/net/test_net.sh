@@ -72,7 +72,7 @@ grep -q '^  transport: tcp/lo$' "$work/p/profile.yaml" || fail "transport: $(cat
 cp "$work/p/profile.yaml" "$work/profile.yaml"
 timeout 60 "$net" "$at" -o "$work/p" "${small[@]}" --resume >"$work/again" 2>"$work/err"
 [ ! -s "$work/err" ] || fail "measured again: $(cat "$work/err")"
-cmp -s "$work/p/profile.yaml" "$work/profile.yaml" || fail "the same samples, another profile"
+diff "$work/profile.yaml" "$work/p/profile.yaml" || fail "the same samples, another profile"
 refused 4 "samples of one kind belong in a file" "$at" -o "$work/p" "${small[@]}" --resume --operation write
 echo "read,tcp/lo,1,1,8,3,x" >>"$work/p/samples.csv"
 refused 4 "samples.csv:$((2 + 3 * 2 * 2 * 2))" "$at" -o "$work/p" "${small[@]}" --resume
