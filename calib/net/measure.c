@@ -114,8 +114,8 @@ static struct kv_net_batch batch_of(const struct bench *b, const struct kv_net_p
                                   (int64_t)count };
 }
 
-/* One line, and the header before the first, in one piece: what is there is whole. *seconds becomes what was written, so
- * that samples read again are the same to the last digit. */
+/* One line, and the header before the first, in one piece: what is there is whole. *seconds becomes what was written,
+ * so that samples read again are the same to the last digit. */
 static bool write_sample(struct bench *b, const struct kv_net_batch *batch, double *seconds, struct kv_err *err)
 {
     char text[32];

@@ -180,8 +180,7 @@ static bool add_dense(struct import *m, struct dense *dense, const char *folder,
 /* A matrix product works on tiles of tokens, of a power of two: where the time of a layer leaps from one number of
  * tokens measured to the next, a tile more has begun, and however little is in it, it costs as much. It ends at the
  * number in [from, to) that is divided by the largest power of two. A rise no steeper than that of the tokens is
- * none: a straight line has it, too. With routed experts in it a layer rises by the experts met, and leaps would be
- * guesses. */
+ * none: a straight line has it, too. */
 #define LEAP 0.02
 
 static int32_t tile_end(int32_t from, int32_t to)

@@ -55,11 +55,6 @@ uint32_t kv_timer_new(struct kv_engine *e, enum kv_class class, kv_fire fire, vo
     return (uint32_t)(e->timers.count - 1);
 }
 
-static bool before(struct kv_heap_key a, struct kv_heap_key b)
-{
-    return a.due != b.due ? a.due < b.due : a.order < b.order;
-}
-
 static bool is_front(const struct kv_engine *e, uint32_t timer)
 {
     return (uint32_t)e->front.order == timer && e->front.due != KV_TICK_NEVER;
@@ -72,7 +67,7 @@ static void set(struct kv_engine *e, uint32_t timer, struct kv_heap_key key)
     if (is_front(e, timer) || e->front.due == KV_TICK_NEVER) {
         if (kv_heap_has(&e->due, timer)) kv_heap_set(&e->due, key);
         else e->front = key;
-    } else if (kv_heap_has(&e->due, timer) || before(e->front, key)) {
+    } else if (kv_heap_has(&e->due, timer) || kv_heap_before(&e->front, &key)) {
         kv_heap_set(&e->due, key);
     } else {
         kv_heap_set(&e->due, e->front);
@@ -136,7 +131,7 @@ bool kv_engine_idle_but(const struct kv_engine *e, uint32_t timer)
 static bool next(const struct kv_engine *e, struct kv_heap_key *key)
 {
     const struct kv_heap_key *top = kv_heap_top(&e->due);
-    *key = top && before(*top, e->front) ? *top : e->front;
+    *key = top && kv_heap_before(top, &e->front) ? *top : e->front;
     return key->due != KV_TICK_NEVER;
 }
 

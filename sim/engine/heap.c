@@ -2,11 +2,6 @@
 /* Four children a node: half the depth of a binary heap, and the four 16-byte keys share a cache line. */
 #include "sim/engine/heap.h"
 
-static bool before(const struct kv_heap_key *a, const struct kv_heap_key *b)
-{
-    return a->due != b->due ? a->due < b->due : a->order < b->order;
-}
-
 static void put(struct kv_heap *h, size_t i, struct kv_heap_key key)
 {
     h->key.at[i] = key;
@@ -17,7 +12,7 @@ static void sift_up(struct kv_heap *h, size_t i, struct kv_heap_key key)
 {
     while (i > 0) {
         size_t up = (i - 1) / 4;
-        if (!before(&key, &h->key.at[up])) break;
+        if (!kv_heap_before(&key, &h->key.at[up])) break;
         put(h, i, h->key.at[up]);
         i = up;
     }
@@ -32,8 +27,8 @@ static void sift_down(struct kv_heap *h, size_t i, struct kv_heap_key key)
         if (first >= count) break;
         size_t end = first + 4 < count ? first + 4 : count;
         for (size_t c = first + 1; c < end; c++)
-            if (before(&h->key.at[c], &h->key.at[least])) least = c;
-        if (!before(&h->key.at[least], &key)) break;
+            if (kv_heap_before(&h->key.at[c], &h->key.at[least])) least = c;
+        if (!kv_heap_before(&h->key.at[least], &key)) break;
         put(h, i, h->key.at[least]);
         i = least;
     }
@@ -43,7 +38,7 @@ static void sift_down(struct kv_heap *h, size_t i, struct kv_heap_key key)
 /* Puts a key where it belongs, starting at place i. */
 static void settle(struct kv_heap *h, size_t i, struct kv_heap_key key)
 {
-    if (i > 0 && before(&key, &h->key.at[(i - 1) / 4])) sift_up(h, i, key);
+    if (i > 0 && kv_heap_before(&key, &h->key.at[(i - 1) / 4])) sift_up(h, i, key);
     else sift_down(h, i, key);
 }
 

@@ -16,6 +16,10 @@ struct kv_heap {
     struct { uint32_t *at; size_t count, capacity; } position; /* by id; KV_NONE when absent */
 };
 
+static inline bool kv_heap_before(const struct kv_heap_key *a, const struct kv_heap_key *b)
+{
+    return a->due != b->due ? a->due < b->due : a->order < b->order;
+}
 void kv_heap_close(struct kv_heap *h);                       /* a zeroed struct is an empty heap */
 void kv_heap_set(struct kv_heap *h, struct kv_heap_key key); /* inserts, or moves the id of key.order */
 void kv_heap_drop(struct kv_heap *h, uint32_t id);           /* nothing when absent */
