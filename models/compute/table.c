@@ -35,12 +35,15 @@
 #define WHOLE_BITS 20
 #define WHOLE ((kv_cost)1 << WHOLE_BITS)
 
-struct table_params { const char *profile; };
+struct table_params { const char *profile; bool enforce_eager; };
 static const struct kv_param params[] = {
     { "profile", KV_DIM_TEXT, offsetof(struct table_params, profile), "auto", 0, 0, NULL,
       "name of a profile that ships (see `kvsim calib info`), or a path with a slash; auto: by GPU, model and tp, else "
       "the operators of the GPU",
       NULL },
+    { "enforce_eager", KV_DIM_BOOL, offsetof(struct table_params, enforce_eager), "false", 0, 0, NULL,
+      "layers composed of operators: kernels launched one by one, without CUDA graphs; what that costs the GPU, the "
+      "host's part is host_overhead", NULL },
     KV_PARAM_END
 };
 
@@ -174,8 +177,8 @@ static const char *folder_of(struct kv_arena *arena, const char *given, const st
 }
 
 /* Layers of this model out of operators measured on this GPU. */
-static bool compose(struct kv_arena *arena, const char *folder, const struct kv_compute_env *env, struct kv_profile *p,
-                    struct kv_err *err)
+static bool compose(struct kv_arena *arena, const char *folder, bool eager, const struct kv_compute_env *env,
+                    struct kv_profile *p, struct kv_err *err)
 {
     struct kv_op_profile ops;
     if (!kv_op_profile_read(arena, folder, &ops, err)) return false;
@@ -183,7 +186,7 @@ static bool compose(struct kv_arena *arena, const char *folder, const struct kv_
         return kv_fail(err, KV_ECALIB, folder, "measured on %s; this is %s", ops.from.gpu, env->gpu->name);
     if (env->tp > 1 && env->peer_Bps > 0)
         ops.all_reduce = kv_all_reduce_of_link(arena, env->tp, env->peer_Bps, env->peer_latency_s);
-    return kv_op_compose(arena, &ops, env->model, env->tp, folder, p, err);
+    return kv_op_compose(arena, &ops, env->model, env->tp, eager, folder, p, err);
 }
 
 /* Layers of tp GPUs were measured on one, without the two all-reduces of a layer, behind o_proj and down_proj: over the
@@ -227,6 +230,13 @@ static bool check_match(const struct kv_profile *p, const struct kv_compute_env 
     return true;
 }
 
+/* Whole layers have the one mode they were measured in. */
+static bool check_eager(const struct kv_profile *p, bool eager, const char *where, struct kv_err *err)
+{
+    return !eager || strstr(p->mode, "eager")
+           || kv_fail(err, KV_ECALIB, where, "enforce_eager: these layers were measured otherwise (%s)", p->mode);
+}
+
 static bool open_state(void *state, const void *params_given, const struct kv_compute_env *env, struct kv_err *err)
 {
     struct table *m = state;
@@ -235,9 +245,10 @@ static bool open_state(void *state, const void *params_given, const struct kv_co
     struct kv_profile profile = {0};
     const char *folder = folder_of(&arena, given->profile, env, err);
     bool composed = folder && kv_op_profile_is(&arena, folder);
-    bool good = composed ? compose(&arena, folder, env, &profile, err)
+    bool good = composed ? compose(&arena, folder, given->enforce_eager, env, &profile, err)
                          : folder && kv_profile_read(&arena, folder, &profile, err)
-                           && check_match(&profile, env, folder, err);
+                           && check_match(&profile, env, folder, err)
+                           && check_eager(&profile, given->enforce_eager, folder, err);
     good = good && use_profile(m, &profile, env->model->layers, folder, err)
            && (composed || add_all_reduces(m, &arena, env, folder, err));
     m->ranks = env->ranks > 1 ? env->ranks : 1;

@@ -138,6 +138,8 @@ int kv_calib_diff_ops(struct kv_args *args)
         print_number(small[i], "us at least", 1e6 * p[0].small[i].base_s, 1e6 * p[1].small[i].base_s);
         print_number(small[i], "GB/s", p[0].small[i].rate_Bps / 1e9, p[1].small[i].rate_Bps / 1e9);
     }
+    print_number("kernel gap, graph", "us", 1e6 * p[0].gap_s[0], 1e6 * p[1].gap_s[0]);
+    print_number("kernel gap, eager", "us", 1e6 * p[0].gap_s[1], 1e6 * p[1].gap_s[1]);
     print_all_reduce(&p[0].all_reduce, &p[1].all_reduce);
     return KV_OK;
 }

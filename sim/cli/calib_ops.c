@@ -142,6 +142,9 @@ void kv_calib_print_ops(const struct kv_op_profile *p)
     for (int32_t i = 0; i < KV_SMALLS; i++)
         kv_print("%-18s %.2f us + bytes / %.0f GB/s%s\n", small[i], 1e6 * p->small[i].base_s,
                  p->small[i].rate_Bps / 1e9, p->small_measured ? "" : " (as products; not measured)");
+    if (p->gap_s[1] > 0)
+        kv_print("%-18s %.2f us more in a layer than by itself, %.2f us without a CUDA graph\n", "each kernel",
+                 1e6 * p->gap_s[0], 1e6 * p->gap_s[1]);
     kv_print("\nhold-out: mean |error| over %.0f %% of the rows; new shapes: over all rows of %.0f %% of the shapes;\n"
              "both left out of a fit of their own; -: none was drawn\n", (double)p->holdout_points_permille / 10,
              (double)p->holdout_shapes_permille / 10);
@@ -149,15 +152,13 @@ void kv_calib_print_ops(const struct kv_op_profile *p)
 
 /* ---- import ---- */
 
-#define EPOCHS 60
-
 int kv_calib_import_ops(struct kv_args *args, const char *out)
 {
     struct kv_err err = {0};
     struct kv_op_samples samples = {0};
     struct kv_op_profile profile;
     struct kv_op_holdout holdout = {200, 50, (uint64_t)flag_number(args, "seed", 1),
-                                    (int32_t)flag_number(args, "epochs", EPOCHS)};
+                                    (int32_t)flag_number(args, "epochs", 0)};
     bool raw = strcmp(args->arg[0], "samples") == 0;
     bool good = (raw ? kv_op_samples_read(&args->arena, args->arg[1], &samples, &err)
                      : read_aiconfigurator(args, args->arg[1], &samples, &err));
@@ -210,7 +211,7 @@ static double check_op(struct kv_args *args, struct kv_op_samples *samples, enum
     int64_t first = flag_number(args, "seed", 1);
     for (int64_t seed = first; seed < first + seeds; seed++) {
         double part = 0, count = 0;
-        struct kv_op_fit_rule rule = {sms, (int32_t)flag_number(args, "epochs", EPOCHS), (uint64_t)seed, false};
+        struct kv_op_fit_rule rule = {sms, (int32_t)flag_number(args, "epochs", 0), (uint64_t)seed, false};
         kv_op_hold(op, rows, shapes ? 50 : 200, shapes, (uint64_t)seed);
         for (int32_t i = 0; i < KV_PARTS; i++) {
             int64_t held;

@@ -172,6 +172,10 @@ static const struct kv_param head_params[] = {
       "whether the small operators were measured; else they are as the smallest and the fastest products", NULL },
     SMALL("norm", KV_SMALL_NORM), SMALL("rotary", KV_SMALL_ROTARY), SMALL("activation", KV_SMALL_ACTIVATION),
     SMALL("scatter", KV_SMALL_SCATTER),
+    { "kernel_gap_graph", KV_DIM_TIME, offsetof(struct head, p.gap_s[0]), "0s", 0, 1, NULL,
+      "what a kernel takes more in a layer in a CUDA graph than by itself; 0: not measured", NULL },
+    { "kernel_gap_eager", KV_DIM_TIME, offsetof(struct head, p.gap_s[1]), "0s", 0, 1, NULL,
+      "the same where kernels are launched one by one", NULL },
     COUNT("holdout_points_permille", p.holdout_points_permille, 999, "rows held out at random"),
     COUNT("holdout_shapes_permille", p.holdout_shapes_permille, 999, "shapes held out as a whole"),
     COUNT("holdout_seed", p.holdout_seed, 0x1p52, "which"),
@@ -257,6 +261,7 @@ static void write_params(struct kv_arena *arena, struct kv_writer *w, const stru
 {
     for (const struct kv_param *p = params; p->key; p++) {
         const void *value = (const char *)from + p->offset;
+        if (p->preset && p->dim == KV_DIM_TIME && *(const double *)value <= 0) continue;   /* not measured */
         kv_writer_text(w, "%s%s: %s\n", indent, p->key,
                        p->dim == KV_DIM_TEXT ? kv_text_quoted(arena, *(const char *const *)value)
                                              : kv_value_text(arena, p, value));
@@ -276,6 +281,7 @@ static bool write_head(struct kv_arena *arena, const char *folder, const struct 
     struct head head = {KV_OP_PROFILE_VERSION, *p};
     if (!kv_writer_open(&w, kv_arena_text(arena, "%s/profile.yaml", folder), true, err)) return false;
     for (int32_t i = 0; i < KV_SMALLS; i++) head.p.small[i].rate_Bps = rounded(8 * p->small[i].rate_Bps);
+    for (int i = 0; i < 2; i++) head.p.gap_s[i] = round(1e9 * p->gap_s[i]) / 1e9;
     for (int32_t i = 0; i < KV_PARTS; i++) {
         head.p.point_error[i] = round(1e4 * p->point_error[i]) / 1e4;
         head.p.shape_error[i] = round(1e4 * p->shape_error[i]) / 1e4;

@@ -21,6 +21,9 @@ enum kv_op_part { KV_PART_GEMM_BF16, KV_PART_GEMM_FP8, KV_PART_GEMM_FP8_BLOCK, K
 struct kv_op_part_form { const char *name; enum kv_op op; const char *type; };
 extern const struct kv_op_part_form kv_op_parts[KV_PARTS];
 
+/* Of a dense layer: two norms, four products, rotary embedding, cache write, attention, activation. */
+#define KV_OP_LAYER_KERNELS 10
+
 /* A small operator, bound by memory: base + bytes moved / rate. */
 enum { KV_SMALL_NORM, KV_SMALL_ROTARY, KV_SMALL_ACTIVATION, KV_SMALL_SCATTER, KV_SMALLS };
 struct kv_op_small { double base_s, rate_Bps; };
@@ -32,6 +35,8 @@ struct kv_op_profile {
                                                               random, and whole shapes */
     int64_t holdout_points_permille, holdout_shapes_permille, holdout_seed;
     struct kv_op_small small[KV_SMALLS];
+    double gap_s[2];                              /* what a kernel takes more among others than by itself: in a CUDA
+                                                     graph; launched one by one (eager). 0: not measured */
     bool small_measured;                          /* else taken from the products: see kv_op_profile_fit */
     struct kv_knots all_reduce;                   /* rows 0: not measured */
 };

@@ -35,6 +35,10 @@ EOF
         print "kv_dtype,batch,kv_tokens,heads,kv_heads,head_dim,window,time_us,spread_us,samples" >f
         for (b = 1; b <= 64; b *= 4) for (s = 16; s <= 16384; s *= 4) for (h = 8; h <= 32; h *= 2)
             for (g = 1; g <= 8; g *= 2) print "bf16," b "," s "," h "," g ",128,0," us(0, 512 * b * s * g) >f
+        f = out "/two_layers.csv"
+        print "model,batch,new_tokens,cached_tokens,direct,operators_us,time_us,spread_us,samples" >f
+        print "m,1,1,100,0,90,100,0,5\nm,1,1,100,1,90,140,0,5\nm,1,2048,0,0,900,1000,0,5\nm,1,2048,0,1,900,5000,0,5" >f
+        print "m,64,1,100,0,190,200,0,5\nm,64,1,100,1,190,240,0,5" >f
         f = out "/all_reduce.csv"; print "mode,ranks,bytes,time_us,spread_us,samples" >f
         for (r = 2; r <= 8; r *= 2) for (n = 1024; n <= 1048576; n *= 4) print "graph," r "," n "," us(0, n) >f
     }'
@@ -111,8 +115,19 @@ run 2 bf16 || { cat "$work/err"; fail "run with tp 2"; }
 two=$(mean_ms TPOT)
 echo "TPOT: $one ms, with tp 2 $two ms"
 awk -v a="$one" -v b="$two" 'BEGIN { exit !(a > 13 && a < 22 && b < 0.75 * a && b > 0.4 * a) }' || fail "TPOT"
+# Two layers of ten operators that decode take 10 us more than the operators in a graph, 50 launched one by one: 0.5 and
+# 2.5 us each, so the step of 32 layers and four kernels besides takes 324 * 2 us more.
+grep -q '^kernel_gap_graph: 500ns$' "$work/p/profile.yaml" && grep -q '^kernel_gap_eager: 2.5us$' "$work/p/profile.yaml" &&
+    grep -q "^each kernel  *0.50 us more in a layer than by itself, 2.50 us without a CUDA graph$" "$work/info" ||
+    fail "kernel gaps: $(cat "$work/p/profile.yaml" "$work/info")"
+run 1 bf16 h100-sxm "$work/p, enforce_eager: true" || { cat "$work/err"; fail "run with enforce_eager"; }
+awk -v a="$one" -v b="$(mean_ms TPOT)" 'BEGIN { exit !(b - a > 0.64 && b - a < 0.66) }' ||
+    fail "enforce_eager: TPOT $one ms, then $(mean_ms TPOT) ms"
 refused() { "${@:2}"; [ $? != 0 ] && grep -q "$1" "$work/err" || { cat "$work/err"; fail "not refused: $1"; }; }
 refused "products in fp8 were not measured" run 1 fp8
+sed '/^kernel_gap/d' "$work/p/profile.yaml" >"$work/p0/profile.yaml"
+refused "enforce_eager: layers without CUDA graphs were not measured" \
+    run 1 bf16 h100-sxm "$work/p0, enforce_eager: true"
 refused "measured on h100-sxm; this is h200-sxm" run 1 bf16 h200-sxm
 
 # Wrong samples: file, row, reason.
@@ -128,6 +143,8 @@ wrong gemm.csv '1s/$/,more/' "1: 8 columns, expected 7"
 wrong gemm.csv '5s/,[0-9.]*,0,5/,-1,0,5/' "5: time_us: '-1'"
 wrong gemm.csv '4{h;d};5{G}' "5: rows must be sorted"
 wrong gemm.csv '4p' "5: the same key"
+wrong two_layers.csv '1s/,operators_us,/,sum_us,/' "1: no column 'operators_us'"
+wrong two_layers.csv '3s/,100,1,/,100,x,/' "3: direct 'x' is not a whole number"
 wrong samples.yaml 's/unit: us/unit: ms/' "2:7: unit 'ms', expected us"
 wrong samples.yaml 's/samples: 1/samples: 9/' "1:16: samples of version 9"
 sed -i '12s/ / x/' "$work/p/gemm_bf16.csv"
