@@ -21,7 +21,8 @@ static const struct kv_compute_ops *ops(void)
     return kv_plugin_ops(compute, kv_plugin_find(KV_FAMILY_compute, "table"));
 }
 
-static void *open_table(const struct kv_model_shape *model, const struct kv_gpu_spec *gpu, int32_t ranks, double peer_Bps)
+static void *open_table(const struct kv_model_shape *model, const struct kv_gpu_spec *gpu, int32_t ranks,
+                        double peer_Bps)
 {
     struct kv_compute_env env = {.model = model, .gpu = gpu, .tp = 1, .ranks = ranks, .peer_Bps = peer_Bps};
     void *state = kv_arena_take(&arena, ops()->state_bytes);

@@ -75,7 +75,8 @@ static void what_was_not_measured_is_told(void **unused)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct kv_knots curve;
         struct kv_err err = {0};
-        assert_false(kv_collective_measured(&arena, cases[i].gpu, cases[i].which, cases[i].ranks, "here", &curve, &err));
+        bool good = kv_collective_measured(&arena, cases[i].gpu, cases[i].which, cases[i].ranks, "here", &curve, &err);
+        assert_false(good);
         assert_int_equal(err.code, KV_ECALIB);
         assert_string_equal(err.where, "here");
         assert_non_null(strstr(err.text, cases[i].says));
@@ -88,7 +89,8 @@ static void collectives_are_files_of_a_profile(void **unused)
 {
     (void)unused;
     const char *temporary = getenv("TMPDIR");
-    const char *folder = kv_arena_text(&arena, "%s/kvsim_collective_%ld", temporary ? temporary : "/tmp", (long)getpid());
+    if (!temporary) temporary = "/tmp";
+    const char *folder = kv_arena_text(&arena, "%s/kvsim_collective_%ld", temporary, (long)getpid());
     const char *gather = kv_arena_text(&arena, "%s/all_gather.csv", folder);
     struct kv_op_origin from = {"g", "imported", "", "", "", "", "", "", "", "", "", 1};
     struct kv_op_profile p = {.from = from, .collective = {[KV_ALL_GATHER] = measured}};
