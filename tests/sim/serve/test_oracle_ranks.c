@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ranks in lock-step (docs/engine.md, rules 13f to 13h): engine and oracle agree bit for bit on random scenarios,
- * priced by the model that the scenario drew plus a share of all ranks' tokens, or by a measured mixture of experts whose
- * exchange goes over a link or is as measured (tests/models/compute/test_table_ranks.c has that price from the rule).
+ * priced by the model that the scenario drew plus a share of all ranks' tokens, or by a measured mixture of experts
+ * whose exchange goes over a link or is as measured (models/compute/test_table_ranks.c has that price from the rule).
  * Some scenarios only:  test_oracle_ranks FIRST [LAST] */
 #include <setjmp.h>
 #include <stdarg.h>
