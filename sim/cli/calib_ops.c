@@ -23,6 +23,10 @@ static const struct theirs { const char *file; struct kv_op_columns columns; } a
                            .key = {"tokens", "hidden", "inter", "topk", "experts", "moe_tp", "moe_ep"}}},
     [KV_OP_ALL_REDUCE] = {"allreduce_vllm",
                           {.type = "mode", .key = {"gpus", "bytes"}, .time = "latency_ms", .us = 1e3}},
+    [KV_OP_ALL_GATHER] = {"nccl", {.type = "dtype", .key = {"gpus", "bytes"}, .time = "latency_ms", .us = 1e3,
+                                   .only = "op", .value = "all_gather"}},
+    [KV_OP_REDUCE_SCATTER] = {"nccl", {.type = "dtype", .key = {"gpus", "bytes"}, .time = "latency_ms", .us = 1e3,
+                                       .only = "op", .value = "reduce_scatter"}},
 };
 
 static bool is_there(struct kv_arena *arena, const char *folder, const char *file)
@@ -135,10 +139,13 @@ void kv_calib_print_ops(const struct kv_op_profile *p)
     if (*p->from.note) kv_print("%s\n", p->from.note);
     kv_print("\n");
     print_errors(p);
-    const struct kv_knots *k = &p->all_reduce;
-    if (k->rows)
-        kv_print("%-18s %8d knots, %lld to %lld GPUs, up to %lld bytes\n", "all_reduce", k->rows * k->columns,
-                 (long long)k->x[0], (long long)k->x[k->rows - 1], (long long)k->y[k->columns - 1]);
+    for (int32_t i = 0; i < KV_COLLECTIVES; i++) {
+        const struct kv_knots *k = &p->collective[i];
+        if (k->rows)
+            kv_print("%-18s %8d knots, %lld to %lld GPUs, up to %lld bytes\n", kv_op_forms[kv_op_collectives[i]].file,
+                     k->rows * k->columns, (long long)k->x[0], (long long)k->x[k->rows - 1],
+                     (long long)k->y[k->columns - 1]);
+    }
     for (int32_t i = 0; i < KV_SMALLS; i++)
         kv_print("%-18s %.2f us + bytes / %.0f GB/s%s\n", small[i], 1e6 * p->small[i].base_s,
                  p->small[i].rate_Bps / 1e9, p->small_measured ? "" : " (as products; not measured)");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim/conf/op_compose.h"
 
-#include "sim/conf/all_reduce.h"
+#include "sim/conf/collective.h"
 #include "sim/lib/fit.h"
 
 /* One model on one GPU of tp. */
@@ -12,6 +12,7 @@ struct parts {
     enum kv_op_part gemm, moe;
     const char *cache;            /* type of the KV cache */
     double gap_us;                /* of each kernel, beyond its time by itself */
+    struct kv_knots all_reduce;   /* between the tp GPUs, over bytes */
 };
 
 static double gemm_us(const struct parts *m, enum kv_op_part part, int64_t rows, int64_t out, int64_t in)
@@ -27,7 +28,7 @@ static double small_us(const struct parts *m, int32_t small, double bytes)
 
 static double all_reduce_us(const struct parts *m, double bytes)
 {
-    return kv_all_reduce_ns(&m->ops->all_reduce, m->tp, bytes) * 1e-3;
+    return m->tp > 1 ? kv_collective_ns(&m->all_reduce, bytes) * 1e-3 : 0;
 }
 
 static double mlp_us(const struct parts *m, int64_t tokens, int64_t width)
@@ -207,7 +208,7 @@ static bool check(const struct kv_op_profile *ops, const struct kv_model_shape *
     if (s->heads % tp || (s->kv_heads % tp && tp % s->kv_heads))
         return kv_fail(err, KV_ECALIB, where, "tp %d does not divide %d heads and %d KV heads", tp, s->heads,
                        s->kv_heads);
-    if (tp > 1 && !kv_all_reduce_has(&ops->all_reduce, tp))
+    if (tp > 1 && !m->all_reduce.rows)
         return kv_fail(err, KV_ECALIB, where, "all-reduce of %d GPUs was not measured on %s", tp, gpu);
     return true;
 }
@@ -221,6 +222,7 @@ bool kv_op_compose(struct kv_arena *arena, const struct kv_op_profile *ops, cons
         .kv_heads = shape->kv_heads > tp ? shape->kv_heads / tp : 1,
         .gemm = narrow ? KV_PART_GEMM_FP8 : KV_PART_GEMM_BF16, .moe = narrow ? KV_PART_MOE_FP8 : KV_PART_MOE_BF16,
         .cache = shape->kv_dtype_bytes == 1 ? "fp8" : "bf16", .gap_us = 1e6 * ops->gap_s[eager],
+        .all_reduce = kv_collective_curve(&ops->collective[KV_ALL_REDUCE], tp),
     };
     if (!check(ops, shape, tp, &m, where, err)) return false;
     if (eager && ops->gap_s[1] <= 0)

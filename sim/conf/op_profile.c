@@ -19,7 +19,16 @@ const struct kv_op_part_form kv_op_parts[KV_PARTS] = {
     {"moe_bf16", KV_OP_MOE, "bf16"}, {"moe_fp8", KV_OP_MOE, "fp8"},
 };
 
-static const struct kv_knots_form all_reduce_form = {{"ranks", "bytes"}, {"time_us"}};
+const enum kv_op kv_op_collectives[KV_COLLECTIVES] = {
+    [KV_ALL_REDUCE] = KV_OP_ALL_REDUCE, [KV_ALL_GATHER] = KV_OP_ALL_GATHER, [KV_REDUCE_SCATTER] = KV_OP_REDUCE_SCATTER,
+};
+
+static const struct kv_knots_form collective_form = {{"ranks", "bytes"}, {"time_us"}};
+
+static const char *collective_path(struct kv_arena *arena, const char *folder, enum kv_collective which)
+{
+    return kv_arena_text(arena, "%s/%s.csv", folder, kv_op_forms[kv_op_collectives[which]].file);
+}
 
 double kv_op_profile_us(const struct kv_op_profile *p, enum kv_op_part part, const char *type, const int64_t *key)
 {
@@ -226,6 +235,15 @@ bool kv_op_profile_is(struct kv_arena *arena, const char *folder)
     return is;
 }
 
+bool kv_op_collective_read(struct kv_arena *arena, const char *folder, enum kv_collective which,
+                           struct kv_knots *knots, struct kv_err *err)
+{
+    const char *path = collective_path(arena, folder, which);
+    *knots = (struct kv_knots){0};
+    return access(path, F_OK) != 0 || (kv_knots_read(arena, path, &collective_form, knots, err)
+                                       && kv_knots_check(path, knots, KV_KNOTS_POSITIVE, err));
+}
+
 static bool read_parts(struct kv_arena *arena, const char *folder, struct kv_op_profile *p, struct kv_err *err)
 {
     for (int32_t i = 0; i < KV_PARTS; i++) {
@@ -234,10 +252,9 @@ static bool read_parts(struct kv_arena *arena, const char *folder, struct kv_op_
         if (access(path, F_OK) != 0 && !needed) continue;
         if (!read_part(arena, path, &kv_op_parts[i], &p->part[i], err)) return false;
     }
-    const char *path = kv_arena_text(arena, "%s/all_reduce.csv", folder);
-    return access(path, F_OK) != 0
-           || (kv_knots_read(arena, path, &all_reduce_form, &p->all_reduce, err)
-               && kv_knots_check(path, &p->all_reduce, KV_KNOTS_POSITIVE, err));
+    for (int32_t i = 0; i < KV_COLLECTIVES; i++)
+        if (!kv_op_collective_read(arena, folder, i, &p->collective[i], err)) return false;
+    return true;
 }
 
 bool kv_op_profile_read(struct kv_arena *arena, const char *folder, struct kv_op_profile *profile, struct kv_err *err)
@@ -305,9 +322,9 @@ bool kv_op_profile_write(struct kv_arena *arena, const char *folder, const struc
         if (profile->part[i] && !write_part(kv_arena_text(arena, "%s/%s.csv", folder, kv_op_parts[i].name),
                                             kv_op_parts[i].op, profile->part[i], err))
             return false;
-    if (profile->all_reduce.rows
-        && !kv_knots_write(kv_arena_text(arena, "%s/all_reduce.csv", folder), &all_reduce_form, &profile->all_reduce,
-                           err))
-        return false;
+    for (int32_t i = 0; i < KV_COLLECTIVES; i++)
+        if (profile->collective[i].rows
+            && !kv_knots_write(collective_path(arena, folder, i), &collective_form, &profile->collective[i], err))
+            return false;
     return write_head(arena, folder, profile, err);
 }

@@ -13,6 +13,8 @@ const struct kv_op_form kv_op_forms[KV_OPS] = {
                       {"batch", "kv_tokens", "heads", "kv_heads", "head_dim", "window"}, NULL},
     [KV_OP_MOE] = {"moe", "dtype", {"tokens", "hidden", "inter", "topk", "experts", "moe_tp", "moe_ep"}, NULL},
     [KV_OP_ALL_REDUCE] = {"all_reduce", "mode", {"ranks", "bytes"}, NULL},
+    [KV_OP_ALL_GATHER] = {"all_gather", "mode", {"ranks", "bytes"}, NULL},
+    [KV_OP_REDUCE_SCATTER] = {"reduce_scatter", "mode", {"ranks", "bytes"}, NULL},
     [KV_OP_ELEMENTWISE] = {"elementwise", "op", {"tokens", "width"}, NULL},
     [KV_OP_COPY] = {"copy", "direction", {"bytes", "count"}, NULL},
     [KV_OP_SM_SHARE] = {"sm_share", "op", {"share_permille"}, NULL},

@@ -12,8 +12,8 @@
 #include "sim/base/arena.h"
 #include "sim/lib/ratio_net.h"
 
-enum kv_op { KV_OP_GEMM, KV_OP_PREFILL, KV_OP_DECODE, KV_OP_MOE, KV_OP_ALL_REDUCE, KV_OP_ELEMENTWISE, KV_OP_COPY,
-             KV_OP_SM_SHARE, KV_OP_LAYERS, KV_OPS };
+enum kv_op { KV_OP_GEMM, KV_OP_PREFILL, KV_OP_DECODE, KV_OP_MOE, KV_OP_ALL_REDUCE, KV_OP_ALL_GATHER,
+             KV_OP_REDUCE_SCATTER, KV_OP_ELEMENTWISE, KV_OP_COPY, KV_OP_SM_SHARE, KV_OP_LAYERS, KV_OPS };
 #define KV_OPS_PRICED 4           /* those that an op_model prices come first */
 #define KV_OP_KEYS_MAX 7
 

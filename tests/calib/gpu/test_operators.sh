@@ -71,6 +71,27 @@ awk -F, -v says="$(awk '$2 == "points" { print $3, $7 }' "$work/out")" '
     NR > 1 { e = $7 / $6 - 1; sum += e < 0 ? -e : e; n++ }
     END { got = sprintf("%.2f %d", 100 * sum / n, n); print "held rows: " got "; told: " says; exit got != says }' \
     "$work/held.csv" || fail "the held rows have another error than is told"
+# Collectives are imported from NCCL's tables, in numbers of 16 bits: 5 us (7 us scattered) and bytes at 10 GB/s.
+awk 'BEGIN { print "op,dtype,gpus,elements,bytes,latency_ms"
+        split("all_gather reduce_scatter all_reduce", op); us["all_gather"] = 5; us["reduce_scatter"] = 7
+        for (o = 1; o <= 3; o++) for (wide = 1; wide <= 2; wide++) for (r = 2; r <= 4; r *= 2)
+            for (n = 512; n <= 67108864; n *= 2)
+                printf "%s,%s,%d,%d,%d,%.6f\n", op[o], wide == 2 ? "half" : "int8", r, n / wide, n,
+                       op[o] in us && wide == 2 ? (us[op[o]] + n / 1e4) / 1e3 : 1 }' >"$work/a/nccl.csv"
+"$KVSIM" calib import aiconfigurator "$work/a" -o "$work/pa" --gpu h100-sxm --sms 132 --epochs 1 >"$work/out" 2>&1 ||
+    { cat "$work/out"; fail "import of aiconfigurator's tables"; }
+for op in all_gather:5 reduce_scatter:7; do
+    awk -F, -v least="${op#*:}" 'NR == 1 { next } !rows[$1]++ && $2 != 512 || $2 > 67108864 { bad = 1 }
+        { e = $3 / (least + $2 / 1e4) - 1; if (e > 0.03 || e < -0.03) bad = 1; n++ }
+        END { exit bad || n >= 36 || rows[2] < 2 || rows[2] != rows[4] }' "$work/pa/${op%:*}.csv" ||
+        { cat "$work/pa/${op%:*}.csv"; fail "${op%:*} is not what was measured"; }
+    grep -q "^${op%:*} .* 2 to 4 GPUs, up to 67108864 bytes" "$work/out" || fail "${op%:*} is not told"
+done
+[ ! -e "$work/pa/all_reduce.csv" ] || fail "an all-reduce that vLLM's table does not have"
+cp -r "$work/pa" "$work/pb" &&
+    sed '/^2,/s/,[0-9.]*$/,99/' "$work/pa/all_gather.csv" >"$work/pb/all_gather.csv"
+"$KVSIM" calib diff "$work/pa" "$work/pb" | grep -q '^all_gather  *2 GPUs, 4096 bytes: 5.4.* us, 99 us' ||
+    fail "diff of all-gathers"
 "$KVSIM" calib check "$work/s" --rows "$work/held.csv" >"$work/out" 2>&1 && fail "--rows of all tables: taken"
 "$KVSIM" calib check "$work/a" --only gemm >"$work/out" 2>&1 && fail "tables without a GPU: taken"
 "$KVSIM" calib check "$work/s" --held rows >"$work/out" 2>&1 && fail "--held rows: taken"
