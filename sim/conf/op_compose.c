@@ -223,7 +223,8 @@ bool kv_op_compose(struct kv_arena *arena, const struct kv_op_profile *ops, cons
     *profile = (struct kv_profile){
         .gpu = ops->from.gpu, .model = shape->name, .dtype = narrow ? "fp8" : "bf16", .tp = tp,
         .engine = ops->from.engine, .measured = ops->from.date, .source = ops->from.origin, .commit = ops->from.commit,
-        .licence = ops->from.licence, .mode = "composed of operators",
+        .licence = ops->from.licence, 
+        .mode = *ops->attention_from ? "composed of operators, attention of another GPU" : "composed of operators",
         .holdout_permille = ops->holdout_points_permille, .holdout_seed = ops->holdout_seed,
         .holdout = {.dense = ops->point_error[m.gemm], .head = ops->point_error[KV_PART_GEMM_BF16],
                     .prefill = ops->point_error[KV_PART_PREFILL], .decode = ops->point_error[KV_PART_DECODE]},
