@@ -127,7 +127,7 @@ static const struct kv_flag import_flags[] = {
     { "date", 0, KV_FLAG_TEXT, "TEXT", "when it was measured (aiconfigurator, vidur)" },
     { "all-reduce", 0, KV_FLAG_TEXT, "FOLDER", "folder of all_reduce.csv (vidur)" },
     { "attention", 0, KV_FLAG_TEXT, "PROFILE", "operators that lend attention where DIR has none" },
-    { "epochs", 0, KV_FLAG_COUNT, "N", "passes over the samples of operators (60)" },
+    { "epochs", 0, KV_FLAG_COUNT, "N", "passes over the samples of operators (60; more where they are few)" },
     { "seed", 0, KV_FLAG_COUNT, "N", "which points are held out (1)" },
     { NULL, 0, KV_FLAG_SWITCH, NULL, NULL },
 };
