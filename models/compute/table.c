@@ -7,8 +7,9 @@
  *               max(P, M) + added(R) * (min(P, M) - least P) + block * R * longest chunk
  *               P = sum of prefill(chunk), one launch for all; M = mixed(R, contexts)
  *
- * T = tokens of the step, R = decodes, Y = sequences that yield a token. Contexts of different lengths cost
- * (1 - a) f(mean) + a f(longest), with a(R) measured: a GPU is not done before its longest sequence is.
+ * T = tokens of the step, as a CUDA graph has them (padded), R = decodes, Y = sequences that yield a token. Contexts of
+ * different lengths cost (1 - a) f(mean) + a f(longest), with a(R) measured: a GPU is not done before its longest
+ * sequence is.
  *
  * Routed experts, where the profile has them apart: n tokens that choose k of E experts evenly meet
  * E (1 - (1 - k/E)^n) of them, of which each of r ranks has one in r, with an r-th of the products. Ranks exchange the
@@ -36,15 +37,18 @@
 #define WHOLE_BITS 20
 #define WHOLE ((kv_cost)1 << WHOLE_BITS)
 
-struct table_params { const char *profile; bool enforce_eager; };
+struct table_params { const char *profile; bool enforce_eager; int64_t max_cudagraph_capture_size; };
 static const struct kv_param params[] = {
     { "profile", KV_DIM_TEXT, offsetof(struct table_params, profile), "auto", 0, 0, NULL,
       "name of a profile that ships (see `kvsim calib info`), or a path with a slash; auto: by GPU, model and tp, else "
       "the operators of the GPU",
       NULL },
     { "enforce_eager", KV_DIM_BOOL, offsetof(struct table_params, enforce_eager), "false", 0, 0, NULL,
-      "layers composed of operators: kernels launched one by one, without CUDA graphs; what that costs the GPU, the "
-      "host's part is host_overhead", NULL },
+      "no CUDA graphs: steps are not padded, and layers composed of operators take the longer that was measured with "
+      "kernels launched one by one; the host's part is host_overhead", NULL },
+    { "max_cudagraph_capture_size", KV_DIM_TOKENS, offsetof(struct table_params, max_cudagraph_capture_size), "512", 0,
+      1 << 20, NULL, "steps of up to so many tokens are CUDA graphs, padded to 1, 2, 4, a multiple of 8 up to 256, of "
+      "16 from there (docs/calibration.md); 0: none", "vLLM, for 256 sequences and more; else twice max_num_seqs" },
     KV_PARAM_END
 };
 
@@ -54,6 +58,7 @@ struct grid { int32_t rows, columns; int64_t x[AXIS_MAX], y[AXIS_MAX]; kv_cost a
 struct table {
     struct line tokens, head;
     struct line experts;                        /* of all ranks' tokens; count 0: none, or they are in `tokens` */
+    int64_t graph_tokens;                       /* steps of up to so many are padded */
     int32_t ranks;
     kv_cost peer_token, peer_latency;           /* of the exchanges of all layers, over a link; else */
     struct line gather, scatter;                /* as measured, over bytes, and so many bytes for each token of the */
@@ -269,6 +274,7 @@ static bool open_state(void *state, const void *params_given, const struct kv_co
     good = good && use_profile(m, &profile, env->model->layers, folder, err)
            && (composed || add_all_reduces(m, &arena, env, folder, err));
     m->ranks = env->ranks > 1 ? env->ranks : 1;
+    m->graph_tokens = given->enforce_eager ? 0 : given->max_cudagraph_capture_size;
     if (good && m->ranks > 1 && profile.experts.rows == 0)
         good = kv_fail(err, KV_ECALIB, folder, "has no experts.csv, which cluster.instances.expert_parallel needs");
     if (good) use_experts(m, &profile, env);
@@ -363,27 +369,36 @@ static int64_t tokens_of(const struct kv_batch *batch)
     return tokens;
 }
 
-/* Tokens of a step of all ranks; least and most: of one rank. */
-struct tokens { int64_t all, least, most; };
-
-/* Experts of a step, and exchanges: over a link the rank with the least tokens gets most from the others. */
-static kv_cost experts_at(const struct table *m, struct tokens n)
+/* Sizes that vLLM captures graphs of: 1, 2, 4, then multiples of 8 up to 256, then of 16 (CompilationConfig's
+ * cudagraph_capture_sizes). A step that is larger than all is as it is. */
+static int64_t padded(const struct table *m, int64_t tokens)
 {
-    if (m->experts.count == 0) return 0;
-    kv_cost cost = line_at(&m->experts, n.all);
-    if (m->gather.count > 0)
-        return cost + line_at(&m->gather, n.most * m->gather_bytes) + line_at(&m->scatter, n.most * m->scatter_bytes);
-    return m->ranks > 1 ? cost + m->peer_latency + m->peer_token * (n.all - n.least) : cost;
+    int64_t unit = tokens > 256 ? 16 : 8, size = (tokens + unit - 1) / unit * unit;
+    if (tokens <= 4) size = tokens == 3 ? 4 : tokens;
+    return size <= m->graph_tokens ? size : tokens;
 }
 
-/* Everything but the experts. */
-static struct kv_run own_price(const struct table *m, const struct kv_batch *batch)
+/* Tokens of a step of all ranks; least and most: of one rank; of each in a CUDA graph, as many as the largest has,
+ * padded, or 0. */
+struct tokens { int64_t all, least, most, graph; };
+
+/* Experts of a step, and exchanges: over a link the rank with the least tokens gets most from the others. */
+static kv_cost experts_at(const struct table *m, const struct tokens *n)
 {
-    int64_t tokens = batch->decode_count, yields = batch->decode_count, longest = 0;
+    if (m->experts.count == 0) return 0;
+    kv_cost cost = line_at(&m->experts, n->all);
+    if (m->gather.count > 0)
+        return cost + line_at(&m->gather, n->most * m->gather_bytes) + line_at(&m->scatter, n->most * m->scatter_bytes);
+    return m->ranks > 1 ? cost + m->peer_latency + m->peer_token * (n->all - n->least) : cost;
+}
+
+/* Everything but the experts, in a step of `tokens` tokens, padding among them. */
+static struct kv_run own_price(const struct table *m, const struct kv_batch *batch, int64_t tokens)
+{
+    int64_t yields = batch->decode_count, longest = 0;
     kv_cost chunks = 0;
     for (int32_t i = 0; i < batch->chunk_count; i++) {
         const struct kv_chunk *c = &batch->chunks[i];
-        tokens += c->new_tokens;
         yields += c->last;
         if (c->new_tokens > longest) longest = c->new_tokens;
         chunks += prefill_at(m, c->new_tokens, c->ctx_tokens) - (i > 0 ? m->prefill.at[0][0] : 0);
@@ -398,31 +413,51 @@ static struct kv_run own_price(const struct table *m, const struct kv_batch *bat
     return run;
 }
 
-/* Alone among ranks with nothing to do, which take a token each along. */
+/* Of a rank: as many as all have in a graph, else its own, or a dummy. */
+static int64_t rank_tokens(const struct tokens *n, int64_t own)
+{
+    return n->graph > 0 ? n->graph : own > 0 ? own : 1;
+}
+
+/* Of a step of all ranks, of which those from `batches` on have nothing to do. */
+static struct tokens count_tokens(const struct table *m, const struct kv_batch *batch, int32_t batches)
+{
+    struct tokens n = {0, INT64_MAX, 1, 0};
+    for (int32_t i = 0; i < batches; i++) {
+        int64_t own = tokens_of(&batch[i]);
+        if (own > n.most) n.most = own;
+    }
+    int64_t size = padded(m, n.most);
+    if (size <= m->graph_tokens) n.graph = n.most = size;
+    for (int32_t i = 0; i < m->ranks; i++) {
+        int64_t tokens = rank_tokens(&n, i < batches ? tokens_of(&batch[i]) : 0);
+        n.all += tokens;
+        if (tokens < n.least) n.least = tokens;
+    }
+    return n;
+}
+
+/* Alone among ranks with nothing to do. */
 static struct kv_run price(const void *state, const struct kv_batch *batch)
 {
     const struct table *m = state;
-    struct kv_run run = own_price(m, batch);
-    int64_t tokens = tokens_of(batch);
-    run.first += experts_at(m, (struct tokens){tokens + m->ranks - 1, 1, tokens});
+    struct tokens n = count_tokens(m, batch, 1);
+    struct kv_run run = own_price(m, batch, n.most);
+    run.first += experts_at(m, &n);
     return run;
 }
 
 static kv_cost together(const void *state, const struct kv_batch *batch)
 {
     const struct table *m = state;
+    struct tokens n = count_tokens(m, batch, m->ranks);
     kv_cost slowest = 0;
-    struct tokens n = {0, INT64_MAX, 0};
     for (int32_t i = 0; i < m->ranks; i++) {
-        int64_t tokens = tokens_of(&batch[i]);
-        kv_cost own = tokens > 0 ? own_price(m, &batch[i]).first : 0;
-        if (own > slowest) slowest = own;
-        if (tokens == 0) tokens = 1;   /* a dummy */
-        n.all += tokens;
-        if (tokens < n.least) n.least = tokens;
-        if (tokens > n.most) n.most = tokens;
+        int64_t own = tokens_of(&batch[i]);
+        kv_cost cost = own > 0 ? own_price(m, &batch[i], rank_tokens(&n, own)).first : 0;
+        if (cost > slowest) slowest = cost;
     }
-    return slowest + experts_at(m, n);
+    return slowest + experts_at(m, &n);
 }
 
 static bool outside(const void *state, const struct kv_batch *batch)
@@ -437,6 +472,7 @@ static bool outside(const void *state, const struct kv_batch *batch)
         if (c->ctx_tokens > prefill->y[prefill->columns - 1] || c->new_tokens > prefill->x[prefill->rows - 1])
             return true;
     }
+    tokens = padded(m, tokens);
     /* A context of exactly the last knot already runs on the slope past it. */
     return tokens > m->tokens.x[m->tokens.count - 1] || yields > m->head.x[m->head.count - 1]
            || (m->experts.count > 0 && tokens * m->ranks > m->experts.x[m->experts.count - 1])
