@@ -7,6 +7,7 @@
 #include "sim/conf/op_profile.h"
 #include "sim/conf/profile.h"
 #include "sim/iface/model.h"
+#include "sim/lib/shape.h"
 
 /* Points held out of the fit to tell its error, and which. */
 struct kv_holdout { int64_t permille; uint64_t seed; };
@@ -16,11 +17,19 @@ struct kv_holdout { int64_t permille; uint64_t seed; };
 bool kv_calib_vllm_layers(struct kv_arena *arena, const char *folder, const struct kv_model_shape *model,
                           const struct kv_holdout *holdout, struct kv_profile *profile, struct kv_err *err);
 
+/* Vidur's tables, [MAKER/]MODEL/mlp.csv below the folder, and FOLDER/all_reduce.csv, plain or gzip, added to samples
+ * whose GPU is named; times become us. A failure names file, row and reason. */
+bool kv_calib_vidur(struct kv_arena *arena, const char *folder, struct kv_op_samples *s, struct kv_err *err);
+bool kv_calib_vidur_all_reduce(struct kv_arena *arena, const char *folder, struct kv_op_samples *s, struct kv_err *err);
+bool kv_calib_is_vidur(struct kv_arena *arena, const char *folder);
+
+/* The data sheet of a GPU of models/gpus. */
+bool kv_calib_gpu(struct kv_arena *arena, const char *name, struct kv_gpu_spec *gpu, struct kv_err *err);
 /* Folder of a GPU profile: a name of models/profiles, or a path with a slash. */
 const char *kv_calib_folder(struct kv_arena *arena, const char *name);
 
-/* `calib import` of forms `samples` and `aiconfigurator`; what is in an operator profile; `calib check` of samples of
- * operators, and whether a folder holds such. Exit codes. */
+/* `calib import` of forms `samples`, `aiconfigurator` and `vidur`; what is in an operator profile; `calib check` of
+ * samples of operators, and whether a folder holds such. Exit codes. */
 int kv_calib_import_ops(struct kv_args *args, const char *out);
 void kv_calib_print_ops(const struct kv_op_profile *profile);
 bool kv_calib_is_samples(struct kv_arena *arena, const char *folder);

@@ -133,6 +133,7 @@ int kv_calib_diff_ops(struct kv_args *args)
             return kv_cli_fail(&err);
     kv_print("%-24s %-30s %s\n", "", args->arg[0], args->arg[1]);
     print_origin(&p[0].from, &p[1].from);
+    print_text("attention from", p[0].attention_from, p[1].attention_from);
     for (int32_t i = 0; i < KV_PARTS; i++) print_part(p, i);
     for (int32_t i = 0; i < KV_SMALLS; i++) {
         print_number(small[i], "us at least", 1e6 * p[0].small[i].base_s, 1e6 * p[1].small[i].base_s);

@@ -57,7 +57,8 @@ static void describe(struct kv_args *args, struct kv_op_origin *from)
     from->licence = flag_text(args, "licence", from->licence);
 }
 
-static bool read_aiconfigurator(struct kv_args *args, const char *folder, struct kv_op_samples *s, struct kv_err *err)
+/* Samples of tables that do not name their GPU: the flags must. */
+static bool begin_imported(struct kv_args *args, const char *folder, struct kv_op_samples *s, struct kv_err *err)
 {
     *s = (struct kv_op_samples){.from = {
         .gpu = flag_text(args, "gpu", ""), .label = "imported", .date = "", .driver = "", .cuda = "", .clocks = "",
@@ -65,6 +66,12 @@ static bool read_aiconfigurator(struct kv_args *args, const char *folder, struct
         .sms = flag_number(args, "sms", 0)}};
     if (!*s->from.gpu || s->from.sms < 1)
         return kv_fail(err, KV_EUSAGE, folder, "these tables do not name their GPU: --gpu NAME and --sms N are needed");
+    return true;
+}
+
+static bool read_aiconfigurator(struct kv_args *args, const char *folder, struct kv_op_samples *s, struct kv_err *err)
+{
+    if (!begin_imported(args, folder, s, err)) return false;
     for (int32_t op = 0; op < KV_OPS; op++) {
         const struct theirs *t = &aiconfigurator[op];
         if (t->file && is_there(&args->arena, folder, t->file)
@@ -73,6 +80,20 @@ static bool read_aiconfigurator(struct kv_args *args, const char *folder, struct
             return false;
     }
     return s->table[KV_OP_GEMM].count > 0 || kv_fail(err, KV_ECALIB, folder, "no gemm.csv or gemm.csv.gz");
+}
+
+static bool read_vidur(struct kv_args *args, const char *folder, struct kv_op_samples *s, struct kv_err *err)
+{
+    if (!begin_imported(args, folder, s, err)) return false;
+    s->from.engine = "Vidur's profiler, kernels of PyTorch, 16-bit floats";
+    return kv_calib_vidur(&args->arena, folder, s, err);
+}
+
+typedef bool read_form(struct kv_args *args, const char *folder, struct kv_op_samples *s, struct kv_err *err);
+
+static bool read_raw(struct kv_args *args, const char *folder, struct kv_op_samples *s, struct kv_err *err)
+{
+    return kv_op_samples_read(&args->arena, folder, s, err);
 }
 
 /* ---- told ---- */
@@ -148,7 +169,8 @@ void kv_calib_print_ops(const struct kv_op_profile *p)
     }
     for (int32_t i = 0; i < KV_SMALLS; i++)
         kv_print("%-18s %.2f us + bytes / %.0f GB/s%s\n", small[i], 1e6 * p->small[i].base_s,
-                 p->small[i].rate_Bps / 1e9, p->small_measured ? "" : " (as products; not measured)");
+                 p->small[i].rate_Bps / 1e9, p->small_measured ? "" : " (not all measured)");
+    if (*p->attention_from) kv_print("attention was not measured; it is that of %s\n", p->attention_from);
     if (p->gap_s[1] > 0)
         kv_print("%-18s %.2f us more in a layer than by itself, %.2f us without a CUDA graph\n", "each kernel",
                  1e6 * p->gap_s[0], 1e6 * p->gap_s[1]);
@@ -159,6 +181,20 @@ void kv_calib_print_ops(const struct kv_op_profile *p)
 
 /* ---- import ---- */
 
+/* The profile that --attention names, and what GPU `gpu` has more of than its GPU. */
+static bool read_lender(struct kv_args *args, const char *gpu, struct kv_op_lender *lender, struct kv_err *err)
+{
+    struct kv_gpu_spec to, of;
+    struct kv_op_profile *p = kv_arena_take(&args->arena, sizeof *p);
+    if (!kv_op_profile_read(&args->arena, kv_calib_folder(&args->arena, flag_text(args, "attention", "")), p, err)
+        || !kv_calib_gpu(&args->arena, gpu, &to, err) || !kv_calib_gpu(&args->arena, p->from.gpu, &of, err))
+        return false;
+    if (*p->attention_from)
+        return kv_fail(err, KV_ECALIB, "--attention", "its attention is itself another's: %s", p->attention_from);
+    *lender = (struct kv_op_lender){p, to.flops_bf16 / of.flops_bf16, to.memory_Bps / of.memory_Bps};
+    return true;
+}
+
 int kv_calib_import_ops(struct kv_args *args, const char *out)
 {
     struct kv_err err = {0};
@@ -166,11 +202,18 @@ int kv_calib_import_ops(struct kv_args *args, const char *out)
     struct kv_op_profile profile;
     struct kv_op_holdout holdout = {200, 50, (uint64_t)flag_number(args, "seed", 1),
                                     (int32_t)flag_number(args, "epochs", 0)};
-    bool raw = strcmp(args->arg[0], "samples") == 0;
-    bool good = (raw ? kv_op_samples_read(&args->arena, args->arg[1], &samples, &err)
-                     : read_aiconfigurator(args, args->arg[1], &samples, &err));
-    if (good && !raw) describe(args, &samples.from);
-    good = good && kv_op_profile_fit(&args->arena, &samples, &holdout, &profile, &err)
+    const char *form = args->arg[0];
+    read_form *read = strcmp(form, "samples") == 0 ? read_raw
+                      : strcmp(form, "vidur") == 0 ? read_vidur : read_aiconfigurator;
+    struct kv_op_lender lender, *lends = kv_args_get(args, "attention") ? &lender : NULL;
+    const char *network = flag_text(args, "all-reduce", NULL);
+    bool good = (!network || read == read_vidur
+                 || kv_fail(&err, KV_EUSAGE, "calib import", "--all-reduce goes with vidur's tables alone"))
+                && read(args, args->arg[1], &samples, &err)
+                && (!network || kv_calib_vidur_all_reduce(&args->arena, network, &samples, &err));
+    if (good && read != read_raw) describe(args, &samples.from);
+    good = good && (!lends || read_lender(args, samples.from.gpu, lends, &err))
+                && kv_op_profile_fit(&args->arena, &samples, &holdout, lends, &profile, &err)
                 && kv_op_profile_write(&args->arena, out, &profile, &err);
     kv_op_samples_close(&samples);
     if (!good) return kv_cli_fail(&err);
@@ -180,10 +223,15 @@ int kv_calib_import_ops(struct kv_args *args, const char *out)
 
 /* ---- check ---- */
 
+static bool is_raw(struct kv_arena *arena, const char *folder)
+{
+    return access(kv_arena_text(arena, "%s/samples.yaml", folder), F_OK) == 0;
+}
+
 bool kv_calib_is_samples(struct kv_arena *arena, const char *folder)
 {
-    return access(kv_arena_text(arena, "%s/samples.yaml", folder), F_OK) == 0
-           || is_there(arena, folder, aiconfigurator[KV_OP_DECODE].file);
+    return is_raw(arena, folder) || is_there(arena, folder, aiconfigurator[KV_OP_DECODE].file)
+           || kv_calib_is_vidur(arena, folder);
 }
 
 /* Each held row of a type, its time and what a fit without it says. The header names the keys of the operator. */
@@ -276,10 +324,9 @@ int kv_calib_check_samples(struct kv_args *args)
     struct check c;
     if (!read_check(args, &c, &err)) return kv_cli_fail(&err);
     const char *folder = args->arg[0];
-    bool raw = access(kv_arena_text(&args->arena, "%s/samples.yaml", folder), F_OK) == 0;
-    bool good = (raw ? kv_op_samples_read(&args->arena, folder, &samples, &err)
-                     : read_aiconfigurator(args, folder, &samples, &err))
-                && (!c.rows || kv_writer_open(&rows, c.rows, true, &err));
+    read_form *read = is_raw(&args->arena, folder) ? read_raw
+                      : kv_calib_is_vidur(&args->arena, folder) ? read_vidur : read_aiconfigurator;
+    bool good = read(args, folder, &samples, &err) && (!c.rows || kv_writer_open(&rows, c.rows, true, &err));
     double bar = (double)flag_number(args, "bar", 10) / 100;
     double worst = good ? check_all(args, &samples, &c, c.rows ? &rows : NULL) : 0;
     good = good && (!c.rows || kv_writer_commit(&rows, &err));

@@ -95,10 +95,11 @@ static int import(struct kv_args *args)
     const char *out = flag_text(args, "output", NULL);
     const struct kv_flag_value *seed = kv_args_get(args, "seed");
     struct kv_holdout holdout = {200, seed ? (uint64_t)seed->number : 1};
-    bool operators = strcmp(args->arg[0], "samples") == 0 || strcmp(args->arg[0], "aiconfigurator") == 0;
+    bool operators = strcmp(args->arg[0], "samples") == 0 || strcmp(args->arg[0], "aiconfigurator") == 0
+                     || strcmp(args->arg[0], "vidur") == 0;
     if (!operators && strcmp(args->arg[0], "vllm-layers") != 0)
         return kv_fail(&err, KV_EUSAGE, "calib import", "'%s' is not a form that can be imported; vllm-layers, "
-                       "aiconfigurator and samples are", args->arg[0]), kv_cli_fail(&err);
+                       "aiconfigurator, vidur and samples are", args->arg[0]), kv_cli_fail(&err);
     if (!out) return kv_fail(&err, KV_EUSAGE, "calib import", "-o PROFILE is missing"), kv_cli_fail(&err);
     if (operators) return kv_calib_import_ops(args, out);
     bool described = describe(args, &profile, &model, &diag);
@@ -121,24 +122,27 @@ static const struct kv_flag import_flags[] = {
     { "source", 0, KV_FLAG_TEXT, "TEXT", "where the tables come from, for profile.yaml" },
     { "commit", 0, KV_FLAG_TEXT, "TEXT", "their version" },
     { "licence", 0, KV_FLAG_TEXT, "TEXT", "their licence" },
-    { "sms", 0, KV_FLAG_COUNT, "N", "multiprocessors of the GPU (aiconfigurator)" },
-    { "engine", 0, KV_FLAG_TEXT, "TEXT", "what ran (aiconfigurator)" },
-    { "date", 0, KV_FLAG_TEXT, "TEXT", "when it was measured (aiconfigurator)" },
+    { "sms", 0, KV_FLAG_COUNT, "N", "multiprocessors of the GPU (aiconfigurator, vidur)" },
+    { "engine", 0, KV_FLAG_TEXT, "TEXT", "what ran (aiconfigurator, vidur)" },
+    { "date", 0, KV_FLAG_TEXT, "TEXT", "when it was measured (aiconfigurator, vidur)" },
+    { "all-reduce", 0, KV_FLAG_TEXT, "FOLDER", "folder of all_reduce.csv (vidur)" },
+    { "attention", 0, KV_FLAG_TEXT, "PROFILE", "operators that lend attention where DIR has none" },
     { "epochs", 0, KV_FLAG_COUNT, "N", "passes over the samples of operators (60; more where they are few)" },
     { "seed", 0, KV_FLAG_COUNT, "N", "which points are held out (1)" },
     { NULL, 0, KV_FLAG_SWITCH, NULL, NULL },
 };
 
 const struct kv_command kv_command_calib_import = {
-    .name = "calib import", .usage = "vllm-layers|aiconfigurator|samples DIR -o PROFILE",
+    .name = "calib import", .usage = "vllm-layers|aiconfigurator|vidur|samples DIR -o PROFILE",
     .help = "make a GPU profile from other people's measurements",
     .details =
         "vllm-layers: DIR holds dense, per_sequence, attention, skew and (mixtures of experts) moe tables as\n"
         "LLMServingSim's profiler takes them inside vLLM, plain or gzip; meta.yaml lies above it. The fit is made\n"
         "without a fifth of the points, scored on them, and made again with all.\n"
         "aiconfigurator: DIR holds gemm, attention_context, attention_generation and perhaps moe and allreduce_vllm\n"
-        "tables of one GPU; samples: raw samples as `kvsim calib gpu` writes them. Both make an operator profile,\n"
-        "which prices models of any shape.\n",
+        "tables of one GPU; samples: raw samples as `kvsim calib gpu` writes them; vidur: DIR holds MODEL/mlp.csv\n"
+        "tables of one GPU, which have no attention: --attention names operators to take it from. All make an\n"
+        "operator profile, which prices models of any shape.\n",
     .flags = import_flags, .arg_min = 2, .arg_max = 2, .run = import,
 };
 
@@ -173,6 +177,14 @@ static enum kv_family family_of(struct kv_arena *arena, const char *name)
     }
     kv_diag_close(&diag);
     return family;
+}
+
+bool kv_calib_gpu(struct kv_arena *arena, const char *name, struct kv_gpu_spec *gpu, struct kv_err *err)
+{
+    struct kv_diag diag = {0};
+    bool good = kv_gpu_load(arena, name, "", (struct kv_pos){.file = "--gpu"}, gpu, &diag) || kv_diag_fail(&diag, err);
+    kv_diag_close(&diag);
+    return good;
 }
 
 const char *kv_calib_folder(struct kv_arena *arena, const char *name)

@@ -165,7 +165,7 @@ static const struct kv_flag check_flags[] = {
     { "rows", 0, KV_FLAG_TEXT, "FILE", "operators: CSV of each held-out row, measured and predicted" },
     { "epochs", 0, KV_FLAG_COUNT, "N", "operators: passes over the samples (60; more where they are few)" },
     { "only", 0, KV_FLAG_TEXT, "TABLE", "operators: gemm, attention_prefill, attention_decode or moe alone" },
-    { "gpu", 0, KV_FLAG_TEXT, "NAME", "operators: the GPU of aiconfigurator's tables" },
+    { "gpu", 0, KV_FLAG_TEXT, "NAME", "operators: the GPU of other people's tables" },
     { "sms", 0, KV_FLAG_COUNT, "N", "operators: its multiprocessors" },
     { NULL, 0, KV_FLAG_SWITCH, NULL, NULL },
 };
@@ -176,8 +176,8 @@ const struct kv_command kv_command_calib_check = {
     .details = "Exit code 9 when parameters or curves are not those of the samples, or when the mean error over\n"
                "medians of held-out requests (first byte, reads, writes) is past the bar. PROFILE: a name of\n"
                "models/stores, or a path with a slash. SAMPLES: a folder of raw samples of GPU operators, or of\n"
-               "aiconfigurator's tables: errors of fits that had not seen a fifth of the rows, or a twentieth of\n"
-               "the shapes.\n",
+               "tables of aiconfigurator or Vidur: errors of fits that had not seen a fifth of the rows, or a\n"
+               "twentieth of the shapes.\n",
     .flags = check_flags, .arg_min = 1, .arg_max = 1, .run = check,
 };
 

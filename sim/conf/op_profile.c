@@ -178,7 +178,10 @@ static const struct kv_param head_params[] = {
     TEXT(engine, NULL, "what ran"), TEXT(origin, NULL, "where the measurements come from"),
     TEXT(commit, NULL, "their version"), TEXT(licence, NULL, "their licence"), TEXT(note, "", "anything else"),
     { "small_measured", KV_DIM_BOOL, offsetof(struct head, p.small_measured), NULL, 0, 0, NULL,
-      "whether the small operators were measured; else they are as the smallest and the fastest products", NULL },
+      "whether all small operators were measured; else some are as rotary, or all as the smallest and the fastest "
+      "products", NULL },
+    { "attention_from", KV_DIM_TEXT, offsetof(struct head, p.attention_from), "", 0, 0, NULL,
+      "whose attention, where none was measured here", NULL },
     SMALL("norm", KV_SMALL_NORM), SMALL("rotary", KV_SMALL_ROTARY), SMALL("activation", KV_SMALL_ACTIVATION),
     SMALL("scatter", KV_SMALL_SCATTER),
     { "kernel_gap_graph", KV_DIM_TIME, offsetof(struct head, p.gap_s[0]), "0s", 0, 1, NULL,

@@ -42,6 +42,7 @@ struct kv_op_profile {
     double gap_s[2];                              /* what a kernel takes more among others than by itself: in a CUDA
                                                      graph; launched one by one (eager). 0: not measured */
     bool small_measured;                          /* else taken from the products: see kv_op_profile_fit */
+    const char *attention_from;                   /* whose ratios both attentions have, and how scaled; "": measured */
     struct kv_knots collective[KV_COLLECTIVES];   /* of ranks and bytes; rows 0: not measured */
 };
 
@@ -56,11 +57,15 @@ bool kv_op_collective_read(struct kv_arena *arena, const char *folder, enum kv_c
 bool kv_op_profile_write(struct kv_arena *arena, const char *folder, const struct kv_op_profile *profile,
                          struct kv_err *err);
 
+/* Attention of another profile, for samples that have none: its ratios to a roofline, on its roofs times what this GPU
+ * has more of than that one by their data sheets. An assumption: docs/calibration.md tells how far off it is. */
+struct kv_op_lender { const struct kv_op_profile *profile; double flops, bytes; };
+
 /* Fits to all samples; before that, to those that are not held out, for the errors. Needs products in bf16 and both
- * attentions. */
+ * attentions, or a lender (NULL: none), which is refused where there are some. */
 struct kv_op_holdout { int64_t points_permille, shapes_permille; uint64_t seed; int32_t epochs; };
 bool kv_op_profile_fit(struct kv_arena *arena, struct kv_op_samples *samples, const struct kv_op_holdout *holdout,
-                       struct kv_op_profile *profile, struct kv_err *err);
+                       const struct kv_op_lender *lender, struct kv_op_profile *profile, struct kv_err *err);
 
 /* Time of one call in us; `type`: of kv_op_parts, bf16 or fp8 of the cache in attention. The part must be there. */
 double kv_op_profile_us(const struct kv_op_profile *p, enum kv_op_part part, const char *type, const int64_t *key);

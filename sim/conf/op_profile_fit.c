@@ -77,18 +77,22 @@ static bool fit_small(const struct kv_op_rows *rows, int32_t i, struct kv_op_sma
         per_byte = xy / xx;
     }
     if (per_byte <= 0) return false;
-    *small = (struct kv_op_small){base * 1e-6, 1e6 / per_byte};
+    *small = (struct kv_op_small){round(1e3 * base) * 1e-9, 1e6 / per_byte};
     return true;
 }
 
-/* Not measured: a kernel takes what the smallest products take, and moves bytes as the fastest ones do. */
+/* Not measured: as rotary; where that was not either, a kernel takes what the smallest products take, and moves bytes
+ * as the fastest ones do. */
 static void fit_smalls(const struct kv_op_samples *samples, struct kv_op_profile *p)
 {
+    const struct kv_op_rows *rows = &samples->table[KV_OP_ELEMENTWISE];
     const struct kv_op_model *gemm = p->part[KV_PART_GEMM_BF16];
+    struct kv_op_small other = {round(1e3 * gemm->floor_us) * 1e-9, gemm->bytes_per_us * 1e6};
+    fit_small(rows, KV_SMALL_ROTARY, &other);
     p->small_measured = true;
     for (int32_t i = 0; i < KV_SMALLS; i++) {
-        if (fit_small(&samples->table[KV_OP_ELEMENTWISE], i, &p->small[i])) continue;
-        p->small[i] = (struct kv_op_small){round(1e3 * gemm->floor_us) * 1e-9, gemm->bytes_per_us * 1e6};
+        if (fit_small(rows, i, &p->small[i])) continue;
+        p->small[i] = other;
         p->small_measured = false;
     }
 }
@@ -109,6 +113,33 @@ static void fit_collective(struct kv_arena *arena, const struct kv_op_rows *rows
     kv_vec_close(&point);
 }
 
+/* No error: none was held out, for none was measured. */
+static void lend(struct kv_arena *arena, const struct kv_op_lender *lender, struct kv_op_profile *p)
+{
+    const struct kv_op_origin *from = &lender->profile->from;
+    for (int32_t i = KV_PART_PREFILL; i <= KV_PART_DECODE; i++) {
+        struct kv_op_model *m = kv_arena_take(arena, sizeof *m);
+        *m = *lender->profile->part[i];
+        m->flops_per_us *= lender->flops;
+        m->bytes_per_us *= lender->bytes;
+        p->part[i] = m;
+    }
+    p->attention_from = kv_arena_text(arena, "%s (%s, %s, %s, licence %s), roofs times %.4g (flops) and %.4g (bytes)",
+                                      from->gpu, from->engine, from->origin, from->commit, from->licence,
+                                      lender->flops, lender->bytes);
+}
+
+static bool check_parts(const struct kv_op_samples *samples, const struct kv_op_lender *lender, struct kv_err *err)
+{
+    size_t prefill = samples->table[KV_OP_PREFILL].count, decode = samples->table[KV_OP_DECODE].count;
+    if (!has_type(&samples->table[KV_OP_GEMM], "bf16") || (!lender && (!prefill || !decode)))
+        return kv_fail(err, KV_ECALIB, "samples", "gemm (bf16), attention_prefill and attention_decode are all needed; "
+                       "--attention PROFILE can lend the last two");
+    if (lender && (prefill || decode))
+        return kv_fail(err, KV_ECALIB, "samples", "attention was measured; none needs to be lent");
+    return true;
+}
+
 /* The median over decodes of two layers, of KV_OP_LAYER_KERNELS operators each; never below 0. */
 static double fit_gap(const struct kv_op_rows *rows, int64_t direct)
 {
@@ -125,15 +156,15 @@ static double fit_gap(const struct kv_op_rows *rows, int64_t direct)
 }
 
 bool kv_op_profile_fit(struct kv_arena *arena, struct kv_op_samples *samples, const struct kv_op_holdout *holdout,
-                       struct kv_op_profile *profile, struct kv_err *err)
+                       const struct kv_op_lender *lender, struct kv_op_profile *profile, struct kv_err *err)
 {
     *profile = (struct kv_op_profile){
-        .from = samples->from, .holdout_points_permille = holdout->points_permille,
+        .from = samples->from, .holdout_points_permille = holdout->points_permille, .attention_from = "",
         .holdout_shapes_permille = holdout->shapes_permille, .holdout_seed = (int64_t)holdout->seed,
     };
+    if (!check_parts(samples, lender, err)) return false;
     for (int32_t i = 0; i < KV_PARTS; i++) fit_part(arena, samples, holdout, i, profile);
-    if (!profile->part[KV_PART_GEMM_BF16] || !profile->part[KV_PART_PREFILL] || !profile->part[KV_PART_DECODE])
-        return kv_fail(err, KV_ECALIB, "samples", "gemm (bf16), attention_prefill and attention_decode are all needed");
+    if (lender) lend(arena, lender, profile);
     fit_smalls(samples, profile);
     for (int32_t i = 0; i < KV_COLLECTIVES; i++)
         fit_collective(arena, &samples->table[kv_op_collectives[i]], &profile->collective[i]);

@@ -2,6 +2,7 @@
 #include "sim/conf/op_samples.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 #include "sim/conf/bind.h"
 #include "sim/lib/csv.h"
 #include "sim/lib/field.h"
+#include "sim/lib/robust.h"
 
 /* ---- one table ---- */
 
@@ -215,6 +217,45 @@ bool kv_op_samples_read(struct kv_arena *arena, const char *folder, struct kv_op
 void kv_op_samples_close(struct kv_op_samples *samples)
 {
     for (int32_t op = 0; op < KV_OPS; op++) kv_vec_close(&samples->table[op]);
+}
+
+/* ---- merged ---- */
+
+static int by_key_then_time(const void *a, const void *b)
+{
+    const struct kv_op_row *x = a, *y = b;
+    int order = by_key(x, y);
+    return order ? order : (x->time_us > y->time_us) - (x->time_us < y->time_us);
+}
+
+/* `count` rows of one key as one; `value` has room for as many numbers. */
+static struct kv_op_row merged(const struct kv_op_row *row, size_t count, double *value)
+{
+    struct kv_op_row one = row[0];
+    one.samples = 0;
+    for (size_t i = 0; i < count; i++) {
+        value[i] = row[i].time_us;
+        one.samples += row[i].samples;
+    }
+    one.time_us = kv_median(value, count);
+    for (size_t i = 0; i < count; i++) value[i] = fabs(row[i].time_us - one.time_us);
+    if (count > 1) one.spread_us = kv_median(value, count);
+    return one;
+}
+
+void kv_op_rows_merge(struct kv_op_rows *rows)
+{
+    struct kv_arena scratch = {0};
+    if (rows->count < 2) return;
+    double *value = kv_arena_take(&scratch, rows->count * sizeof *value);
+    size_t kept = 0;
+    qsort(rows->at, rows->count, sizeof *rows->at, by_key_then_time);
+    for (size_t i = 0, count; i < rows->count; i += count) {
+        for (count = 1; i + count < rows->count && by_key(&rows->at[i], &rows->at[i + count]) == 0;) count++;
+        rows->at[kept++] = merged(&rows->at[i], count, value);
+    }
+    rows->count = kept;
+    kv_arena_close(&scratch);
 }
 
 /* ---- held out ---- */

@@ -37,6 +37,10 @@ bool kv_op_rows_read(struct kv_arena *arena, const char *path, const struct kv_o
 bool kv_op_samples_read(struct kv_arena *arena, const char *folder, struct kv_op_samples *samples, struct kv_err *err);
 void kv_op_samples_close(struct kv_op_samples *samples);
 
+/* Sorts by key and makes one row of those of equal key: the median of their times, and of the deviations from it; their
+ * samples add up. So no key lies on both sides of a hold-out. */
+void kv_op_rows_merge(struct kv_op_rows *rows);
+
 /* Holds out rows: `permille` of them at random, or all those of `permille` of the shapes (what kv_op_shape_of tells
  * apart) when `shapes`. */
 void kv_op_hold(enum kv_op op, struct kv_op_rows *rows, int64_t permille, bool shapes, uint64_t seed);

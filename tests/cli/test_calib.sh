@@ -79,7 +79,7 @@ wrong() {   # NAME CODE TEXT COMMAND...
     grep -qF -e "$text" "$work/err" || fail "$name: $(cat "$work/err")"
 }
 make_tables "$work/w"
-wrong form 2 "'vidur'" calib import vidur "$work/w/tp1" -o "$work/q"
+wrong form 2 "'vidor'" calib import vidor "$work/w/tp1" -o "$work/q"
 wrong no_output 2 "-o PROFILE" calib import vllm-layers "$work/w/tp1"
 wrong no_folder 3 "meta.yaml" calib import vllm-layers "$work/nowhere/tp1" -o "$work/q"
 sed -i 's/^lm_head,4,.*/lm_head,4,fast/' "$work/w/tp1/per_sequence.csv"
