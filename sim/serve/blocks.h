@@ -137,6 +137,9 @@ uint32_t kv_blocks_register(struct kv_blocks *b, struct kv_prefix_place place, b
 /* The same for blocks [from, to) of a prefix, to slot[from..to - 1]; those from `generated_from` on are generated. */
 void kv_blocks_register_all(struct kv_blocks *b, const struct kv_prefix *prefix, int32_t from, int32_t to,
                             int32_t generated_from, uint32_t *slot);
+/* The same up to the first that is registered already. Returns its number, or `to`. */
+int32_t kv_blocks_register_new(struct kv_blocks *b, const struct kv_prefix *prefix, int32_t from, int32_t to,
+                               int32_t generated_from, uint32_t *slot);
 /* The same of blocks that a load brings: pending on behalf of `job`, with two references, its own and its request's.
  * None of them is registered. */
 void kv_blocks_register_all_loading(struct kv_blocks *b, const struct kv_prefix *prefix, int32_t from, int32_t to,

@@ -84,6 +84,24 @@ static void a_second_block_of_the_same_key_stays_private(void **state)
     kv_blocks_close(&b.pool);
 }
 
+static void new_blocks_are_registered_up_to_one_that_is_known(void **state)
+{
+    (void)state;
+    struct bench b;
+    uint32_t slot[40], other;
+    open_pool(&b, "lru", 40);
+    kv_blocks_take(&b.pool, 40);
+    other = kv_blocks_register(&b.pool, place(&b, 20), false);
+    assert_int_equal(kv_blocks_register_new(&b.pool, &b.prefix, 3, 30, 10, slot), 20);
+    for (int32_t i = 0; i < 40; i++)
+        assert_int_equal(kv_blocks_find(&b.pool, place(&b, i)),
+                         i == 20 ? other : i >= 3 && i < 20 ? slot[i] : KV_NONE);
+    assert_int_equal(kv_blocks_register_new(&b.pool, &b.prefix, 20, 30, 10, slot), 20);
+    assert_int_equal(kv_blocks_register_new(&b.pool, &b.prefix, 21, 30, 10, slot), 30);
+    assert_int_equal(kv_blocks_find(&b.pool, place(&b, 29)), slot[29]);
+    kv_blocks_close(&b.pool);
+}
+
 static void a_shared_block_is_active_until_its_last_reference_ends(void **state)
 {
     (void)state;
@@ -271,6 +289,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_registered_block_is_found_until_it_is_evicted),
         cmocka_unit_test(a_second_block_of_the_same_key_stays_private),
+        cmocka_unit_test(new_blocks_are_registered_up_to_one_that_is_known),
         cmocka_unit_test(a_shared_block_is_active_until_its_last_reference_ends),
         cmocka_unit_test(a_run_loses_its_tail_and_tells_its_owner_at_the_end),
         cmocka_unit_test(a_hit_renews_a_block_for_lru_and_not_for_fifo),
