@@ -194,7 +194,8 @@ void kv_batch_register(struct kv_instance *n, struct kv_seq *q, int64_t tokens)
     if (q->slot_count == q->slot_capacity || tokens < (int64_t)(q->slot_count + 1) * block) return;
     int32_t full = kv_prefix_known_blocks(&q->prefix, (int32_t)tokens, block);
     if (full <= q->slot_count) return;
-    kv_blocks_register_all(&n->blocks, &q->prefix, q->slot_count, full, generated_from(n, q), q->slot);
+    kv_blocks_register_all(&n->blocks, &q->prefix, q->slot_count, full, generated_from(n, q),
+                           q->slot + q->slot_count);
     q->slot_count = full;
 }
 
@@ -224,7 +225,7 @@ static bool publish_ahead(struct kv_instance *n, int64_t steps)
         int64_t tokens = context_of(n, p->place) + steps + 1;
         int32_t full = kv_prefix_known_blocks(&q->prefix, (int32_t)tokens, block_tokens(n));
         q->slot_count = kv_blocks_register_new(&n->blocks, &q->prefix, q->slot_count, full, generated_from(n, q),
-                                               q->slot);
+                                               q->slot + q->slot_count);
         all = all && q->slot_count == full;
         p->due_step = due_step(n, p->place);
     }

@@ -92,12 +92,12 @@ static void new_blocks_are_registered_up_to_one_that_is_known(void **state)
     open_pool(&b, "lru", 40);
     kv_blocks_take(&b.pool, 40);
     other = kv_blocks_register(&b.pool, place(&b, 20), false);
-    assert_int_equal(kv_blocks_register_new(&b.pool, &b.prefix, 3, 30, 10, slot), 20);
+    assert_int_equal(kv_blocks_register_new(&b.pool, &b.prefix, 3, 30, 10, slot + 3), 20);
     for (int32_t i = 0; i < 40; i++)
         assert_int_equal(kv_blocks_find(&b.pool, place(&b, i)),
                          i == 20 ? other : i >= 3 && i < 20 ? slot[i] : KV_NONE);
-    assert_int_equal(kv_blocks_register_new(&b.pool, &b.prefix, 20, 30, 10, slot), 20);
-    assert_int_equal(kv_blocks_register_new(&b.pool, &b.prefix, 21, 30, 10, slot), 30);
+    assert_int_equal(kv_blocks_register_new(&b.pool, &b.prefix, 20, 30, 10, slot + 20), 20);
+    assert_int_equal(kv_blocks_register_new(&b.pool, &b.prefix, 21, 30, 10, slot + 21), 30);
     assert_int_equal(kv_blocks_find(&b.pool, place(&b, 29)), slot[29]);
     kv_blocks_close(&b.pool);
 }
@@ -246,7 +246,7 @@ static void many_blocks_at_once_are_as_many_single_ones(void **state)
             kv_blocks_take(&one.pool, to - from);
             kv_blocks_take(&all.pool, to - from);
             for (int32_t i = from; i < to; i++) a[i] = kv_blocks_register(&one.pool, place(&one, i), i >= 25);
-            kv_blocks_register_all(&all.pool, &all.prefix, from, to, 25, z);
+            kv_blocks_register_all(&all.pool, &all.prefix, from, to, 25, z + from);
             struct kv_blocks_cursor cursor = kv_blocks_cursor(&all.pool, &all.prefix);
             for (int32_t i = 0; i < 60; i++) {
                 uint32_t found = kv_blocks_find(&all.pool, place(&all, i));
