@@ -5,6 +5,7 @@
 #include "calib/cuda/gemm.h"
 
 #include <cublasLt.h>
+#include <string.h>
 
 #include "calib/cuda/refuse.h"
 #include "sim/base/arena.h"
@@ -23,7 +24,7 @@ struct shape {
     struct shape *next;
 };
 
-#define BUCKETS 256
+#define BUCKETS 4096
 struct kv_gemm {
     cublasLtHandle_t handle;
     void *workspace;
@@ -153,6 +154,32 @@ bool kv_gemm_run(struct kv_gemm *g, enum kv_gemm_type type, int64_t m, int64_t n
     struct shape *s = shape_of(g, type, m, n, k, err);
     return s && good(cublasLtMatmul(g->handle, s->product, &one, w, s->w, a, s->a, &zero, out, s->out, out, s->out,
                                     &s->algorithm, g->workspace, WORKSPACE_BYTES, stream), "a product", err);
+}
+
+struct seen { KV_VEC(const struct shape *) shape; };
+/* Whether the algorithm of an earlier shape is that of `s`; if not, the list gets it. */
+static bool is_seen(struct seen *seen, const struct shape *s)
+{
+    for (size_t i = 0; i < seen->shape.count; i++)
+        if (!memcmp(&seen->shape.at[i]->algorithm, &s->algorithm, sizeof s->algorithm)) return true;
+    kv_vec_push(&seen->shape, s);
+    return false;
+}
+
+#define EACH_UP_TO 2048
+#define STEP_BEHIND 256
+
+bool kv_gemm_prepare(struct kv_gemm *g, enum kv_gemm_type type, int64_t m_most, int64_t n, int64_t k, const void *a,
+                     const void *w, kv_bf16 *out, kv_cuda_stream stream, struct kv_err *err)
+{
+    struct seen seen = {0};
+    bool good = true;
+    for (int64_t m = 1; good && m <= m_most; m += m < EACH_UP_TO ? 1 : STEP_BEHIND) {
+        const struct shape *s = shape_of(g, type, m, n, k, err);
+        good = s && (is_seen(&seen, s) || kv_gemm_run(g, type, m, n, k, a, w, out, stream, err));
+    }
+    kv_vec_close(&seen.shape);
+    return good;
 }
 
 int64_t kv_gemm_version(void)

@@ -22,6 +22,11 @@ void kv_gemm_close(struct kv_gemm *gemm);   /* NULL is fine */
  * aligned. False with KV_EUSAGE for other shapes, KV_ENOHW where the library has no algorithm for it on this device. */
 bool kv_gemm_run(struct kv_gemm *gemm, enum kv_gemm_type type, int64_t m, int64_t n, int64_t k, const void *a,
                  const void *w, kv_bf16 *out, kv_cuda_stream stream, struct kv_err *err);
+/* Whatever a first product of a shape has to do besides, done now: the algorithm is looked up for every m up to 2048,
+ * from there up to m_most for each multiple of 256, and each algorithm runs once, for the code of a kernel is loaded at
+ * its first launch (some 3 ms, as measured on an H200; a search 0.2 ms). Operands as for kv_gemm_run with m_most. */
+bool kv_gemm_prepare(struct kv_gemm *gemm, enum kv_gemm_type type, int64_t m_most, int64_t n, int64_t k, const void *a,
+                     const void *w, kv_bf16 *out, kv_cuda_stream stream, struct kv_err *err);
 /* Version of the library: 130001 is 13.0.1. */
 int64_t kv_gemm_version(void);
 

@@ -163,7 +163,7 @@ enum kv_gpu_outcome kv_gpu_measure_layers(struct kv_gpu_bench *b, const struct k
     kv_gpu_reset(b);
     if (outcome == KV_GPU_MEASURED) outcome = set_up(&l, point, err);
     if (outcome != KV_GPU_MEASURED) return outcome;
-    struct kv_gpu_call call = { .state = &l, .run = run, .sets = 1 };
+    struct kv_gpu_call call = { .state = &l, .run = run, .sets = 1, .direct = point->x[3] != 0 };
     if (!kv_gpu_time(b, &call, result, err)) return kv_gpu_outcome_of(err);
     result->sum_s = sum_s;
     return KV_GPU_MEASURED;

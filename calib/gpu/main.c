@@ -215,6 +215,8 @@ static int run_session(struct kv_arena *arena, struct options *o, struct kv_gpu_
     grid->sms = b->device.sms;
     grid->memory_bytes = b->device.memory_bytes;
     s.count = kv_gpu_plan(arena, grid, &s.point);
+    if (grid->op[KV_GPU_REDUCE] && grid->gpus < 2)
+        kv_vec_push(&s.reason, "all-reduce: it needs two GPUs, and one is here");
     bool good = kv_gpu_session_resume(&s, &err) && kv_gpu_session_measure(&s, &err);
     if (terminal && !o->quiet) fprintf(stderr, "\r\033[K");
     int code = write_samples(arena, o, b, &s);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "calib/gpu/point.h"
+#include "sim/base/rng.h"
 #include "sim/lib/kvsize.h"
 
 /* Pairs of tokens that attention of a point may look at: a second or so. */
@@ -11,15 +12,18 @@
 #define KV_MOST_BYTES ((int64_t)8 << 30)
 #define COPY_MOST_BYTES ((int64_t)1 << 30)
 
-struct axis { int32_t count; int64_t at[16]; };
+struct axis { int32_t count; int64_t at[32]; };
+/* Rows of products lie between powers of two as well, and one past a full tile: a fit that has seen powers of two alone
+ * is a tenth off between them. */
 static const struct axis
-    batch_axis = {15, {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384}},
+    batch_axis = {32, {1, 2, 4, 8, 12, 16, 17, 24, 32, 33, 48, 64, 65, 96, 128, 129, 192, 256, 257, 384, 512, 513, 768,
+                       1024, 1025, 1536, 2048, 3072, 4096, 6144, 8192, 16384}},
     rows_axis = {8, {1, 8, 64, 256, 1024, 4096, 8192, 16384}},
-    fresh_axis = {9, {1, 16, 64, 256, 1024, 2048, 4096, 8192, 32768}},
-    cached_axis = {6, {0, 512, 2048, 8192, 32768, 131072}},
+    fresh_axis = {11, {1, 16, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 32768}},
+    cached_axis = {8, {0, 512, 1024, 2048, 4096, 8192, 32768, 131072}},
     chunks_axis = {3, {4, 16, 64}},
-    sequences_axis = {10, {1, 2, 4, 8, 16, 32, 64, 128, 256, 512}},
-    length_axis = {9, {15, 127, 511, 1023, 2047, 8191, 16383, 65535, 131071}},
+    sequences_axis = {13, {1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 256, 512}},
+    length_axis = {11, {15, 127, 511, 1023, 2047, 4095, 8191, 16383, 32767, 65535, 131071}},
     fetched_axis = {6, {16, 256, 1024, 4096, 16384, 65536}},
     block_axis = {9, {4096, 16384, 32768, 65536, 262144, 1048576, 4194304, 16777216, 67108864}},
     blocks_axis = {5, {1, 8, 64, 512, 2048}},
@@ -88,7 +92,7 @@ static void add_prefill(struct plan *p, int64_t heads, int64_t kv_heads, int64_t
                 .rank = rank + later(lateness(i, fresh_axis.count), lateness(j, cached_axis.count)) });
         }
     for (int32_t s = 0; s < chunks_axis.count; s++)
-        for (int32_t i = 1; i < 5; i++) {
+        for (int32_t i = 1; i < 7; i++) {
             int64_t sequences = chunks_axis.at[s], fresh = fresh_axis.at[i];
             if (sequences * fresh > fresh_axis.at[fresh_axis.count - 1]) continue;
             add(p, (struct kv_gpu_point){ .op = KV_GPU_PREFILL,
@@ -140,14 +144,16 @@ static void add_model(struct plan *p, const struct kv_model_shape *m, int32_t tp
     add_rows(p, KV_GPU_NORM, &rows_axis, m->hidden, rank);
 }
 
-/* Two whole layers: prompts, over cached KV or not, and decodes. */
+/* Two whole layers: prompts, over cached KV or not, and decodes, those launched one by one as well. */
 static void add_layers(struct plan *p, const struct kv_model_shape *m)
 {
-    static const int64_t shape[][3] = {{1, 2048, 0}, {64, 1, 2047}, {1, 512, 8192}, {1, 1, 2047}, {8, 256, 0}};
+    static const int64_t shape[][4] = {{1, 2048, 0, 0}, {64, 1, 2047, 0}, {64, 1, 2047, 1}, {1, 512, 8192, 0},
+                                       {1, 1, 2047, 0}, {1, 1, 2047, 1}, {16, 1, 2047, 0}, {16, 1, 2047, 1},
+                                       {8, 256, 0, 0}};
     if (m->attention != KV_ATTENTION_GQA || m->experts || (m->head_dim != 64 && m->head_dim != 128)) return;
     for (size_t i = 0; i < sizeof shape / sizeof *shape; i++)
-        add(p, (struct kv_gpu_point){ .op = KV_GPU_LAYERS, .x = {shape[i][0], shape[i][1], shape[i][2]}, .model = m,
-                                      .rank = 1 + (int32_t)i });
+        add(p, (struct kv_gpu_point){ .op = KV_GPU_LAYERS, .x = {shape[i][0], shape[i][1], shape[i][2], shape[i][3]},
+                                      .model = m, .rank = 1 + (int32_t)i / 2 });
 }
 
 /* ---- what no model has ---- */
@@ -201,10 +207,21 @@ static int by_point(const void *a, const void *b)
     return order ? order : x->rank - y->rank;
 }
 
+/* Some order that has nothing to do with what a point is: a device that makes one large product after the other runs
+ * into its power limit, and all of them would be measured at clocks that a mixed load does not see. */
+static uint64_t lot_of(const struct kv_gpu_point *p)
+{
+    uint64_t lot = kv_mix64_pair((uint64_t)p->op, (uint64_t)p->type);
+    for (int i = 0; i < KV_GPU_X; i++) lot = kv_mix64_pair(lot, (uint64_t)p->x[i]);
+    return lot;
+}
+
 static int by_rank(const void *a, const void *b)
 {
     const struct kv_gpu_point *x = a, *y = b;
-    return x->rank != y->rank ? x->rank - y->rank : kv_gpu_point_order(x, y);
+    if (x->rank != y->rank) return x->rank - y->rank;
+    uint64_t lot_x = lot_of(x), lot_y = lot_of(y);
+    return lot_x != lot_y ? (lot_x < lot_y ? -1 : 1) : kv_gpu_point_order(x, y);
 }
 
 int32_t kv_gpu_plan(struct kv_arena *arena, const struct kv_gpu_grid *grid, struct kv_gpu_point **points)

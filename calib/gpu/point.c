@@ -36,7 +36,8 @@ const char *kv_gpu_point_text(struct kv_arena *arena, const struct kv_gpu_point 
     case KV_GPU_SHARE:
         return kv_arena_text(arena, "%s of %lld permille: %s", name, x[1], shared_name[x[0]]);
     case KV_GPU_LAYERS:
-        return kv_arena_text(arena, "%s of %s: %lld x %lld new over %lld", name, p->model->name, x[0], x[1], x[2]);
+        return kv_arena_text(arena, "%s of %s: %lld x %lld new over %lld%s", name, p->model->name, x[0], x[1], x[2],
+                             x[3] ? ", launched one by one" : "");
     default:
         return kv_arena_text(arena, "%s %lld rows of %lld", name, x[0], x[1]);
     }

@@ -20,7 +20,8 @@ enum kv_gpu_op {
     KV_GPU_COPY,        /* enum kv_gpu_way, bytes of a block, blocks */
     KV_GPU_REDUCE,      /* GPUs, bytes of a rank */
     KV_GPU_SHARE,       /* enum kv_gpu_shared, SMs in permille of the device */
-    KV_GPU_LAYERS,      /* sequences, new tokens and cached tokens of each, and a model: two layers in one go */
+    KV_GPU_LAYERS,      /* sequences, new tokens and cached tokens of each, 1 where kernels are launched one by one
+                           (0: in a CUDA graph), and a model: two layers in one go */
     KV_GPU_OPS
 };
 enum { KV_GPU_X = 6 };

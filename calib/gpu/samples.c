@@ -47,7 +47,7 @@ static const struct file { const char *name, *header; enum kv_gpu_op first, last
     {"copy.csv", "direction,bytes,count", KV_GPU_COPY, KV_GPU_COPY},
     {"all_reduce.csv", "mode,ranks,bytes", KV_GPU_REDUCE, KV_GPU_REDUCE},
     {"sm_share.csv", "op,share_permille", KV_GPU_SHARE, KV_GPU_SHARE},
-    {"two_layers.csv", "model,batch,new_tokens,cached_tokens,operators_us", KV_GPU_LAYERS, KV_GPU_LAYERS},
+    {"two_layers.csv", "model,batch,new_tokens,cached_tokens,direct,operators_us", KV_GPU_LAYERS, KV_GPU_LAYERS},
 };
 
 static void write_key(struct kv_writer *w, const struct kv_gpu_point *p, const struct sample *s)
@@ -71,7 +71,7 @@ static void write_key(struct kv_writer *w, const struct kv_gpu_point *p, const s
         kv_writer_text(w, "%s,%lld", kv_gpu_shared_name((enum kv_gpu_shared)x[0]), x[1]);
         break;
     case KV_GPU_LAYERS:
-        kv_writer_text(w, "%s,%lld,%lld,%lld,%.6g", p->model->name, x[0], x[1], x[2], s->sum_s * 1e6);
+        kv_writer_text(w, "%s,%lld,%lld,%lld,%lld,%.6g", p->model->name, x[0], x[1], x[2], x[3], s->sum_s * 1e6);
         break;
     default: kv_writer_text(w, "%s,%lld,%lld", kv_gpu_op_name(p->op), x[0], x[1]);
     }

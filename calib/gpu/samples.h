@@ -10,7 +10,7 @@ struct kv_gpu_about { const char *gpu, *date, *driver, *cuda, *clocks, *engine, 
 
 /* Writes `folder`/samples.yaml and a CSV file for each kind that was measured: the median of a point's visits, the
  * larger of their deviations among themselves and of the median deviation within one, and how many batches there were.
- * SM shares count only beside all SMs. Two layers go to two_layers.csv, which no reader of samples looks at. Sorts the
+ * SM shares count only beside all SMs. Two layers go to two_layers.csv. Sorts the
  * visits. Returns how many points there are, -1 with *err. */
 int32_t kv_gpu_samples_write(struct kv_arena *arena, const char *folder, struct kv_gpu_visits *visits,
                              const struct kv_gpu_about *about, struct kv_err *err);

@@ -50,7 +50,7 @@ static const char *type_of(int32_t i) { return kv_gpu_type_name((enum kv_gpu_typ
 static bool is_sound(const struct kv_gpu_point *p)
 {
     return (p->op != KV_GPU_COPY || p->x[0] < KV_GPU_WAYS) && (p->op != KV_GPU_SHARE || p->x[0] < KV_GPU_SHAREDS)
-           && (p->op == KV_GPU_LAYERS) == (p->model != NULL);
+           && (p->op == KV_GPU_LAYERS) == (p->model != NULL) && (p->op != KV_GPU_LAYERS || p->x[3] <= 1);
 }
 
 static bool read_point(struct reader *r, struct kv_gpu_point *p, struct kv_err *err)

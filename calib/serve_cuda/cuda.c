@@ -127,13 +127,14 @@ static bool try_step(struct kv_gpu *g, const struct kv_request *r, int32_t membe
     return kv_gpu_forward(g, &batch, true, true, err) && kv_cuda_wait_event(g->end, err);
 }
 
-/* The first launch of a kernel loads it, and the first product of a shape looks for an algorithm. */
+/* The first launch of a kernel loads it. */
 static bool warm_up(struct kv_gpu *g, struct kv_arena *arena, struct kv_err *err)
 {
     const struct kv_engine_config *e = &g->o.config->engine;
     const struct kv_request request = { .input_tokens = 1, .output_tokens = 1 };
     int64_t most = g->o.config->hbm_blocks * g->block_tokens;
     if (most > e->max_num_batched_tokens) most = e->max_num_batched_tokens;
+    if (!kv_gpu_prepare_products(g, e->max_num_batched_tokens, e->max_num_seqs, err)) return false;
     if (most > g->o.longest_tokens) most = g->o.longest_tokens;
     int32_t *page = kv_arena_take(arena, ((size_t)(most / g->block_tokens) + 1) * sizeof *page);
     for (int32_t i = 0; i * g->block_tokens < most; i++) page[i] = i;

@@ -94,6 +94,24 @@ static bool product(struct kv_gpu *g, int64_t rows, int64_t outputs, int64_t inp
     return rows == 0 || kv_gemm_run(g->gemm, KV_GEMM_BF16, rows, outputs, inputs, in, w, out, g->compute, err);
 }
 
+bool kv_gpu_prepare_products(struct kv_gpu *g, int64_t rows, int64_t yields, struct kv_err *err)
+{
+    const struct kv_model_shape *s = g->shape;
+    const struct kv_gpu_layer *w = &g->layer[0];
+    const struct { int64_t rows, outputs, inputs; const kv_bf16 *in, *w; kv_bf16 *out; } product[] = {
+        {rows, g->qkv_wide, s->hidden, g->normed, w->qkv, g->qkv},
+        {rows, s->hidden, g->heads_wide, g->attended, w->out, g->added},
+        {rows, 2 * (int64_t)s->intermediate, s->hidden, g->normed, w->gate_up, g->gate_up},
+        {rows, s->hidden, s->intermediate, g->mlp, w->down, g->added},
+        {yields, s->vocabulary, s->hidden, g->last, g->head, g->logits},
+    };
+    bool good = true;
+    for (size_t i = 0; good && i < sizeof product / sizeof *product; i++)
+        good = kv_gemm_prepare(g->gemm, KV_GEMM_BF16, product[i].rows, product[i].outputs, product[i].inputs,
+                               product[i].in, product[i].w, product[i].out, g->compute, err);
+    return good && kv_cuda_wait(g->compute, err);
+}
+
 static bool attend(struct kv_gpu *g, const struct rows *r, int32_t layer, struct kv_err *err)
 {
     const struct kv_model_shape *s = g->shape;

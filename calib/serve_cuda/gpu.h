@@ -62,6 +62,8 @@ void kv_gpu_give(struct kv_gpu *g);
 /* The pages of one layer. `table`, `stride`: of the first sequence; may be NULL and 0. */
 struct kv_pages kv_gpu_pages(const struct kv_gpu *g, int32_t layer, const int32_t *table, int32_t stride);
 
+/* Products of steps of up to `rows` tokens, of which `yields` give one, need nothing more at their first call. */
+bool kv_gpu_prepare_products(struct kv_gpu *g, int64_t rows, int64_t yields, struct kv_err *err);
 /* Puts a step into the compute stream. `timed`: with events around each layer. `head`: with output and sampling. */
 bool kv_gpu_forward(struct kv_gpu *g, const struct kv_loop_batch *batch, bool timed, bool head, struct kv_err *err);
 

@@ -7,13 +7,15 @@
  *               max(P, M) + added(R) * (min(P, M) - least P) + block * R * longest chunk
  *               P = sum of prefill(chunk), one launch for all; M = mixed(R, contexts)
  *
- * T = tokens of the step, R = decodes, Y = sequences that yield a token. Contexts of different lengths cost
- * (1 - a) f(mean) + a f(longest), with a(R) measured: a GPU is not done before its longest sequence is.
+ * T = tokens of the step, as a CUDA graph has them (padded), R = decodes, Y = sequences that yield a token. Contexts of
+ * different lengths cost (1 - a) f(mean) + a f(longest), with a(R) measured: a GPU is not done before its longest
+ * sequence is.
  *
  * Routed experts, where the profile has them apart: n tokens that choose k of E experts evenly meet
  * E (1 - (1 - k/E)^n) of them, of which each of r ranks has one in r, with an r-th of the products. Ranks exchange the
- * tokens before and after (all-gather, reduce-scatter): each hidden * 2 bytes, over one link at a time. Layers of tp
- * GPUs get their two all-reduces here.
+ * tokens before and after: over a link that the scenario names, each hidden * 2 bytes, one at a time; else as an
+ * all-gather and a reduce-scatter were measured on this kind of GPU, each rank with as many tokens as the one that has
+ * most. Layers of tp GPUs get their two all-reduces here.
  *
  * Everything is linear between whole-numbered knots, in integers. Along a run T, R, Y and a stay, mean and longest
  * context grow by one: a run is a straight line up to the next knot of either. Past the last knot the cost grows with
@@ -23,7 +25,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "sim/conf/all_reduce.h"
+#include "sim/conf/collective.h"
 #include "sim/conf/data.h"
 #include "sim/conf/op_compose.h"
 #include "sim/iface/compute.h"
@@ -35,12 +37,18 @@
 #define WHOLE_BITS 20
 #define WHOLE ((kv_cost)1 << WHOLE_BITS)
 
-struct table_params { const char *profile; };
+struct table_params { const char *profile; bool enforce_eager; int64_t max_cudagraph_capture_size; };
 static const struct kv_param params[] = {
     { "profile", KV_DIM_TEXT, offsetof(struct table_params, profile), "auto", 0, 0, NULL,
       "name of a profile that ships (see `kvsim calib info`), or a path with a slash; auto: by GPU, model and tp, else "
       "the operators of the GPU",
       NULL },
+    { "enforce_eager", KV_DIM_BOOL, offsetof(struct table_params, enforce_eager), "false", 0, 0, NULL,
+      "no CUDA graphs: steps are not padded, and layers composed of operators take the longer that was measured with "
+      "kernels launched one by one; the host's part is host_overhead", NULL },
+    { "max_cudagraph_capture_size", KV_DIM_TOKENS, offsetof(struct table_params, max_cudagraph_capture_size), "512", 0,
+      1 << 20, NULL, "steps of up to so many tokens are CUDA graphs, padded to 1, 2, 4, a multiple of 8 up to 256, of "
+      "16 from there (docs/calibration.md); 0: none", "vLLM, for 256 sequences and more; else twice max_num_seqs" },
     KV_PARAM_END
 };
 
@@ -50,8 +58,11 @@ struct grid { int32_t rows, columns; int64_t x[AXIS_MAX], y[AXIS_MAX]; kv_cost a
 struct table {
     struct line tokens, head;
     struct line experts;                        /* of all ranks' tokens; count 0: none, or they are in `tokens` */
+    int64_t graph_tokens;                       /* steps of up to so many are padded */
     int32_t ranks;
-    kv_cost peer_token, peer_latency;           /* of the exchanges of all layers */
+    kv_cost peer_token, peer_latency;           /* of the exchanges of all layers, over a link; else */
+    struct line gather, scatter;                /* as measured, over bytes, and so many bytes for each token of the */
+    int64_t gather_bytes, scatter_bytes;        /* rank that has most; count 0: a link, or no ranks */
     struct grid prefill, decode, mixed;         /* all layers, in cost / WHOLE */
     struct line decode_longest, mixed_longest, added;   /* shares, 0..WHOLE */
     kv_cost pair;                               /* past the grid: a (query, key) pair of a chunk, in cost / WHOLE */
@@ -147,10 +158,29 @@ static void use_experts(struct table *m, const struct kv_profile *p, const struc
         m->experts.at[i] = llround(experts_ns(&p->experts, s, m->ranks, n)) * (s->layers * KV_COST_PER_NS);
         n = n == last ? n + 1 : n + n / 10 + 1 > last ? last : n < 32 ? n + 1 : n + n / 10;
     }
-    if (m->ranks < 2) return;
-    int32_t layers = s->layers;
-    m->peer_token = kv_cost_from_s(2.0 * layers * s->hidden * 2 / env->peer_Bps);
-    m->peer_latency = kv_cost_from_s(2.0 * layers * env->peer_latency_s);
+}
+
+/* What ranks exchange in all layers. vLLM gathers of each token the hidden state in bf16, and of each expert chosen the
+ * weight (float) and the index (int32); results are scattered in bf16 (docs/calibration.md). */
+static bool use_exchange(struct table *m, struct kv_arena *arena, const struct kv_compute_env *env, const char *where,
+                         struct kv_err *err)
+{
+    const struct kv_model_shape *s = env->model;
+    if (m->ranks < 2) return true;
+    if (env->peer_Bps > 0) {
+        m->peer_token = kv_cost_from_s(2.0 * s->layers * s->hidden * 2 / env->peer_Bps);
+        m->peer_latency = kv_cost_from_s(2.0 * s->layers * env->peer_latency_s);
+        return true;
+    }
+    const char *gpu = env->gpu ? env->gpu->name : NULL;
+    const kv_cost unit = s->layers * KV_COST_PER_NS;
+    struct kv_knots gather, scatter;
+    m->scatter_bytes = (int64_t)m->ranks * s->hidden * 2;
+    m->gather_bytes = m->scatter_bytes + (int64_t)m->ranks * s->experts_per_token * 8;
+    return kv_collective_measured(arena, gpu, KV_ALL_GATHER, m->ranks, where, &gather, err)
+           && kv_collective_measured(arena, gpu, KV_REDUCE_SCATTER, m->ranks, where, &scatter, err)
+           && add_line(&m->gather, &gather, unit, 1, where, err)
+           && add_line(&m->scatter, &scatter, unit, 1, where, err);
 }
 
 /* ---- opening ---- */
@@ -174,16 +204,16 @@ static const char *folder_of(struct kv_arena *arena, const char *given, const st
 }
 
 /* Layers of this model out of operators measured on this GPU. */
-static bool compose(struct kv_arena *arena, const char *folder, const struct kv_compute_env *env, struct kv_profile *p,
-                    struct kv_err *err)
+static bool compose(struct kv_arena *arena, const char *folder, bool eager, const struct kv_compute_env *env,
+                    struct kv_profile *p, struct kv_err *err)
 {
     struct kv_op_profile ops;
     if (!kv_op_profile_read(arena, folder, &ops, err)) return false;
     if (env->gpu && strcmp(ops.from.gpu, env->gpu->name) != 0)
         return kv_fail(err, KV_ECALIB, folder, "measured on %s; this is %s", ops.from.gpu, env->gpu->name);
     if (env->tp > 1 && env->peer_Bps > 0)
-        ops.all_reduce = kv_all_reduce_of_link(arena, env->tp, env->peer_Bps, env->peer_latency_s);
-    return kv_op_compose(arena, &ops, env->model, env->tp, folder, p, err);
+        ops.collective[KV_ALL_REDUCE] = kv_all_reduce_of_link(arena, env->tp, env->peer_Bps, env->peer_latency_s);
+    return kv_op_compose(arena, &ops, env->model, env->tp, eager, folder, p, err);
 }
 
 /* Layers of tp GPUs were measured on one, without the two all-reduces of a layer, behind o_proj and down_proj: over the
@@ -191,22 +221,17 @@ static bool compose(struct kv_arena *arena, const char *folder, const struct kv_
 static bool add_all_reduces(struct table *m, struct kv_arena *arena, const struct kv_compute_env *env,
                             const char *where, struct kv_err *err)
 {
-    struct kv_op_profile ops = {0};
-    const char *data = kv_data_folder(arena);
+    struct kv_knots curve;
     if (env->tp == 1) return true;
     if (env->peer_Bps > 0) {
-        ops.all_reduce = kv_all_reduce_of_link(arena, env->tp, env->peer_Bps, env->peer_latency_s);
-    } else if (!env->gpu) {
-        return kv_fail(err, KV_ECALIB, where, "has no communication between GPUs; name the link in cluster.nodes.peer");
-    } else {
-        const char *folder = kv_arena_text(arena, "%s/models/profiles/%s", data ? data : ".", env->gpu->name);
-        if (kv_op_profile_is(arena, folder) && !kv_op_profile_read(arena, folder, &ops, err)) return false;
-        if (!kv_all_reduce_has(&ops.all_reduce, env->tp))
-            return kv_fail(err, KV_ECALIB, where, "has no communication between GPUs, and an all-reduce of %d was not "
-                           "measured on %s; name the link in cluster.nodes.peer", env->tp, env->gpu->name);
+        struct kv_knots link = kv_all_reduce_of_link(arena, env->tp, env->peer_Bps, env->peer_latency_s);
+        curve = kv_collective_curve(&link, env->tp);
+    } else if (!kv_collective_measured(arena, env->gpu ? env->gpu->name : NULL, KV_ALL_REDUCE, env->tp, where, &curve,
+                                       err)) {
+        return false;
     }
     for (int32_t i = 0; i < m->tokens.count; i++) {
-        double ns = kv_all_reduce_ns(&ops.all_reduce, env->tp, 2.0 * (double)m->tokens.x[i] * env->model->hidden);
+        double ns = kv_collective_ns(&curve, 2.0 * (double)m->tokens.x[i] * env->model->hidden);
         m->tokens.at[i] += llround(2 * env->model->layers * ns) * KV_COST_PER_NS;
     }
     return true;
@@ -227,6 +252,13 @@ static bool check_match(const struct kv_profile *p, const struct kv_compute_env 
     return true;
 }
 
+/* Whole layers have the one mode they were measured in. */
+static bool check_eager(const struct kv_profile *p, bool eager, const char *where, struct kv_err *err)
+{
+    return !eager || strstr(p->mode, "eager")
+           || kv_fail(err, KV_ECALIB, where, "enforce_eager: these layers were measured otherwise (%s)", p->mode);
+}
+
 static bool open_state(void *state, const void *params_given, const struct kv_compute_env *env, struct kv_err *err)
 {
     struct table *m = state;
@@ -235,15 +267,18 @@ static bool open_state(void *state, const void *params_given, const struct kv_co
     struct kv_profile profile = {0};
     const char *folder = folder_of(&arena, given->profile, env, err);
     bool composed = folder && kv_op_profile_is(&arena, folder);
-    bool good = composed ? compose(&arena, folder, env, &profile, err)
+    bool good = composed ? compose(&arena, folder, given->enforce_eager, env, &profile, err)
                          : folder && kv_profile_read(&arena, folder, &profile, err)
-                           && check_match(&profile, env, folder, err);
+                           && check_match(&profile, env, folder, err)
+                           && check_eager(&profile, given->enforce_eager, folder, err);
     good = good && use_profile(m, &profile, env->model->layers, folder, err)
            && (composed || add_all_reduces(m, &arena, env, folder, err));
     m->ranks = env->ranks > 1 ? env->ranks : 1;
+    m->graph_tokens = given->enforce_eager ? 0 : given->max_cudagraph_capture_size;
     if (good && m->ranks > 1 && profile.experts.rows == 0)
         good = kv_fail(err, KV_ECALIB, folder, "has no experts.csv, which cluster.instances.expert_parallel needs");
     if (good) use_experts(m, &profile, env);
+    good = good && use_exchange(m, &arena, env, folder, err);
     kv_arena_close(&arena);
     return good;
 }
@@ -334,22 +369,36 @@ static int64_t tokens_of(const struct kv_batch *batch)
     return tokens;
 }
 
-/* Experts and exchanges of a step: `all` tokens of all ranks, `most` that one rank gets from the others. */
-static kv_cost experts_at(const struct table *m, int64_t all, int64_t most)
+/* Sizes that vLLM captures graphs of: 1, 2, 4, then multiples of 8 up to 256, then of 16 (CompilationConfig's
+ * cudagraph_capture_sizes). A step that is larger than all is as it is. */
+static int64_t padded(const struct table *m, int64_t tokens)
 {
-    if (m->experts.count == 0) return 0;
-    kv_cost cost = line_at(&m->experts, all);
-    return m->ranks > 1 ? cost + m->peer_latency + m->peer_token * most : cost;
+    int64_t unit = tokens > 256 ? 16 : 8, size = (tokens + unit - 1) / unit * unit;
+    if (tokens <= 4) size = tokens == 3 ? 4 : tokens;
+    return size <= m->graph_tokens ? size : tokens;
 }
 
-/* Everything but the experts. */
-static struct kv_run own_price(const struct table *m, const struct kv_batch *batch)
+/* Tokens of a step of all ranks; least and most: of one rank; of each in a CUDA graph, as many as the largest has,
+ * padded, or 0. */
+struct tokens { int64_t all, least, most, graph; };
+
+/* Experts of a step, and exchanges: over a link the rank with the least tokens gets most from the others. */
+static kv_cost experts_at(const struct table *m, const struct tokens *n)
 {
-    int64_t tokens = batch->decode_count, yields = batch->decode_count, longest = 0;
+    if (m->experts.count == 0) return 0;
+    kv_cost cost = line_at(&m->experts, n->all);
+    if (m->gather.count > 0)
+        return cost + line_at(&m->gather, n->most * m->gather_bytes) + line_at(&m->scatter, n->most * m->scatter_bytes);
+    return m->ranks > 1 ? cost + m->peer_latency + m->peer_token * (n->all - n->least) : cost;
+}
+
+/* Everything but the experts, in a step of `tokens` tokens, padding among them. */
+static struct kv_run own_price(const struct table *m, const struct kv_batch *batch, int64_t tokens)
+{
+    int64_t yields = batch->decode_count, longest = 0;
     kv_cost chunks = 0;
     for (int32_t i = 0; i < batch->chunk_count; i++) {
         const struct kv_chunk *c = &batch->chunks[i];
-        tokens += c->new_tokens;
         yields += c->last;
         if (c->new_tokens > longest) longest = c->new_tokens;
         chunks += prefill_at(m, c->new_tokens, c->ctx_tokens) - (i > 0 ? m->prefill.at[0][0] : 0);
@@ -364,30 +413,51 @@ static struct kv_run own_price(const struct table *m, const struct kv_batch *bat
     return run;
 }
 
-/* Alone among ranks with nothing to do, which take a token each along. */
+/* Of a rank: as many as all have in a graph, else its own, or a dummy. */
+static int64_t rank_tokens(const struct tokens *n, int64_t own)
+{
+    return n->graph > 0 ? n->graph : own > 0 ? own : 1;
+}
+
+/* Of a step of all ranks, of which those from `batches` on have nothing to do. */
+static struct tokens count_tokens(const struct table *m, const struct kv_batch *batch, int32_t batches)
+{
+    struct tokens n = {0, INT64_MAX, 1, 0};
+    for (int32_t i = 0; i < batches; i++) {
+        int64_t own = tokens_of(&batch[i]);
+        if (own > n.most) n.most = own;
+    }
+    int64_t size = padded(m, n.most);
+    if (size <= m->graph_tokens) n.graph = n.most = size;
+    for (int32_t i = 0; i < m->ranks; i++) {
+        int64_t tokens = rank_tokens(&n, i < batches ? tokens_of(&batch[i]) : 0);
+        n.all += tokens;
+        if (tokens < n.least) n.least = tokens;
+    }
+    return n;
+}
+
+/* Alone among ranks with nothing to do. */
 static struct kv_run price(const void *state, const struct kv_batch *batch)
 {
     const struct table *m = state;
-    struct kv_run run = own_price(m, batch);
-    int64_t tokens = tokens_of(batch), others = m->ranks - 1;
-    run.first += experts_at(m, tokens + others, others > 0 ? tokens + others - 1 : 0);
+    struct tokens n = count_tokens(m, batch, 1);
+    struct kv_run run = own_price(m, batch, n.most);
+    run.first += experts_at(m, &n);
     return run;
 }
 
 static kv_cost together(const void *state, const struct kv_batch *batch)
 {
     const struct table *m = state;
+    struct tokens n = count_tokens(m, batch, m->ranks);
     kv_cost slowest = 0;
-    int64_t all = 0, least = INT64_MAX;
     for (int32_t i = 0; i < m->ranks; i++) {
-        int64_t tokens = tokens_of(&batch[i]);
-        kv_cost own = tokens > 0 ? own_price(m, &batch[i]).first : 0;
-        if (own > slowest) slowest = own;
-        if (tokens == 0) tokens = 1;   /* a dummy */
-        all += tokens;
-        if (tokens < least) least = tokens;
+        int64_t own = tokens_of(&batch[i]);
+        kv_cost cost = own > 0 ? own_price(m, &batch[i], rank_tokens(&n, own)).first : 0;
+        if (cost > slowest) slowest = cost;
     }
-    return slowest + experts_at(m, all, all - least);
+    return slowest + experts_at(m, &n);
 }
 
 static bool outside(const void *state, const struct kv_batch *batch)
@@ -402,9 +472,11 @@ static bool outside(const void *state, const struct kv_batch *batch)
         if (c->ctx_tokens > prefill->y[prefill->columns - 1] || c->new_tokens > prefill->x[prefill->rows - 1])
             return true;
     }
+    tokens = padded(m, tokens);
     /* A context of exactly the last knot already runs on the slope past it. */
     return tokens > m->tokens.x[m->tokens.count - 1] || yields > m->head.x[m->head.count - 1]
            || (m->experts.count > 0 && tokens * m->ranks > m->experts.x[m->experts.count - 1])
+           || (m->gather.count > 0 && tokens * m->gather_bytes > m->gather.x[m->gather.count - 1])
            || batch->decode_count > decodes->x[decodes->rows - 1]
            || (batch->decode_count > 0 && batch->ctx_max >= decodes->y[decodes->columns - 1]);
 }

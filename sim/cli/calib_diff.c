@@ -102,12 +102,12 @@ static void print_part(const struct kv_op_profile *p, int32_t part)
     kv_print("; %d shapes\n", c.count);
 }
 
-static void print_all_reduce(const struct kv_knots *a, const struct kv_knots *b)
+static void print_collective(const char *name, const struct kv_knots *a, const struct kv_knots *b)
 {
     static const int64_t bytes[] = {4096, 65536, 1048576, 16777216, 268435456};
     if (!a->rows && !b->rows) return;
     if (!a->rows || !b->rows) {
-        kv_print("%-24s %-30s %s\n", "all_reduce", a->rows ? "measured" : "-", b->rows ? "measured" : "-");
+        kv_print("%-24s %-30s %s\n", name, a->rows ? "measured" : "-", b->rows ? "measured" : "-");
         return;
     }
     for (int32_t i = 0; i < a->rows; i++)
@@ -118,7 +118,7 @@ static void print_all_reduce(const struct kv_knots *a, const struct kv_knots *b)
             double was = kv_knots_at(a, (double)ranks, (double)bytes[j]);
             double is = kv_knots_at(b, (double)ranks, (double)bytes[j]);
             if (was != is)
-                kv_print("%-24s %lld GPUs, %lld bytes: %.4g us, %.4g us %+.1f %%\n", "all_reduce", (long long)ranks,
+                kv_print("%-24s %lld GPUs, %lld bytes: %.4g us, %.4g us %+.1f %%\n", name, (long long)ranks,
                          (long long)bytes[j], 1e-3 * was, 1e-3 * is, 100 * (is / was - 1));
         }
 }
@@ -138,6 +138,9 @@ int kv_calib_diff_ops(struct kv_args *args)
         print_number(small[i], "us at least", 1e6 * p[0].small[i].base_s, 1e6 * p[1].small[i].base_s);
         print_number(small[i], "GB/s", p[0].small[i].rate_Bps / 1e9, p[1].small[i].rate_Bps / 1e9);
     }
-    print_all_reduce(&p[0].all_reduce, &p[1].all_reduce);
+    print_number("kernel gap, graph", "us", 1e6 * p[0].gap_s[0], 1e6 * p[1].gap_s[0]);
+    print_number("kernel gap, eager", "us", 1e6 * p[0].gap_s[1], 1e6 * p[1].gap_s[1]);
+    for (int32_t i = 0; i < KV_COLLECTIVES; i++)
+        print_collective(kv_op_forms[kv_op_collectives[i]].file, &p[0].collective[i], &p[1].collective[i]);
     return KV_OK;
 }

@@ -23,6 +23,10 @@ static const struct theirs { const char *file; struct kv_op_columns columns; } a
                            .key = {"tokens", "hidden", "inter", "topk", "experts", "moe_tp", "moe_ep"}}},
     [KV_OP_ALL_REDUCE] = {"allreduce_vllm",
                           {.type = "mode", .key = {"gpus", "bytes"}, .time = "latency_ms", .us = 1e3}},
+    [KV_OP_ALL_GATHER] = {"nccl", {.type = "dtype", .key = {"gpus", "bytes"}, .time = "latency_ms", .us = 1e3,
+                                   .only = "op", .value = "all_gather"}},
+    [KV_OP_REDUCE_SCATTER] = {"nccl", {.type = "dtype", .key = {"gpus", "bytes"}, .time = "latency_ms", .us = 1e3,
+                                       .only = "op", .value = "reduce_scatter"}},
 };
 
 static bool is_there(struct kv_arena *arena, const char *folder, const char *file)
@@ -135,13 +139,19 @@ void kv_calib_print_ops(const struct kv_op_profile *p)
     if (*p->from.note) kv_print("%s\n", p->from.note);
     kv_print("\n");
     print_errors(p);
-    const struct kv_knots *k = &p->all_reduce;
-    if (k->rows)
-        kv_print("%-18s %8d knots, %lld to %lld GPUs, up to %lld bytes\n", "all_reduce", k->rows * k->columns,
-                 (long long)k->x[0], (long long)k->x[k->rows - 1], (long long)k->y[k->columns - 1]);
+    for (int32_t i = 0; i < KV_COLLECTIVES; i++) {
+        const struct kv_knots *k = &p->collective[i];
+        if (k->rows)
+            kv_print("%-18s %8d knots, %lld to %lld GPUs, up to %lld bytes\n", kv_op_forms[kv_op_collectives[i]].file,
+                     k->rows * k->columns, (long long)k->x[0], (long long)k->x[k->rows - 1],
+                     (long long)k->y[k->columns - 1]);
+    }
     for (int32_t i = 0; i < KV_SMALLS; i++)
         kv_print("%-18s %.2f us + bytes / %.0f GB/s%s\n", small[i], 1e6 * p->small[i].base_s,
                  p->small[i].rate_Bps / 1e9, p->small_measured ? "" : " (as products; not measured)");
+    if (p->gap_s[1] > 0)
+        kv_print("%-18s %.2f us more in a layer than by itself, %.2f us without a CUDA graph\n", "each kernel",
+                 1e6 * p->gap_s[0], 1e6 * p->gap_s[1]);
     kv_print("\nhold-out: mean |error| over %.0f %% of the rows; new shapes: over all rows of %.0f %% of the shapes;\n"
              "both left out of a fit of their own; -: none was drawn\n", (double)p->holdout_points_permille / 10,
              (double)p->holdout_shapes_permille / 10);
@@ -149,15 +159,13 @@ void kv_calib_print_ops(const struct kv_op_profile *p)
 
 /* ---- import ---- */
 
-#define EPOCHS 60
-
 int kv_calib_import_ops(struct kv_args *args, const char *out)
 {
     struct kv_err err = {0};
     struct kv_op_samples samples = {0};
     struct kv_op_profile profile;
     struct kv_op_holdout holdout = {200, 50, (uint64_t)flag_number(args, "seed", 1),
-                                    (int32_t)flag_number(args, "epochs", EPOCHS)};
+                                    (int32_t)flag_number(args, "epochs", 0)};
     bool raw = strcmp(args->arg[0], "samples") == 0;
     bool good = (raw ? kv_op_samples_read(&args->arena, args->arg[1], &samples, &err)
                      : read_aiconfigurator(args, args->arg[1], &samples, &err));
@@ -210,7 +218,7 @@ static double check_op(struct kv_args *args, struct kv_op_samples *samples, enum
     int64_t first = flag_number(args, "seed", 1);
     for (int64_t seed = first; seed < first + seeds; seed++) {
         double part = 0, count = 0;
-        struct kv_op_fit_rule rule = {sms, (int32_t)flag_number(args, "epochs", EPOCHS), (uint64_t)seed, false};
+        struct kv_op_fit_rule rule = {sms, (int32_t)flag_number(args, "epochs", 0), (uint64_t)seed, false};
         kv_op_hold(op, rows, shapes ? 50 : 200, shapes, (uint64_t)seed);
         for (int32_t i = 0; i < KV_PARTS; i++) {
             int64_t held;

@@ -124,7 +124,7 @@ static const struct kv_flag import_flags[] = {
     { "sms", 0, KV_FLAG_COUNT, "N", "multiprocessors of the GPU (aiconfigurator)" },
     { "engine", 0, KV_FLAG_TEXT, "TEXT", "what ran (aiconfigurator)" },
     { "date", 0, KV_FLAG_TEXT, "TEXT", "when it was measured (aiconfigurator)" },
-    { "epochs", 0, KV_FLAG_COUNT, "N", "passes over the samples of operators (60)" },
+    { "epochs", 0, KV_FLAG_COUNT, "N", "passes over the samples of operators (60; more where they are few)" },
     { "seed", 0, KV_FLAG_COUNT, "N", "which points are held out (1)" },
     { NULL, 0, KV_FLAG_SWITCH, NULL, NULL },
 };

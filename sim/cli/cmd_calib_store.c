@@ -163,7 +163,7 @@ static const struct kv_flag check_flags[] = {
     { "seed", 0, KV_FLAG_COUNT, "N", "operators: the first of them (1)" },
     { "held", 0, KV_FLAG_TEXT, "WHICH", "operators: hold out points or shapes alone (both, one after the other)" },
     { "rows", 0, KV_FLAG_TEXT, "FILE", "operators: CSV of each held-out row, measured and predicted" },
-    { "epochs", 0, KV_FLAG_COUNT, "N", "operators: passes over the samples (60)" },
+    { "epochs", 0, KV_FLAG_COUNT, "N", "operators: passes over the samples (60; more where they are few)" },
     { "only", 0, KV_FLAG_TEXT, "TABLE", "operators: gemm, attention_prefill, attention_decode or moe alone" },
     { "gpu", 0, KV_FLAG_TEXT, "NAME", "operators: the GPU of aiconfigurator's tables" },
     { "sms", 0, KV_FLAG_COUNT, "N", "operators: its multiprocessors" },

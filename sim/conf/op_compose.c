@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim/conf/op_compose.h"
 
-#include "sim/conf/all_reduce.h"
+#include "sim/conf/collective.h"
 #include "sim/lib/fit.h"
 
 /* One model on one GPU of tp. */
@@ -11,6 +11,8 @@ struct parts {
     int32_t tp, heads, kv_heads;  /* of one GPU: KV heads are replicated when there are fewer than GPUs */
     enum kv_op_part gemm, moe;
     const char *cache;            /* type of the KV cache */
+    double gap_us;                /* of each kernel, beyond its time by itself */
+    struct kv_knots all_reduce;   /* between the tp GPUs, over bytes */
 };
 
 static double gemm_us(const struct parts *m, enum kv_op_part part, int64_t rows, int64_t out, int64_t in)
@@ -26,7 +28,7 @@ static double small_us(const struct parts *m, int32_t small, double bytes)
 
 static double all_reduce_us(const struct parts *m, double bytes)
 {
-    return kv_all_reduce_ns(&m->ops->all_reduce, m->tp, bytes) * 1e-3;
+    return m->tp > 1 ? kv_collective_ns(&m->all_reduce, bytes) * 1e-3 : 0;
 }
 
 static double mlp_us(const struct parts *m, int64_t tokens, int64_t width)
@@ -53,7 +55,8 @@ static double layer_us(const struct parts *m, int64_t tokens)
 {
     const struct kv_model_shape *s = m->shape;
     int64_t queries = (int64_t)m->heads * s->head_dim, keys = (int64_t)m->kv_heads * s->head_dim;
-    double rows = (double)tokens, dense = s->experts ? (double)s->dense_layers / s->layers : 1, us = 0;
+    double rows = (double)tokens, dense = s->experts ? (double)s->dense_layers / s->layers : 1;
+    double us = (KV_OP_LAYER_KERNELS + (s->qk_norm ? 2 : 0) + (dense < 1)) * m->gap_us;
     if (dense > 0) us += dense * mlp_us(m, tokens, s->intermediate);
     if (dense < 1) us += (1 - dense) * experts_us(m, tokens);
     if (s->qk_norm)
@@ -68,14 +71,15 @@ static double layer_us(const struct parts *m, int64_t tokens)
 static double once_us(const struct parts *m, int64_t tokens)
 {
     double bytes = (double)tokens * m->shape->hidden;
-    return small_us(m, KV_SMALL_NORM, 4 * bytes) + small_us(m, KV_SMALL_NORM, 8 * bytes) + all_reduce_us(m, 2 * bytes);
+    return small_us(m, KV_SMALL_NORM, 4 * bytes) + small_us(m, KV_SMALL_NORM, 8 * bytes) + all_reduce_us(m, 2 * bytes)
+           + 2 * m->gap_us;
 }
 
 static double head_us(const struct parts *m, int64_t sequences)
 {
     double logits = (double)sequences * m->shape->vocabulary;
     return gemm_us(m, KV_PART_GEMM_BF16, sequences, m->shape->vocabulary / m->tp, m->shape->hidden)
-           + all_reduce_us(m, 2 * logits / m->tp) + small_us(m, KV_SMALL_ACTIVATION, 4 * logits);
+           + all_reduce_us(m, 2 * logits / m->tp) + small_us(m, KV_SMALL_ACTIVATION, 4 * logits) + 2 * m->gap_us;
 }
 
 /* ---- knots ---- */
@@ -204,22 +208,26 @@ static bool check(const struct kv_op_profile *ops, const struct kv_model_shape *
     if (s->heads % tp || (s->kv_heads % tp && tp % s->kv_heads))
         return kv_fail(err, KV_ECALIB, where, "tp %d does not divide %d heads and %d KV heads", tp, s->heads,
                        s->kv_heads);
-    if (tp > 1 && !kv_all_reduce_has(&ops->all_reduce, tp))
+    if (tp > 1 && !m->all_reduce.rows)
         return kv_fail(err, KV_ECALIB, where, "all-reduce of %d GPUs was not measured on %s", tp, gpu);
     return true;
 }
 
 bool kv_op_compose(struct kv_arena *arena, const struct kv_op_profile *ops, const struct kv_model_shape *shape,
-                   int32_t tp, const char *where, struct kv_profile *profile, struct kv_err *err)
+                   int32_t tp, bool eager, const char *where, struct kv_profile *profile, struct kv_err *err)
 {
     bool narrow = shape->dtype_bytes == 1;
     struct parts m = {
         .ops = ops, .shape = shape, .tp = tp, .heads = shape->heads / tp,
         .kv_heads = shape->kv_heads > tp ? shape->kv_heads / tp : 1,
         .gemm = narrow ? KV_PART_GEMM_FP8 : KV_PART_GEMM_BF16, .moe = narrow ? KV_PART_MOE_FP8 : KV_PART_MOE_BF16,
-        .cache = shape->kv_dtype_bytes == 1 ? "fp8" : "bf16",
+        .cache = shape->kv_dtype_bytes == 1 ? "fp8" : "bf16", .gap_us = 1e6 * ops->gap_s[eager],
+        .all_reduce = kv_collective_curve(&ops->collective[KV_ALL_REDUCE], tp),
     };
     if (!check(ops, shape, tp, &m, where, err)) return false;
+    if (eager && ops->gap_s[1] <= 0)
+        return kv_fail(err, KV_ECALIB, where, "enforce_eager: layers without CUDA graphs were not measured on %s",
+                       ops->from.gpu);
     *profile = (struct kv_profile){
         .gpu = ops->from.gpu, .model = shape->name, .dtype = narrow ? "fp8" : "bf16", .tp = tp,
         .engine = ops->from.engine, .measured = ops->from.date, .source = ops->from.origin, .commit = ops->from.commit,

@@ -8,6 +8,8 @@
  *   head(Y)   = final projection in bf16; a pass over the logits; with tp > 1 they are gathered
  *   prefill, decode = the attention operators at heads / tp and kv_heads / tp
  *
+ * Each kernel takes the gap more that was measured in whole layers: in a CUDA graph, or (`eager`) launched one by one.
+ *
  * Not in operator tables, hence assumed: chunks and decodes of a step follow one another; a batch of mixed lengths
  * costs what its mean length costs. */
 #ifndef KV_CONF_OP_COMPOSE_H
@@ -18,8 +20,8 @@
 #include "sim/lib/shape.h"
 
 /* Knots end where the samples ended. Refused, with `where`: MLA attention, types and numbers of GPUs that were not
- * measured, experts where none were. */
+ * measured, experts where none were, eager where launches were not. */
 bool kv_op_compose(struct kv_arena *arena, const struct kv_op_profile *ops, const struct kv_model_shape *shape,
-                   int32_t tp, const char *where, struct kv_profile *profile, struct kv_err *err);
+                   int32_t tp, bool eager, const char *where, struct kv_profile *profile, struct kv_err *err);
 
 #endif

@@ -19,7 +19,16 @@ const struct kv_op_part_form kv_op_parts[KV_PARTS] = {
     {"moe_bf16", KV_OP_MOE, "bf16"}, {"moe_fp8", KV_OP_MOE, "fp8"},
 };
 
-static const struct kv_knots_form all_reduce_form = {{"ranks", "bytes"}, {"time_us"}};
+const enum kv_op kv_op_collectives[KV_COLLECTIVES] = {
+    [KV_ALL_REDUCE] = KV_OP_ALL_REDUCE, [KV_ALL_GATHER] = KV_OP_ALL_GATHER, [KV_REDUCE_SCATTER] = KV_OP_REDUCE_SCATTER,
+};
+
+static const struct kv_knots_form collective_form = {{"ranks", "bytes"}, {"time_us"}};
+
+static const char *collective_path(struct kv_arena *arena, const char *folder, enum kv_collective which)
+{
+    return kv_arena_text(arena, "%s/%s.csv", folder, kv_op_forms[kv_op_collectives[which]].file);
+}
 
 double kv_op_profile_us(const struct kv_op_profile *p, enum kv_op_part part, const char *type, const int64_t *key)
 {
@@ -172,6 +181,10 @@ static const struct kv_param head_params[] = {
       "whether the small operators were measured; else they are as the smallest and the fastest products", NULL },
     SMALL("norm", KV_SMALL_NORM), SMALL("rotary", KV_SMALL_ROTARY), SMALL("activation", KV_SMALL_ACTIVATION),
     SMALL("scatter", KV_SMALL_SCATTER),
+    { "kernel_gap_graph", KV_DIM_TIME, offsetof(struct head, p.gap_s[0]), "0s", 0, 1, NULL,
+      "what a kernel takes more in a layer in a CUDA graph than by itself; 0: not measured", NULL },
+    { "kernel_gap_eager", KV_DIM_TIME, offsetof(struct head, p.gap_s[1]), "0s", 0, 1, NULL,
+      "the same where kernels are launched one by one", NULL },
     COUNT("holdout_points_permille", p.holdout_points_permille, 999, "rows held out at random"),
     COUNT("holdout_shapes_permille", p.holdout_shapes_permille, 999, "shapes held out as a whole"),
     COUNT("holdout_seed", p.holdout_seed, 0x1p52, "which"),
@@ -222,6 +235,15 @@ bool kv_op_profile_is(struct kv_arena *arena, const char *folder)
     return is;
 }
 
+bool kv_op_collective_read(struct kv_arena *arena, const char *folder, enum kv_collective which,
+                           struct kv_knots *knots, struct kv_err *err)
+{
+    const char *path = collective_path(arena, folder, which);
+    *knots = (struct kv_knots){0};
+    return access(path, F_OK) != 0 || (kv_knots_read(arena, path, &collective_form, knots, err)
+                                       && kv_knots_check(path, knots, KV_KNOTS_POSITIVE, err));
+}
+
 static bool read_parts(struct kv_arena *arena, const char *folder, struct kv_op_profile *p, struct kv_err *err)
 {
     for (int32_t i = 0; i < KV_PARTS; i++) {
@@ -230,10 +252,9 @@ static bool read_parts(struct kv_arena *arena, const char *folder, struct kv_op_
         if (access(path, F_OK) != 0 && !needed) continue;
         if (!read_part(arena, path, &kv_op_parts[i], &p->part[i], err)) return false;
     }
-    const char *path = kv_arena_text(arena, "%s/all_reduce.csv", folder);
-    return access(path, F_OK) != 0
-           || (kv_knots_read(arena, path, &all_reduce_form, &p->all_reduce, err)
-               && kv_knots_check(path, &p->all_reduce, KV_KNOTS_POSITIVE, err));
+    for (int32_t i = 0; i < KV_COLLECTIVES; i++)
+        if (!kv_op_collective_read(arena, folder, i, &p->collective[i], err)) return false;
+    return true;
 }
 
 bool kv_op_profile_read(struct kv_arena *arena, const char *folder, struct kv_op_profile *profile, struct kv_err *err)
@@ -257,6 +278,7 @@ static void write_params(struct kv_arena *arena, struct kv_writer *w, const stru
 {
     for (const struct kv_param *p = params; p->key; p++) {
         const void *value = (const char *)from + p->offset;
+        if (p->preset && p->dim == KV_DIM_TIME && *(const double *)value <= 0) continue;   /* not measured */
         kv_writer_text(w, "%s%s: %s\n", indent, p->key,
                        p->dim == KV_DIM_TEXT ? kv_text_quoted(arena, *(const char *const *)value)
                                              : kv_value_text(arena, p, value));
@@ -276,6 +298,7 @@ static bool write_head(struct kv_arena *arena, const char *folder, const struct 
     struct head head = {KV_OP_PROFILE_VERSION, *p};
     if (!kv_writer_open(&w, kv_arena_text(arena, "%s/profile.yaml", folder), true, err)) return false;
     for (int32_t i = 0; i < KV_SMALLS; i++) head.p.small[i].rate_Bps = rounded(8 * p->small[i].rate_Bps);
+    for (int i = 0; i < 2; i++) head.p.gap_s[i] = round(1e9 * p->gap_s[i]) / 1e9;
     for (int32_t i = 0; i < KV_PARTS; i++) {
         head.p.point_error[i] = round(1e4 * p->point_error[i]) / 1e4;
         head.p.shape_error[i] = round(1e4 * p->shape_error[i]) / 1e4;
@@ -299,9 +322,9 @@ bool kv_op_profile_write(struct kv_arena *arena, const char *folder, const struc
         if (profile->part[i] && !write_part(kv_arena_text(arena, "%s/%s.csv", folder, kv_op_parts[i].name),
                                             kv_op_parts[i].op, profile->part[i], err))
             return false;
-    if (profile->all_reduce.rows
-        && !kv_knots_write(kv_arena_text(arena, "%s/all_reduce.csv", folder), &all_reduce_form, &profile->all_reduce,
-                           err))
-        return false;
+    for (int32_t i = 0; i < KV_COLLECTIVES; i++)
+        if (profile->collective[i].rows
+            && !kv_knots_write(collective_path(arena, folder, i), &collective_form, &profile->collective[i], err))
+            return false;
     return write_head(arena, folder, profile, err);
 }

@@ -5,6 +5,7 @@
 
 #include "sim/conf/op_profile.h"
 #include "sim/lib/fit.h"
+#include "sim/lib/robust.h"
 
 static bool has_type(const struct kv_op_rows *rows, const char *type)
 {
@@ -92,10 +93,11 @@ static void fit_smalls(const struct kv_op_samples *samples, struct kv_op_profile
     }
 }
 
-/* Times in a CUDA graph where there are such, else NCCL's. Every number of ranks has the same sizes in the tables. */
-static void fit_all_reduce(struct kv_arena *arena, const struct kv_op_rows *rows, struct kv_knots *knots)
+/* Times in a CUDA graph where there are such, else NCCL's; its own tables tell types instead, `half` has two bytes as
+ * bf16. Every number of ranks has the same sizes in the tables. */
+static void fit_collective(struct kv_arena *arena, const struct kv_op_rows *rows, struct kv_knots *knots)
 {
-    const char *mode = has_type(rows, "graph") ? "graph" : "nccl";
+    const char *mode = has_type(rows, "graph") ? "graph" : has_type(rows, "nccl") ? "nccl" : "half";
     KV_VEC(struct kv_fit_point) point = {0};
     for (size_t i = 0; i < rows->count; i++) {
         const struct kv_op_row *r = &rows->at[i];
@@ -105,6 +107,21 @@ static void fit_all_reduce(struct kv_arena *arena, const struct kv_op_rows *rows
     if (point.count)
         kv_fit_knots(arena, point.at, point.count, &(struct kv_fit_rule){0.03, 1000, 8, 32}, knots);
     kv_vec_close(&point);
+}
+
+/* The median over decodes of two layers, of KV_OP_LAYER_KERNELS operators each; never below 0. */
+static double fit_gap(const struct kv_op_rows *rows, int64_t direct)
+{
+    double *gap_s = kv_mem_take((rows->count + 1) * sizeof *gap_s);
+    size_t count = 0;
+    for (size_t i = 0; i < rows->count; i++) {
+        const struct kv_op_row *r = &rows->at[i];
+        if (r->key[KV_LAYERS_DIRECT] == direct && r->key[KV_LAYERS_NEW] == 1)
+            gap_s[count++] = 1e-6 * (r->time_us - r->second_us) / (2 * KV_OP_LAYER_KERNELS);
+    }
+    double median = count ? kv_median(gap_s, count) : 0;
+    kv_mem_give(gap_s, (rows->count + 1) * sizeof *gap_s);
+    return fmax(median, 0);
 }
 
 bool kv_op_profile_fit(struct kv_arena *arena, struct kv_op_samples *samples, const struct kv_op_holdout *holdout,
@@ -118,6 +135,8 @@ bool kv_op_profile_fit(struct kv_arena *arena, struct kv_op_samples *samples, co
     if (!profile->part[KV_PART_GEMM_BF16] || !profile->part[KV_PART_PREFILL] || !profile->part[KV_PART_DECODE])
         return kv_fail(err, KV_ECALIB, "samples", "gemm (bf16), attention_prefill and attention_decode are all needed");
     fit_smalls(samples, profile);
-    fit_all_reduce(arena, &samples->table[KV_OP_ALL_REDUCE], &profile->all_reduce);
+    for (int32_t i = 0; i < KV_COLLECTIVES; i++)
+        fit_collective(arena, &samples->table[kv_op_collectives[i]], &profile->collective[i]);
+    for (int i = 0; i < 2; i++) profile->gap_s[i] = fit_gap(&samples->table[KV_OP_LAYERS], i);
     return true;
 }

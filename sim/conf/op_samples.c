@@ -18,7 +18,7 @@ struct reader {
     struct kv_arena *arena;
     struct kv_input in;
     const struct kv_op_columns *columns;
-    int32_t at_type, at_key[KV_OP_KEYS_MAX], at_time, at_spread, at_samples, at_only, fields;
+    int32_t at_type, at_key[KV_OP_KEYS_MAX], at_time, at_spread, at_samples, at_second, at_only, fields;
     const char *last_type;        /* one text a run of equal ones */
 };
 
@@ -45,8 +45,10 @@ static bool read_header(struct reader *r, struct kv_err *err)
     if (c->raw) {
         r->at_spread = find(r, &header, "spread_us", &good, err);
         r->at_samples = find(r, &header, "samples", &good, err);
-        if (good && header.count != wanted + 2)
-            good = kv_input_fail(&r->in, err, "%d columns, expected %d and no others", header.count, wanted + 2);
+        if (c->second) r->at_second = find(r, &header, c->second, &good, err);
+        wanted += 2 + (c->second != NULL);
+        if (good && header.count != wanted)
+            good = kv_input_fail(&r->in, err, "%d columns, expected %d and no others", header.count, wanted);
     }
     if (c->only) r->at_only = find(r, &header, c->only, &good, err);
     r->fields = header.count;
@@ -95,7 +97,8 @@ static bool read_row(struct reader *r, struct kv_op_rows *rows, struct kv_err *e
     for (int32_t k = 0; c->key[k]; k++) {
         const struct kv_csv_field *f = &line.field[r->at_key[k]];
         if (!kv_field_whole(&r->in, c->key[k], f->text, f->length, KEY_MAX, &row.key[k], err)) return false;
-        bool zero = strstr(c->key[k], "window") || strstr(c->key[k], "cached") || strstr(c->key[k], "prefix");
+        bool zero = strstr(c->key[k], "window") || strstr(c->key[k], "cached") || strstr(c->key[k], "prefix")
+                    || !strcmp(c->key[k], "direct");
         if (row.key[k] == 0 && !zero) return kv_input_fail(&r->in, err, "%s: 0 is out of range", c->key[k]);
     }
     if (!read_time(r, &line.field[r->at_time], c->time, false, &row.time_us, err)) return false;
@@ -103,7 +106,8 @@ static bool read_row(struct reader *r, struct kv_op_rows *rows, struct kv_err *e
     if (c->raw) {
         const struct kv_csv_field *n = &line.field[r->at_samples];
         if (!read_time(r, &line.field[r->at_spread], "spread_us", true, &row.spread_us, err)
-            || !kv_field_whole(&r->in, "samples", n->text, n->length, KEY_MAX, &row.samples, err))
+            || !kv_field_whole(&r->in, "samples", n->text, n->length, KEY_MAX, &row.samples, err)
+            || (c->second && !read_time(r, &line.field[r->at_second], c->second, false, &row.second_us, err)))
             return false;
         if (row.samples == 0) return kv_input_fail(&r->in, err, "samples: 0 is out of range");
         int order = rows->count ? by_key(&rows->at[rows->count - 1], &row) : -1;
@@ -197,7 +201,8 @@ bool kv_op_samples_read(struct kv_arena *arena, const char *folder, struct kv_op
     bool any = false;
     for (int32_t op = 0; op < KV_OPS; op++) {
         const struct kv_op_form *form = &kv_op_forms[op];
-        struct kv_op_columns columns = {.type = form->type, .time = "time_us", .us = 1, .raw = true};
+        struct kv_op_columns columns = {.type = form->type, .time = "time_us", .us = 1, .raw = true,
+                                        .second = form->second};
         const char *path = kv_arena_text(arena, "%s/%s.csv", folder, form->file);
         memcpy(columns.key, form->key, sizeof columns.key);
         if (access(path, F_OK) != 0 && access(kv_arena_text(arena, "%s.gz", path), F_OK) != 0) continue;

@@ -25,6 +25,7 @@ struct kv_op_columns {
     const char *type, *key[KV_OP_KEYS_MAX + 1], *time;
     double us;                    /* of one unit of the time column */
     const char *only, *value;     /* rows whose column `only` says anything but `value` are passed over; or NULL */
+    const char *second;           /* of ours: the column of a second time; or NULL */
     bool raw;                     /* ours: spread_us and samples as well, no other columns, sorted, no key twice */
 };
 

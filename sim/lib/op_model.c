@@ -6,16 +6,19 @@
 #include <string.h>
 
 const struct kv_op_form kv_op_forms[KV_OPS] = {
-    [KV_OP_GEMM] = {"gemm", "dtype", {"m", "n", "k"}},
+    [KV_OP_GEMM] = {"gemm", "dtype", {"m", "n", "k"}, NULL},
     [KV_OP_PREFILL] = {"attention_prefill", "kv_dtype",
-                       {"batch", "new_tokens", "cached_tokens", "heads", "kv_heads", "head_dim", "window"}},
+                       {"batch", "new_tokens", "cached_tokens", "heads", "kv_heads", "head_dim", "window"}, NULL},
     [KV_OP_DECODE] = {"attention_decode", "kv_dtype",
-                      {"batch", "kv_tokens", "heads", "kv_heads", "head_dim", "window"}},
-    [KV_OP_MOE] = {"moe", "dtype", {"tokens", "hidden", "inter", "topk", "experts", "moe_tp", "moe_ep"}},
-    [KV_OP_ALL_REDUCE] = {"all_reduce", "mode", {"ranks", "bytes"}},
-    [KV_OP_ELEMENTWISE] = {"elementwise", "op", {"tokens", "width"}},
-    [KV_OP_COPY] = {"copy", "direction", {"bytes", "count"}},
-    [KV_OP_SM_SHARE] = {"sm_share", "op", {"share_permille"}},
+                      {"batch", "kv_tokens", "heads", "kv_heads", "head_dim", "window"}, NULL},
+    [KV_OP_MOE] = {"moe", "dtype", {"tokens", "hidden", "inter", "topk", "experts", "moe_tp", "moe_ep"}, NULL},
+    [KV_OP_ALL_REDUCE] = {"all_reduce", "mode", {"ranks", "bytes"}, NULL},
+    [KV_OP_ALL_GATHER] = {"all_gather", "mode", {"ranks", "bytes"}, NULL},
+    [KV_OP_REDUCE_SCATTER] = {"reduce_scatter", "mode", {"ranks", "bytes"}, NULL},
+    [KV_OP_ELEMENTWISE] = {"elementwise", "op", {"tokens", "width"}, NULL},
+    [KV_OP_COPY] = {"copy", "direction", {"bytes", "count"}, NULL},
+    [KV_OP_SM_SHARE] = {"sm_share", "op", {"share_permille"}, NULL},
+    [KV_OP_LAYERS] = {"two_layers", "model", {"batch", "new_tokens", "cached_tokens", "direct"}, "operators_us"},
 };
 
 double kv_op_type_bytes(const char *type)

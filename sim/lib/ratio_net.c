@@ -12,6 +12,8 @@
 #define INPUTS KV_RATIO_INPUTS_MAX
 #define BATCH 256
 #define STEPS_MIN 1200
+#define EPOCHS 60
+#define VISITS_MIN 1300000   /* of rows, where the number of passes is not given */
 
 double kv_ratio_net_at(const struct kv_ratio_net *net, const double *x)
 {
@@ -157,7 +159,9 @@ void kv_ratio_net_fit(struct kv_ratio_net *net, const struct kv_ratio_samples *s
     start(f, seed);
     size_t batch = samples->rows / 16 < 16 ? 16 : samples->rows / 16;
     if (batch > BATCH) batch = BATCH;
-    int64_t steps = (int64_t)((size_t)epochs * samples->rows / batch);
+    size_t visits = (size_t)(epochs ? epochs : EPOCHS) * samples->rows;
+    if (!epochs && visits < VISITS_MIN) visits = VISITS_MIN;
+    int64_t steps = (int64_t)(visits / batch);
     if (steps < STEPS_MIN) steps = STEPS_MIN;
     size_t next = samples->rows;
     for (size_t i = 0; i < samples->rows; i++) order[i] = (uint32_t)i;

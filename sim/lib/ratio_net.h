@@ -30,8 +30,8 @@ double kv_ratio_net_at(const struct kv_ratio_net *net, const double *x);
 struct kv_ratio_samples { int32_t inputs; size_t rows; const float *x, *y; };
 
 /* Least Huber loss (bent at 0.1: kernels that switch leave outliers) by Adam (Kingma & Ba, arXiv:1412.6980) with a
- * learning rate that falls as a cosine; `epochs` passes, or more where there are few rows. The same samples and seed
- * give the same net. At least one row. */
+ * learning rate that falls as a cosine; `epochs` passes, or 0: 60, and more of fewer than 20,000 rows, so that a few
+ * thousand are fitted as well as many. The same samples and seed give the same net. At least one row. */
 void kv_ratio_net_fit(struct kv_ratio_net *net, const struct kv_ratio_samples *samples, int32_t epochs, uint64_t seed);
 
 #endif

@@ -77,8 +77,8 @@ static const struct kv_special node_specials[] = {
         "host link of a GPU, one way; auto: as in the GPU's file, unlimited without a GPU", NULL },
       KV_FORM_WORD, KV_FAMILY_COUNT, NULL },
     { { "peer", KV_DIM_BITS_PER_S, 0, "auto", 1, 1e15, peers,
-        "rate between two GPUs of a node, one way: of the exchange of expert_parallel, and of the all-reduces of tp "
-        "with compute.kind table, which are as measured where peer is not given; auto: as in the GPU's file", NULL },
+        "rate between two GPUs of a node, one way, of the exchange of expert_parallel and the all-reduces of tp with "
+        "compute.kind table, which are as measured where peer is not given; auto: as in the GPU's file", NULL },
       KV_FORM_WORD, KV_FAMILY_COUNT, NULL },
     { { "peer_latency", KV_DIM_TIME, 0, NULL, 0, 1, NULL, "of one exchange between GPUs; default: 6us", NULL },
       KV_FORM_OPTIONAL, KV_FAMILY_COUNT, NULL },

@@ -63,7 +63,7 @@ void kv_load_ranks(struct kv_load *l)
     struct kv_yaml *cluster = kv_yaml_get(l->s->tree, "cluster"), *nodes = kv_yaml_get(cluster, "nodes");
     const struct kv_yaml *at = kv_yaml_get(kv_yaml_get(cluster, "instances"), "expert_parallel");
     if (!nodes || nodes->kind != KV_YAML_MAP) return;
-    if (peer_given(l, nodes) || c->ranks > 1) load_peer(l, nodes);
+    if (peer_given(l, nodes)) load_peer(l, nodes);   /* else as measured on the GPUs: the compute model's affair */
     if (c->ranks <= 1) return;
     if (c->instance_count % c->ranks)
         kv_load_error(l, at, NULL, "cluster.instances.expert_parallel: %d does not divide the %d instances", c->ranks,

@@ -5,7 +5,9 @@
 # where --host-overhead does not say it, the host's time between steps, which a short run of its own tells.
 #   tests/fidelity/compare_serve.sh FOLDER [--profile PROFILE] [--copies RATE] [--host-overhead TIME] [--gpu N]
 #                                   [--model NAME] [--layers N] [--blocks N] [--device cuda|clock] [--seqs N]
+#                                   [--recorded RUNS]
 # PROFILE: of kvsim calib gpu; without it prices are those of configs/serve (roofline). RATE: host to GPU, "50GB/s".
+# RUNS: a folder of an earlier FOLDER's runs (calib/runs has some); nothing is served then, and no GPU is needed.
 # KVSIM, PYTHON from the environment. Exit code 77 where there is no GPU.
 set -u
 export LC_ALL=C
@@ -16,7 +18,7 @@ usage() { sed -n 's/^#   //p' "$0"; exit 2; }
 case ${1:-} in "" | -*) usage ;; esac
 out=$1
 shift
-profile= copies= overhead= device=cuda named=
+profile= copies= overhead= device=cuda named= recorded=
 served=() both=()
 while [ $# -gt 1 ]; do
     case $1 in
@@ -24,6 +26,7 @@ while [ $# -gt 1 ]; do
         --copies) copies=$2 ;;
         --host-overhead) overhead=$2 ;;
         --device) device=$2 ;;
+        --recorded) recorded=$(realpath "$2") ;;
         --gpu | --layers) served+=("$1" "$2") ;;
         --model) served+=("$1" "$2") named=$2 ;;
         --blocks) both+=(--set "tiers[0].num_gpu_blocks=$2") ;;
@@ -39,6 +42,10 @@ mkdir -p "$out" || exit 1
 serve() {
     local case=$1 scenario=$2
     shift 2
+    if [ -n "$recorded" ]; then
+        cp -r "$recorded/$case" "$out/" || exit 1
+        return
+    fi
     echo "serving $case" >&2
     "$KVSIM" calib serve "configs/serve/$scenario.yaml" -o "$out/$case" --force --quiet --device "$device" \
         "${served[@]}" "${both[@]}" "$@"
@@ -53,7 +60,9 @@ simulate() {
     [ ! -e "$out/$case/model.yaml" ] || model=(--set "model.use=$(realpath "$out/$case/model.yaml")")
     prices="{kind: roofline, host_overhead: $overhead}"
     if [ -n "$profile" ]; then
-        prices="{kind: table, profile: $profile, host_overhead: $overhead}"
+        local eager=false   # the loop launches kernels one by one
+        ! grep -q '^kernel_gap_eager:' "$profile/profile.yaml" || eager=true
+        prices="{kind: table, profile: $profile, host_overhead: $overhead, enforce_eager: $eager}"
         price=(--set "cluster.nodes.gpu=$(sed -n 's/^gpu: *//p' "$profile/profile.yaml")")
     fi
     [ "$scenario" != overlap ] || [ -z "$copies" ] || price+=(--set "network.links.copies.bandwidth=$copies")

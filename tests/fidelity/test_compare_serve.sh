@@ -19,6 +19,15 @@ tests/fidelity/compare_serve.sh "$work/c" --device clock --host-overhead 1ms --l
 awk '/^TPOT mean/ && $4 - $3 > 0.9 && $4 - $3 < 2 { seen = 1 } END { exit !seen }' "$work/table" ||
     fail "a slow host does not show: $(cat "$work/table")"
 
+# Runs that were recorded on a real GPU, simulated with the profile that was measured on it. What docs/calibration.md
+# says of them, and some: a change of the prices must show here.
+tests/fidelity/compare_serve.sh "$work/h200" --profile models/profiles/h200-sxm_kvsim --copies 53GB/s \
+    --recorded calib/runs/h200-sxm >"$work/table" 2>"$work/err" || fail "recorded: $(cat "$work/err")"
+awk '/^(TTFT|TPOT|E2E) mean/ { n++; if ($NF < -6 || $NF > 6) bad = 1 }
+     /^(layerwise|chunkwise|recompute) / && NF == 4 { n++; if ($NF < -7 || $NF > 7) bad = 1 }
+     /^layerwise saves/ { n++; d = $(NF) - $(NF - 1); if (d < -1.5 || d > 1.5) bad = 1 }
+     END { exit bad || n != 8 }' "$work/table" || fail "recorded runs: $(cat "$work/table")"
+
 # What the two do not have in common, and a folder that is none.
 sed -i '3d' "$work/c/online/requests.csv"
 "$PYTHON" analysis/compare_serve.py "$work/c" >"$work/table"

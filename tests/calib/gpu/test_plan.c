@@ -63,9 +63,10 @@ static void what_matters_most_comes_first(void **state)
     int32_t count = kv_gpu_plan(&arena, &grid, &p), rank_0 = 0;
     while (rank_0 < count && p[rank_0].rank == 0) rank_0++;
     static const int64_t shape[][2] = {{6144, 4096}, {4096, 4096}, {28672, 4096}, {4096, 14336}};
+    static const int64_t rows[] = {1, 129, 16384};   /* the ends and the middle */
     for (int s = 0; s < 4; s++)
-        for (int m = 1; m <= 16384; m *= 128) {
-            struct kv_gpu_point wanted = { .op = KV_GPU_GEMM, .x = {m, shape[s][0], shape[s][1]} };
+        for (int i = 0; i < 3; i++) {
+            struct kv_gpu_point wanted = { .op = KV_GPU_GEMM, .x = {rows[i], shape[s][0], shape[s][1]} };
             assert_true(find(p, rank_0, wanted) >= 0);
         }
     assert_int_equal(rank_0, 12);

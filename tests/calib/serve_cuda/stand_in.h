@@ -182,6 +182,12 @@ bool kv_gemm_run(struct kv_gemm *gemm, enum kv_gemm_type type, int64_t m, int64_
     return true;
 }
 
+bool kv_gemm_prepare(struct kv_gemm *gemm, enum kv_gemm_type type, int64_t m_most, int64_t n, int64_t k, const void *a,
+                     const void *w, kv_bf16 *out, kv_cuda_stream stream, struct kv_err *err)
+{
+    return m_most < 1 || kv_gemm_run(gemm, type, m_most, n, k, a, w, out, stream, err);
+}
+
 static void attend_rows(const kv_bf16 *q, int64_t stride, kv_bf16 *out, const struct kv_pages *pages, int32_t sequence,
                         int32_t rows, int32_t cached, int32_t heads, double scale)
 {

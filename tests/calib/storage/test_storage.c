@@ -104,26 +104,41 @@ static void assert_told(struct run r, int code, const char *text)
 /* Large enough that milliseconds which a busy machine adds are few beside the 168 of the largest. */
 #define LARGE "--sizes", "4KiB,1MiB,16MiB", "--connections", "1", "--ops", "get"
 
+/* Rate and first byte of the large sizes at `port`. */
+static struct kv_store_profile large(int port)
+{
+    unlink(in_folder("p/samples.csv"));
+    assert_told(measure(port, OPTIONS(LARGE, "--samples", "12", "--budget", "30s")), 0, "wrote");
+    return profile();
+}
+
+static bool within(double value, double expected, double share)
+{
+    bool is = fabs(value / expected - 1) <= share;
+    if (!is) print_message("found %g, expected %g within %g\n", value, expected, share);
+    return is;
+}
+
+/* Three times at most: other work on the machine makes a server slower, and nothing makes it faster. */
 static void a_rate_and_an_added_wait_are_found(void **unused)
 {
     (void)unused;
-    enum { WAIT_US = 40000 };
+    enum { WAIT_US = 40000, TRIES = 3 };
+    bool found = false;
     conduct->rate_Bps = 100000000;
-    assert_told(measure(http_server_port(server), OPTIONS(LARGE, "--samples", "12", "--budget", "30s")), 0, "wrote");
-    struct kv_store_profile direct = profile();
-    assert_within(direct.calibration.stream_bps / 8, 100e6, 0.03);
-    assert_int_equal(direct.calibration.requests, rows());
-    assert_string_equal(direct.calibration.server, "small");
-    assert_int_equal(direct.calibration.most_bytes, 16 << 20);
-
-    unlink(in_folder("p/samples.csv"));
-    struct relay *relay = relay_start(http_server_port(server), WAIT_US);
-    assert_non_null(relay);
-    assert_told(measure(relay_port(relay), OPTIONS(LARGE, "--samples", "12", "--budget", "30s")), 0, "wrote");
-    relay_stop(relay);
-    struct kv_store_profile late = profile();
-    double more_s = late.calibration.stream_start_s - direct.calibration.stream_start_s;
-    assert_within(more_s, WAIT_US * 1e-6, 0.10);
+    for (int i = 0; i < TRIES && !found; i++) {
+        struct kv_store_profile direct = large(http_server_port(server));
+        assert_int_equal(direct.calibration.requests, rows());
+        assert_string_equal(direct.calibration.server, "small");
+        assert_int_equal(direct.calibration.most_bytes, 16 << 20);
+        struct relay *relay = relay_start(http_server_port(server), WAIT_US);
+        assert_non_null(relay);
+        struct kv_store_profile late = large(relay_port(relay));
+        relay_stop(relay);
+        found = within(direct.calibration.stream_bps / 8, 100e6, 0.03)
+                && within(late.calibration.stream_start_s - direct.calibration.stream_start_s, WAIT_US * 1e-6, 0.10);
+    }
+    assert_true(found);
 }
 
 /* The plug-in says of the profile what the fit said of the samples. */

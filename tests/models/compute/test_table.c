@@ -56,10 +56,16 @@ static const struct kv_compute_ops *ops(void)
     return kv_plugin_ops(compute, kv_plugin_find(KV_FAMILY_compute, "table"));
 }
 
+/* max_cudagraph_capture_size of what is opened next: steps are as they are, but where a test says otherwise. */
+static int64_t graph_tokens;
+
 static bool open_profile(void **state, const char *profile, const struct kv_compute_env *env, struct kv_err *err)
 {
     void *params = plugin_defaults(&arena, &ops()->info);
     memcpy((char *)params + ops()->info.params[0].offset, &profile, sizeof profile);
+    for (const struct kv_param *p = ops()->info.params; p->key; p++)
+        if (!strcmp(p->key, "max_cudagraph_capture_size")) memcpy((char *)params + p->offset, &graph_tokens,
+                                                                  sizeof graph_tokens);
     *state = kv_arena_take(&arena, ops()->state_bytes);
     return ops()->open(*state, params, env, err);
 }
@@ -184,6 +190,64 @@ static void experts_are_priced_for_the_tokens_of_all_ranks(void **unused)
     /* The slower rank's own part, whichever it is: a decode of 50 tokens beside the chunk. */
     const struct kv_batch mixed[] = {{.decode_count = 1, .ctx_sum = 50, .ctx_max = 50}, batch};
     assert_us(ops()->together(state, mixed), own + exchange + 2 * 90);
+}
+
+/* Sizes of graphs are 1, 2, 4, multiples of 8 up to 256 and of 16 from there, up to the most that is captured: layers
+ * and what is done once are those of the size, 10 + (size - 1) / 10 and 1 + (size - 1) / 100 us up to 101 tokens. */
+static void steps_are_padded_to_the_size_of_a_graph(void **unused)
+{
+    (void)unused;
+    const struct { int64_t most, tokens, size; } cases[] = {
+        {512, 1, 1}, {512, 2, 2}, {512, 3, 4}, {512, 4, 4}, {512, 5, 8}, {512, 8, 8}, {512, 9, 16}, {512, 100, 104},
+        {512, 249, 256}, {512, 256, 256}, {512, 257, 272}, {512, 273, 288}, {512, 512, 512}, {512, 513, 513},
+        {100, 96, 96}, {100, 97, 97}, {2, 3, 3}, {0, 3, 3},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct kv_chunk chunk = {cases[i].tokens, 0, false}, padded = {cases[i].size, 0, false};
+        struct kv_batch batch = {.chunks = &chunk, .chunk_count = 1}, as_large = {.chunks = &padded, .chunk_count = 1};
+        graph_tokens = 0;
+        void *plain = open_toy();
+        graph_tokens = cases[i].most;
+        void *graphs = open_toy();
+        /* Attention is of the tokens that are there. */
+        kv_cost attention = ops()->price(plain, &as_large).first - ops()->price(graphs, &as_large).first;
+        assert_true(attention == 0);
+        kv_cost more = ops()->price(graphs, &batch).first - ops()->price(plain, &batch).first;
+        double dense[2], us[] = {(double)cases[i].tokens, (double)cases[i].size};
+        for (int k = 0; k < 2; k++)   /* 2 layers, and once */
+            dense[k] = us[k] <= 101 ? 2 * (10 + (us[k] - 1) / 10) + 1 + (us[k] - 1) / 100
+                       : us[k] <= 201 ? 2 * (20 + (us[k] - 101) * 0.4) + 2 + (us[k] - 101) / 100
+                                      : us[k] * 123 / 201;
+        double found = (double)more / (double)KV_COST_PER_NS * 1e-3, expected = dense[1] - dense[0];
+        if (found - expected > 1e-3 || expected - found > 1e-3)
+            fail_msg("%lld tokens of %lld: %.6f us more, expected %.6f", (long long)cases[i].tokens,
+                     (long long)cases[i].most, found, expected);
+    }
+    graph_tokens = 0;
+}
+
+/* In a graph each of two ranks has as many as the larger, padded: 16 for 9 and 1. */
+static void ranks_are_padded_alike(void **unused)
+{
+    (void)unused;
+    void *state;
+    struct kv_err err = {0};
+    struct kv_model_shape mixture = model;
+    mixture.experts = 4;
+    mixture.experts_per_token = 4;   /* all are met at once: 2 a rank */
+    mixture.hidden = 1000;
+    struct kv_compute_env env = {.model = &mixture, .gpu = &gpu, .tp = 1, .ranks = 2, .peer_Bps = 1e9};
+    const struct kv_batch nine = {.decode_count = 9, .ctx_sum = 0, .ctx_max = 0}, both[] = {nine, {0}};
+    write_profile("experts.csv", EXPERTS);
+    graph_tokens = 16;
+    assert_true(open_profile(&state, folder, &env, &err));
+    kv_cost found = ops()->together(state, both);
+    assert_true(found == ops()->price(state, &nine).first);
+    graph_tokens = 0;
+    assert_true(open_profile(&state, folder, &env, &err));
+    /* Unpadded: dense of 9 tokens, experts of 10, of which 9 come over the link. Padded: 16, 32 and 16. */
+    double more = 2 * 0.7 + 0.07 + 2 * (11 * 1.5) + 2 * 2 * 7 * 2.0;
+    assert_us(found - ops()->together(state, both), more);
 }
 
 /* Layers measured without communication get two all-reduces each: over 1 GB/s with 3 us, two GPUs move every byte once.
@@ -357,7 +421,9 @@ int main(void)
         cmocka_unit_test(a_decode_batch_is_dense_and_head_and_attention),
         cmocka_unit_test(a_run_ends_at_the_next_knot_of_mean_or_longest),
         cmocka_unit_test(chunks_and_decodes_share_the_gpu),
-        cmocka_unit_test(experts_are_priced_for_the_tokens_of_all_ranks), cmocka_unit_test(ranks_need_experts_apart),
+        cmocka_unit_test(experts_are_priced_for_the_tokens_of_all_ranks),
+        cmocka_unit_test(steps_are_padded_to_the_size_of_a_graph), cmocka_unit_test(ranks_are_padded_alike),
+        cmocka_unit_test(ranks_need_experts_apart),
         cmocka_unit_test(layers_of_two_gpus_get_their_all_reduces),
         cmocka_unit_test(all_reduces_are_as_measured_where_no_link_is_named),
         cmocka_unit_test(past_the_last_knot_the_cost_grows_with_the_work),
