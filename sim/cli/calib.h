@@ -27,6 +27,10 @@ bool kv_calib_is_vidur(struct kv_arena *arena, const char *folder);
 bool kv_calib_gpu(struct kv_arena *arena, const char *name, struct kv_gpu_spec *gpu, struct kv_err *err);
 /* Folder of a GPU profile: a name of models/profiles, or a path with a slash. */
 const char *kv_calib_folder(struct kv_arena *arena, const char *name);
+/* Whether that folder holds one; no message. `calib check` of it: errors of points held out when it was fitted, against
+ * the bar. Exit code. */
+bool kv_calib_is_gpu(struct kv_arena *arena, const char *name);
+int kv_calib_check_gpu(struct kv_args *args, double bar);
 
 /* `calib import` of forms `samples`, `aiconfigurator` and `vidur`; what is in an operator profile; `calib check` of
  * samples of operators, and whether a folder holds such. Exit codes. */

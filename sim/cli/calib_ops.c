@@ -286,16 +286,16 @@ static double check_op(struct kv_args *args, struct kv_op_samples *samples, enum
     return worst;
 }
 
-/* What `check` is asked for. Held rows of one operator make one table, hence `only` and `held` with `rows`. */
-struct check { const char *only, *held, *rows; };
+/* What `check` is asked for. Held rows of one operator make one table, hence `only` and `holdout` with `rows`. */
+struct check { const char *only, *holdout, *rows; };
 
 static bool read_check(struct kv_args *args, struct check *c, struct kv_err *err)
 {
-    *c = (struct check){flag_text(args, "only", NULL), flag_text(args, "held", NULL), flag_text(args, "rows", NULL)};
-    if (c->held && strcmp(c->held, "points") != 0 && strcmp(c->held, "shapes") != 0)
-        return kv_fail(err, KV_EUSAGE, "calib check", "--held '%s'; points and shapes can be held out", c->held);
-    if (c->rows && (!c->only || !c->held))
-        return kv_fail(err, KV_EUSAGE, "calib check", "--rows needs --only and --held: a file has rows of one table");
+    *c = (struct check){flag_text(args, "only", NULL), flag_text(args, "holdout", NULL), flag_text(args, "rows", NULL)};
+    if (c->holdout && strcmp(c->holdout, "points") != 0 && strcmp(c->holdout, "shapes") != 0)
+        return kv_fail(err, KV_EUSAGE, "calib check", "--holdout '%s'; points and shapes can be held out", c->holdout);
+    if (c->rows && (!c->only || !c->holdout))
+        return kv_fail(err, KV_EUSAGE, "calib check", "--rows needs --only and --holdout: a file has rows of one table");
     return true;
 }
 
@@ -308,7 +308,7 @@ static double check_all(struct kv_args *args, struct kv_op_samples *samples, con
     for (int32_t op = 0; op < KV_OPS_PRICED; op++)
         for (int32_t shapes = 0; shapes < 2; shapes++) {
             if (!samples->table[op].count || (c->only && strcmp(c->only, kv_op_forms[op].file) != 0)
-                || (c->held && (c->held[0] == 's') != shapes)) continue;
+                || (c->holdout && (c->holdout[0] == 's') != shapes)) continue;
             if (rows) write_held_header(rows, (enum kv_op)op);
             double error = check_op(args, samples, (enum kv_op)op, shapes, flag_number(args, "seeds", 1), rows);
             if (!shapes) worst = fmax(worst, error);

@@ -193,6 +193,56 @@ const char *kv_calib_folder(struct kv_arena *arena, const char *name)
     return strchr(name, '/') ? name : kv_arena_text(arena, "%s/models/profiles/%s", data ? data : ".", name);
 }
 
+/* Layers: profile.yaml names their form first, as that of operators does. */
+static bool is_layers(struct kv_arena *arena, const char *folder)
+{
+    struct kv_diag diag = {0};
+    const char *text, *path = kv_arena_text(arena, "%s/profile.yaml", folder);
+    size_t length;
+    bool is = access(path, R_OK) == 0 && kv_yaml_read(arena, path, &text, &length, &diag)
+              && strncmp(text, "kvsim_profile:", 14) == 0;
+    kv_diag_close(&diag);
+    return is;
+}
+
+bool kv_calib_is_gpu(struct kv_arena *arena, const char *name)
+{
+    const char *folder = kv_calib_folder(arena, name);
+    return kv_op_profile_is(arena, folder) || is_layers(arena, folder);
+}
+
+/* A table's held-out error; 0: none was told. Whether it is past the bar. */
+static int32_t check_error(const char *table, double error, double bar)
+{
+    if (error <= 0) return 0;
+    kv_print("%-18s %6.2f %%: %s\n", table, 100 * error, error <= bar ? "good" : "past the bar");
+    return error > bar;
+}
+
+int kv_calib_check_gpu(struct kv_args *args, double bar)
+{
+    struct kv_err err = {0};
+    struct kv_op_profile ops;
+    struct kv_profile layers;
+    const char *folder = kv_calib_folder(&args->arena, args->arg[0]);
+    bool composed = kv_op_profile_is(&args->arena, folder);
+    int32_t past = 0;
+    if (!(composed ? kv_op_profile_read(&args->arena, folder, &ops, &err)
+                   : kv_profile_read(&args->arena, folder, &layers, &err))) return kv_cli_fail(&err);
+    kv_print("points held out when it was fitted, mean error:\n");
+    if (composed) {
+        for (int32_t i = 0; i < KV_PARTS; i++) past += check_error(kv_op_parts[i].name, ops.point_error[i], bar);
+    } else {
+        const struct kv_profile_errors *e = &layers.holdout;
+        past = check_error("dense", e->dense, bar) + check_error("head", e->head, bar)
+               + check_error("prefill", e->prefill, bar) + check_error("decode", e->decode, bar)
+               + check_error("mixed", e->mixed, bar) + check_error("shares", e->shares, bar);
+    }
+    if (!past) return KV_OK;
+    kv_fail(&err, KV_ECHECK, folder, "%d tables are past the bar of %.0f %%", past, 100 * bar);
+    return kv_cli_fail(&err);
+}
+
 static int info(struct kv_args *args)
 {
     struct kv_err err = {0};

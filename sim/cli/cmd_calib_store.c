@@ -134,6 +134,7 @@ static int check(struct kv_args *args)
     const struct kv_flag_value *percent = kv_args_get(args, "bar");
     double bar = percent ? (double)percent->number / 100 : BAR;
     if (kv_calib_is_samples(arena, name)) return kv_calib_check_samples(args);
+    if (kv_calib_is_gpu(arena, name)) return kv_calib_check_gpu(args, bar);
     if (!kv_store_profile_read(arena, name, &p, &err)) return kv_cli_fail(&err);
     if (!p.calibrated) {
         kv_fail(&err, KV_ECALIB, p.path, "nothing to check: no `calibration`, its numbers are from elsewhere (%s)",
@@ -161,7 +162,7 @@ static const struct kv_flag check_flags[] = {
     { "refit", 0, KV_FLAG_SWITCH, NULL, "write the profile again from its samples first" },
     { "seeds", 0, KV_FLAG_COUNT, "N", "operators: draws of the held-out rows (1)" },
     { "seed", 0, KV_FLAG_COUNT, "N", "operators: the first of them (1)" },
-    { "held", 0, KV_FLAG_TEXT, "WHICH", "operators: hold out points or shapes alone (both, one after the other)" },
+    { "holdout", 0, KV_FLAG_TEXT, "WHICH", "operators: hold out points or shapes alone (both, one after the other)" },
     { "rows", 0, KV_FLAG_TEXT, "FILE", "operators: CSV of each held-out row, measured and predicted" },
     { "epochs", 0, KV_FLAG_COUNT, "N", "operators: passes over the samples (60; more where they are few)" },
     { "only", 0, KV_FLAG_TEXT, "TABLE", "operators: gemm, attention_prefill, attention_decode or moe alone" },
@@ -175,7 +176,8 @@ const struct kv_command kv_command_calib_check = {
     .help = "fit a store profile, or samples of operators, again and tell the errors",
     .details = "Exit code 9 when parameters or curves are not those of the samples, or when the mean error over\n"
                "medians of held-out requests (first byte, reads, writes) is past the bar. PROFILE: a name of\n"
-               "models/stores, or a path with a slash. SAMPLES: a folder of raw samples of GPU operators, or of\n"
+               "models/stores, or a path with a slash; of models/profiles, whose tables lie elsewhere: the errors of\n"
+               "points held out when it was fitted are held against the bar. SAMPLES: a folder of raw samples of GPU operators, or of\n"
                "tables of aiconfigurator or Vidur: errors of fits that had not seen a fifth of the rows, or a\n"
                "twentieth of the shapes.\n",
     .flags = check_flags, .arg_min = 1, .arg_max = 1, .run = check,

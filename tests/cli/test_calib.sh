@@ -92,4 +92,12 @@ rm "$work/w/tp1/dense.csv"
 wrong missing 7 "dense.csv" calib import vllm-layers "$work/w/tp1" -o "$work/q"
 [ ! -e "$work/q" ] || fail "a profile was written of wrong tables"
 wrong unknown 5 "no such profile" calib info nothing_of_that_name
+
+# check of a GPU's profile: what was held out when it was fitted, against the bar.
+for profile in rtx-pro-6000_llama-3.1-8b_tp1 h200-sxm_kvsim; do
+    "$KVSIM" calib check "$profile" >"$work/out" 2>&1 || fail "check: $(cat "$work/out")"
+    [ "$(grep -c ' %: good$' "$work/out")" -ge 4 ] || fail "check of $profile: $(cat "$work/out")"
+    wrong bar 9 "tables are past the bar of 1 %" calib check "$profile" --bar 1
+done
+wrong which 2 "--holdout 'rows'; points and shapes can be held out" calib check calib/samples/h200-sxm --holdout rows
 exit $failed

@@ -10,7 +10,7 @@ needs "$ops"
 # GPU TABLE BASELINE [FLAG...]: mean error in percent; the worst draw counts.
 below() {
     local gpu=$1 table=$2 baseline=$3
-    "$KVSIM" calib check "$ops/${gpu/-/_}" --gpu "$gpu" --sms 132 --only "$table" --held points "${@:4}" >"$work/out" ||
+    "$KVSIM" calib check "$ops/${gpu/-/_}" --gpu "$gpu" --sms 132 --only "$table" --holdout points "${@:4}" >"$work/out" ||
         { cat "$work/out"; fail "$gpu $table: check"; return; }
     awk -v name="$gpu $table" -v most="$baseline" '$2 == "points" {
              printf "%s: mean %.2f %%, worst draw %.2f %%, baseline %.1f %%\n", name, $3, $5, most

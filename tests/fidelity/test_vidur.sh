@@ -9,7 +9,7 @@ needs "$tables"
 
 # GPU FOLDER SMS ROWS MOST [FLAG...]: rows of products, and their mean error in percent where they were held out.
 below() {
-    "$KVSIM" calib check "$tables/$2" --gpu "$1" --sms "$3" --only gemm --held points "${@:6}" >"$work/out" ||
+    "$KVSIM" calib check "$tables/$2" --gpu "$1" --sms "$3" --only gemm --holdout points "${@:6}" >"$work/out" ||
         { cat "$work/out"; fail "$1: check"; return; }
     awk -v name="$1" -v rows="$4" -v most="$5" '$2 == "points" {
              printf "%s: %d rows held out, mean error %.2f %%\n", name, $7, $3

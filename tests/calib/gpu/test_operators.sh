@@ -64,7 +64,7 @@ for t in gemm attention_prefill:attention_context attention_decode:attention_gen
     sed '1{s/time_us/latency_ms/;s/new_tokens,cached_tokens/isl,prefix/;s/kv_tokens/kv_len/}' "$work/s/${t%:*}.csv" \
         >"$work/a/${t#*:}.csv"
 done
-"$KVSIM" calib check "$work/a" --gpu h100-sxm --sms 132 --only gemm --held points --epochs 20 --seed 2 --bar 15 \
+"$KVSIM" calib check "$work/a" --gpu h100-sxm --sms 132 --only gemm --holdout points --epochs 20 --seed 2 --bar 15 \
     --rows "$work/held.csv" >"$work/out" && [ "$(wc -l <"$work/out")" = 2 ] ||
     { cat "$work/out"; fail "check of aiconfigurator's tables"; }
 awk -F, -v says="$(awk '$2 == "points" { print $3, $7 }' "$work/out")" '
@@ -94,7 +94,7 @@ cp -r "$work/pa" "$work/pb" &&
     fail "diff of all-gathers"
 "$KVSIM" calib check "$work/s" --rows "$work/held.csv" >"$work/out" 2>&1 && fail "--rows of all tables: taken"
 "$KVSIM" calib check "$work/a" --only gemm >"$work/out" 2>&1 && fail "tables without a GPU: taken"
-"$KVSIM" calib check "$work/s" --held rows >"$work/out" 2>&1 && fail "--held rows: taken"
+"$KVSIM" calib check "$work/s" --holdout rows >"$work/out" 2>&1 && fail "--holdout rows: taken"
 # What no row was held out for has no error, and not one of nothing.
 awk '/^holdout_shapes:/ { all = 1 } all { sub(/: 0\..*/, ": 0") } { print }' "$work/p/profile.yaml" >"$work/y" &&
     cp -r "$work/p" "$work/p0" && cp "$work/y" "$work/p0/profile.yaml"

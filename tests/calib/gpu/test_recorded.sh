@@ -7,7 +7,7 @@ samples=calib/samples/h200-sxm
 profile=h200-sxm_kvsim
 
 # A fit with fewer passes than the one that ships, to rows that it has not seen.
-"$KVSIM" calib check $samples --only attention_decode --held points --epochs 150 --bar 6 >"$work/out" 2>&1 ||
+"$KVSIM" calib check $samples --only attention_decode --holdout points --epochs 150 --bar 6 >"$work/out" 2>&1 ||
     fail "check: $(cat "$work/out")"
 cat "$work/out"
 
