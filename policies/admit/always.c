@@ -12,13 +12,7 @@ static void close_state(void *state)
     (void)state;
 }
 
-static bool take(void *state, uint64_t key)
-{
-    (void)state; (void)key;
-    return true;
-}
-
 const struct kv_admit_ops kv_admit_always = {
     .info = { .help = "everything that is proposed" },
-    .takes_new = true, .open = open_state, .close = close_state, .take = take,
+    .takes_new = true, .open = open_state, .close = close_state,
 };

@@ -18,7 +18,7 @@ struct kv_admit_ops {
     bool takes_new;
     void (*open)(void *state, const void *params, int64_t capacity_chunks);
     void (*close)(void *state);
-    bool (*take)(void *state, uint64_t key);
+    bool (*take)(void *state, uint64_t key);   /* NULL: everything */
 };
 
 #endif

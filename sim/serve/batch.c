@@ -183,14 +183,19 @@ void kv_batch_remove(struct kv_instance *n, uint32_t place)
 
 /* ---- blocks ------------------------------------------------------------------------------------------------ */
 
+static int32_t generated_from(const struct kv_instance *n, const struct kv_seq *q)
+{
+    return (int32_t)kv_divide(n->block, (uint32_t)q->input_tokens);
+}
+
 void kv_batch_register(struct kv_instance *n, struct kv_seq *q, int64_t tokens)
 {
     int32_t block = block_tokens(n);
     if (q->slot_count == q->slot_capacity || tokens < (int64_t)(q->slot_count + 1) * block) return;
     int32_t full = kv_prefix_known_blocks(&q->prefix, (int32_t)tokens, block);
     if (full <= q->slot_count) return;
-    kv_blocks_register_all(&n->blocks, &q->prefix, q->slot_count, full,
-                           (int32_t)kv_divide(n->block, (uint32_t)q->input_tokens), q->slot);
+    kv_blocks_register_all(&n->blocks, &q->prefix, q->slot_count, full, generated_from(n, q),
+                           q->slot + q->slot_count);
     q->slot_count = full;
 }
 
@@ -205,6 +210,27 @@ void kv_batch_publish(struct kv_instance *n, uint32_t before)
         p->due_step = due_step(n, p->place);
     }
     find_publish_step(n);
+}
+
+/* Publishes what the next `steps` steps fill before they take their blocks. A key that nobody has is registered in any
+ * case: whether before or after evictions is all the same. False when it met a key that is registered: that may be
+ * evicted by then. */
+static bool publish_ahead(struct kv_instance *n, int64_t steps)
+{
+    bool all = true;
+    for (size_t i = 0; i < n->publishers.count; i++) {
+        struct kv_publisher *p = &n->publishers.at[i];
+        if (n->step + steps < p->due_step) continue;
+        struct kv_seq *q = kv_seq_at(n->serve, n->place[p->place].seq);
+        int64_t tokens = context_of(n, p->place) + steps + 1;
+        int32_t full = kv_prefix_known_blocks(&q->prefix, (int32_t)tokens, block_tokens(n));
+        q->slot_count = kv_blocks_register_new(&n->blocks, &q->prefix, q->slot_count, full, generated_from(n, q),
+                                               q->slot + q->slot_count);
+        all = all && q->slot_count == full;
+        p->due_step = due_step(n, p->place);
+    }
+    find_publish_step(n);
+    return all;
 }
 
 bool kv_batch_needs_block(const struct kv_instance *n, uint32_t place)
@@ -271,15 +297,12 @@ static void grow(struct kv_instance *n, int64_t steps)
 void kv_batch_roll(struct kv_instance *n, int64_t steps)
 {
     while (steps > 0) {
-        /* Registrations must come in step order where that can matter: where two publishers may register the same
-         * key, or where the pool evicts at the same time. Otherwise all steps are one. */
-        int64_t some = steps, to_publication = n->publish_step - n->step, blocks = -1;
-        if (to_publication < steps
-            && (n->publishers_meet || (blocks = blocks_ahead(n, steps)) > n->blocks.free)) {
-            some = to_publication;
-            blocks = -1;
-        }
-        kv_blocks_take(&n->blocks, blocks >= 0 ? blocks : blocks_ahead(n, some));
+        /* Registrations come in step order where that can matter: where two publishers may register the same key, or
+         * where a key is there already. */
+        int64_t some = steps;
+        if (n->publish_step - n->step < steps && (n->publishers_meet || !publish_ahead(n, steps)))
+            some = n->publish_step - n->step;
+        kv_blocks_take(&n->blocks, blocks_ahead(n, some));
         grow(n, some);
         kv_batch_publish(n, KV_NONE);
         steps -= some;

@@ -253,9 +253,10 @@ static uint32_t add_slot(struct kv_blocks *b, struct kv_prefix_place place)
     return group << b->width_bits | place.member;
 }
 
-/* Registers blocks [from, to) of a prefix that are not yet, each as `fresh`, group by group. */
-static void add_slots(struct kv_blocks *b, const struct kv_prefix *prefix, int32_t from, int32_t to,
-                      int32_t generated_from, struct kv_slot fresh, uint32_t *slot)
+/* Registers blocks [from, to) of a prefix that are not yet, each as `fresh`, group by group; slot[0] is that of `from`.
+ * Returns `to`, or with `only_new` the first that is registered already. */
+static int32_t add_slots(struct kv_blocks *b, const struct kv_prefix *prefix, int32_t from, int32_t to,
+                         int32_t generated_from, struct kv_slot fresh, bool only_new, uint32_t *slot)
 {
     while (from < to) {
         struct kv_prefix_place place = kv_blocks_place(b, prefix, from);
@@ -264,29 +265,46 @@ static void add_slots(struct kv_blocks *b, const struct kv_prefix *prefix, int32
         uint32_t group = find_group(b, place.group);
         if (group == KV_NONE) group = make_group(b, place.group);
         struct kv_block_group *g = kv_block_group_at(b, group);
-        for (uint32_t m = place.member; from < end && from < to; from++, m++) {
-            slot[from] = KV_NONE;
-            if (g->used >> m & 1) continue;
+        for (uint32_t m = place.member; from < end && from < to; from++, m++, slot++) {
+            *slot = KV_NONE;
+            if (g->used >> m & 1) {
+                if (only_new) return from;
+                continue;
+            }
             g->slot[m] = fresh;
             if (from >= generated_from) g->slot[m].flags |= KV_SLOT_GENERATED;
             g->used |= 1u << m;
             b->registrations++;
-            slot[from] = group << b->width_bits | m;
+            *slot = group << b->width_bits | m;
         }
     }
+    return to;
 }
 
 void kv_blocks_register_all(struct kv_blocks *b, const struct kv_prefix *prefix, int32_t from, int32_t to,
                             int32_t generated_from, uint32_t *slot)
 {
-    add_slots(b, prefix, from, to, generated_from, (struct kv_slot){.refs = 1}, slot);
+    add_slots(b, prefix, from, to, generated_from, (struct kv_slot){.refs = 1}, false, slot);
+}
+
+int32_t kv_blocks_register_new(struct kv_blocks *b, const struct kv_prefix *prefix, int32_t from, int32_t to,
+                               int32_t generated_from, uint32_t *slot)
+{
+    return add_slots(b, prefix, from, to, generated_from, (struct kv_slot){.refs = 1}, true, slot);
 }
 
 void kv_blocks_register_all_loading(struct kv_blocks *b, const struct kv_prefix *prefix, int32_t from, int32_t to,
                                     int32_t generated_from, uint32_t job, uint32_t *slot)
 {
     struct kv_slot fresh = {.refs = 2, .job = job, .flags = KV_SLOT_PENDING};
-    add_slots(b, prefix, from, to, generated_from, fresh, slot);
+    add_slots(b, prefix, from, to, generated_from, fresh, false, slot);
+}
+
+void kv_blocks_register_all_pending(struct kv_blocks *b, const struct kv_prefix *prefix, int32_t from, int32_t to,
+                                    uint32_t *slot)
+{
+    struct kv_slot fresh = {.refs = 1, .flags = KV_SLOT_PENDING};
+    kv_assert(add_slots(b, prefix, from, to, to, fresh, true, slot) == to);
 }
 
 uint32_t kv_blocks_register(struct kv_blocks *b, struct kv_prefix_place place, bool generated)
@@ -402,7 +420,7 @@ void kv_blocks_settle_all(struct kv_blocks *b, const uint32_t *slot, int32_t cou
     end_refs(b, &ends);
 }
 
-void kv_blocks_unref(struct kv_blocks *b, uint32_t slot)
+void kv_blocks_unref_last(struct kv_blocks *b, uint32_t slot)
 {
     kv_blocks_unref_all(b, &slot, 1);
 }

@@ -134,13 +134,20 @@ static inline int32_t kv_blocks_refs(const struct kv_blocks *b, uint32_t slot)
 /* Registers a block that its request holds (one reference); KV_NONE when it is registered already (this one stays
  * private). `generated`: it ends with a generated token. */
 uint32_t kv_blocks_register(struct kv_blocks *b, struct kv_prefix_place place, bool generated);
-/* The same for blocks [from, to) of a prefix, to slot[from..to - 1]; those from `generated_from` on are generated. */
+/* The same for blocks [from, to) of a prefix, to slot[0..to - from - 1]; those from `generated_from` on are generated.
+ * */
 void kv_blocks_register_all(struct kv_blocks *b, const struct kv_prefix *prefix, int32_t from, int32_t to,
                             int32_t generated_from, uint32_t *slot);
+/* The same up to the first that is registered already. Returns its number, or `to`. */
+int32_t kv_blocks_register_new(struct kv_blocks *b, const struct kv_prefix *prefix, int32_t from, int32_t to,
+                               int32_t generated_from, uint32_t *slot);
 /* The same of blocks that a load brings: pending on behalf of `job`, with two references, its own and its request's.
  * None of them is registered. */
 void kv_blocks_register_all_loading(struct kv_blocks *b, const struct kv_prefix *prefix, int32_t from, int32_t to,
                                     int32_t generated_from, uint32_t job, uint32_t *slot);
+/* Chunks that are to be written: pending, with the write's reference. None of them is registered. */
+void kv_blocks_register_all_pending(struct kv_blocks *b, const struct kv_prefix *prefix, int32_t from, int32_t to,
+                                    uint32_t *slot);
 /* One, pending on behalf of `job` (any number). */
 uint32_t kv_blocks_register_pending(struct kv_blocks *b, struct kv_prefix_place place, uint32_t job, bool generated);
 static inline bool kv_blocks_pending(const struct kv_blocks *b, uint32_t slot)
@@ -155,7 +162,13 @@ static inline void kv_blocks_arrived(struct kv_blocks *b, uint32_t slot)   /* no
 /* One more reference. */
 void kv_blocks_ref(struct kv_blocks *b, uint32_t slot);
 /* One reference less; the last makes the block evictable. */
-void kv_blocks_unref(struct kv_blocks *b, uint32_t slot);
+void kv_blocks_unref_last(struct kv_blocks *b, uint32_t slot);   /* it has one */
+static inline void kv_blocks_unref(struct kv_blocks *b, uint32_t slot)
+{
+    struct kv_slot *s = kv_slot_at(b, slot);
+    if (s->refs > 1) s->refs--;
+    else kv_blocks_unref_last(b, slot);
+}
 /* Both for several slots: references first to last; ends of references last to first, a KV_NONE being a block that is
  * not registered, which is given back. */
 void kv_blocks_ref_all(struct kv_blocks *b, const uint32_t *slot, int32_t count);

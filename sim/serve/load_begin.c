@@ -110,7 +110,8 @@ static void register_blocks(struct kv_tiers *t, uint32_t load, const struct sour
     int32_t generated_from = q->input_tokens / (int32_t)t->serve->config->engine.block_tokens;
     for (int32_t from = 0, to; from < s->count; from = to + 1) {
         for (to = from; to < s->count && s->source[to] > 0;) to++;
-        kv_blocks_register_all_loading(&l->instance->blocks, &q->prefix, from, to, generated_from, load, q->slot);
+        kv_blocks_register_all_loading(&l->instance->blocks, &q->prefix, from, to, generated_from, load,
+                                       q->slot + from);
     }
     for (int32_t i = 0; i < l->block_count; i++) {
         l->block[i].slot = q->slot[l->block[i].block];

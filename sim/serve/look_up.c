@@ -43,12 +43,12 @@ static int32_t count_pending(const struct kv_tiers *t, struct kv_blocks_cursor *
     return i - from;
 }
 
-static void note_segment(struct kv_serve *serve, int32_t source)
+static void note_segment(struct kv_serve *serve, int32_t source, int64_t blocks)
 {
     size_t count = serve->segments.count;
     if (count == 0 || serve->segments.at[count - 1].source != source)
         kv_vec_push(&serve->segments, ((struct kv_fetch_segment){source, 0}));
-    serve->segments.at[serve->segments.count - 1].blocks++;
+    serve->segments.at[serve->segments.count - 1].blocks += blocks;
 }
 
 /* Goes on behind the leading blocks of HBM, over the union of all tiers; notes segments. */
@@ -61,10 +61,8 @@ static void look_below(struct kv_instance *n, const struct kv_seq *q, struct kv_
     for (int32_t i = 1; i < t->count; i++)
         cursor[i] = kv_blocks_cursor(&kv_tier_pool_of(t, i, n->id)->chunks, &q->prefix);
     serve->sources.count = serve->segments.count = 0;
-    for (int64_t i = 0; i < hit->keyed; i++) {
-        kv_vec_push(&serve->sources, 0);
-        note_segment(serve, 0);
-    }
+    for (int64_t i = 0; i < hit->keyed; i++) kv_vec_push(&serve->sources, 0);
+    if (hit->keyed > 0) note_segment(serve, 0, hit->keyed);
     for (int32_t i = (int32_t)hit->keyed; i < keyed && i < cap; i++) {
         uint8_t tier = 0;
         uint32_t slot = kv_blocks_look(&cursor[0], i);
@@ -78,7 +76,7 @@ static void look_below(struct kv_instance *n, const struct kv_seq *q, struct kv_
         }
         kv_vec_push(&serve->hits, slot);
         kv_vec_push(&serve->sources, tier);
-        note_segment(serve, tier);
+        note_segment(serve, tier, 1);
         hit->keyed++;
         hit->below += tier > 0;
         if (tier == 0 && kv_blocks_pending(&n->blocks, slot)) hit->loading = true;
@@ -191,7 +189,7 @@ struct kv_hit kv_look_up(struct kv_instance *n, const struct kv_seq *q)
             hit.leading += own;
             hit.idle += own;
         }
-        for (int64_t i = 0; i < own && hit.below > 0; i++) note_segment(serve, 0);
+        if (own > 0 && hit.below > 0) note_segment(serve, 0, own);
     }
     if (hit.below > 0) choose(n, q, &hit);
     return hit;

@@ -42,7 +42,8 @@ static int64_t find_room(struct proposal *p, int64_t wanted)
 /* A chunk that the pool does not have, number `chunk` of the request. */
 static void offer_known(struct proposal *p, struct kv_prefix_place place, int32_t chunk)
 {
-    if (p->tier->config->admit->take(p->pool->admit, kv_mix64_pair(place.group, place.member)))
+    const struct kv_admit_ops *admit = p->tier->config->admit;
+    if (!admit->take || admit->take(p->pool->admit, kv_mix64_pair(place.group, place.member)))
         kv_vec_push(&p->t->serve->offers, ((struct kv_offer){place, chunk}));
     else p->tier->counters->refused_chunks++;
 }
@@ -53,18 +54,35 @@ static void offer_own(struct proposal *p, int64_t count)
     else p->tier->counters->refused_chunks += count;
 }
 
+/* Registers offers [from, to), chunks of a request in a row, or one that was evicted. */
+static void register_offers(struct proposal *p, int64_t from, int64_t to)
+{
+    struct kv_serve *serve = p->t->serve;
+    const struct kv_offer *offer = &serve->offers.at[from];
+    uint32_t *slot = &serve->chunk_slots.at[from];
+    if (!p->q) {
+        *slot = kv_blocks_register_pending(&p->pool->chunks, offer->place, 0, false);
+        return;
+    }
+    int32_t end = offer->chunk + (int32_t)(to - from), width = p->tier->blocks;
+    kv_blocks_register_all_pending(&p->pool->chunks, &p->q->prefix, offer->chunk, end, slot);
+    for (int32_t b = offer->chunk * width; b < end * width; b++)
+        if (p->q->slot[b] != KV_NONE) kv_vec_push(&serve->block_slots, p->q->slot[b]);
+}
+
 /* Room for what was admitted, known chunks first. Their registered HBM blocks are noted. */
 static void find_rooms(struct proposal *p)
 {
     struct kv_serve *serve = p->t->serve;
-    int32_t blocks = p->tier->blocks;
+    const struct kv_offer *offer = serve->offers.at;
     int64_t known = (int64_t)serve->offers.count, room = find_room(p, known + p->own_offered);
     p->own = room > known ? room - known : 0;
-    for (int64_t i = 0; i < room - p->own; i++) {
-        struct kv_offer offer = serve->offers.at[i];
-        kv_vec_push(&serve->chunk_slots, kv_blocks_register_pending(&p->pool->chunks, offer.place, 0, false));
-        for (int32_t b = offer.chunk * blocks; p->q && b < (offer.chunk + 1) * blocks; b++)
-            if (p->q->slot[b] != KV_NONE) kv_vec_push(&serve->block_slots, p->q->slot[b]);
+    kv_vec_reserve(&serve->chunk_slots, (size_t)(room - p->own));
+    serve->chunk_slots.count = (size_t)(room - p->own);
+    for (int64_t from = 0, to; from < room - p->own; from = to) {
+        to = from + 1;
+        while (p->q && to < room - p->own && offer[to].chunk == offer[to - 1].chunk + 1) to++;
+        register_offers(p, from, to);
     }
 }
 

@@ -16,6 +16,11 @@ static void *open_policy(const struct kv_admit_ops *ops, const void *params)
     return state;
 }
 
+static bool takes(const struct kv_admit_ops *ops, void *state, uint64_t key)
+{
+    return !ops->take || ops->take(state, key);
+}
+
 static void every_policy_answers_by_the_keys_alone(void **unused)
 {
     (void)unused;
@@ -31,10 +36,10 @@ static void every_policy_answers_by_the_keys_alone(void **unused)
             void *a = open_policy(ops, params), *b = open_policy(ops, params);
             for (int32_t i = 0; i < 2000; i++) {
                 uint64_t key = kv_mix64((uint64_t)draw_below(&seed, 400));
-                assert_int_equal(ops->take(a, key), ops->take(b, key));
+                assert_int_equal(takes(ops, a, key), takes(ops, b, key));
             }
             /* A key that was never proposed: as takes_new says, also for chunks that nobody shares. */
-            assert_int_equal(ops->take(a, kv_mix64(1000000 + script)), ops->takes_new);
+            assert_int_equal(takes(ops, a, kv_mix64(1000000 + script)), ops->takes_new);
             ops->close(a);
             ops->close(b);
         }
@@ -49,7 +54,7 @@ static void always_takes_everything(void **unused)
     const struct kv_admit_ops *ops = kv_plugin_ops(admit, kv_plugin_find(KV_FAMILY_admit, "always"));
     void *state = open_policy(ops, NULL);
     assert_true(ops->takes_new);
-    for (uint64_t key = 0; key < 100; key++) assert_true(ops->take(state, key / 2));
+    for (uint64_t key = 0; key < 100; key++) assert_true(takes(ops, state, key / 2));
     ops->close(state);
 }
 

@@ -84,6 +84,24 @@ static void a_second_block_of_the_same_key_stays_private(void **state)
     kv_blocks_close(&b.pool);
 }
 
+static void new_blocks_are_registered_up_to_one_that_is_known(void **state)
+{
+    (void)state;
+    struct bench b;
+    uint32_t slot[40], other;
+    open_pool(&b, "lru", 40);
+    kv_blocks_take(&b.pool, 40);
+    other = kv_blocks_register(&b.pool, place(&b, 20), false);
+    assert_int_equal(kv_blocks_register_new(&b.pool, &b.prefix, 3, 30, 10, slot + 3), 20);
+    for (int32_t i = 0; i < 40; i++)
+        assert_int_equal(kv_blocks_find(&b.pool, place(&b, i)),
+                         i == 20 ? other : i >= 3 && i < 20 ? slot[i] : KV_NONE);
+    assert_int_equal(kv_blocks_register_new(&b.pool, &b.prefix, 20, 30, 10, slot + 20), 20);
+    assert_int_equal(kv_blocks_register_new(&b.pool, &b.prefix, 21, 30, 10, slot + 21), 30);
+    assert_int_equal(kv_blocks_find(&b.pool, place(&b, 29)), slot[29]);
+    kv_blocks_close(&b.pool);
+}
+
 static void a_shared_block_is_active_until_its_last_reference_ends(void **state)
 {
     (void)state;
@@ -228,7 +246,7 @@ static void many_blocks_at_once_are_as_many_single_ones(void **state)
             kv_blocks_take(&one.pool, to - from);
             kv_blocks_take(&all.pool, to - from);
             for (int32_t i = from; i < to; i++) a[i] = kv_blocks_register(&one.pool, place(&one, i), i >= 25);
-            kv_blocks_register_all(&all.pool, &all.prefix, from, to, 25, z);
+            kv_blocks_register_all(&all.pool, &all.prefix, from, to, 25, z + from);
             struct kv_blocks_cursor cursor = kv_blocks_cursor(&all.pool, &all.prefix);
             for (int32_t i = 0; i < 60; i++) {
                 uint32_t found = kv_blocks_find(&all.pool, place(&all, i));
@@ -271,6 +289,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_registered_block_is_found_until_it_is_evicted),
         cmocka_unit_test(a_second_block_of_the_same_key_stays_private),
+        cmocka_unit_test(new_blocks_are_registered_up_to_one_that_is_known),
         cmocka_unit_test(a_shared_block_is_active_until_its_last_reference_ends),
         cmocka_unit_test(a_run_loses_its_tail_and_tells_its_owner_at_the_end),
         cmocka_unit_test(a_hit_renews_a_block_for_lru_and_not_for_fifo),
