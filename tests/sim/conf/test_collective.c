@@ -93,7 +93,7 @@ static void collectives_are_files_of_a_profile(void **unused)
     const char *folder = kv_arena_text(&arena, "%s/kvsim_collective_%ld", temporary, (long)getpid());
     const char *gather = kv_arena_text(&arena, "%s/all_gather.csv", folder);
     struct kv_op_origin from = {"g", "imported", "", "", "", "", "", "", "", "", "", 1};
-    struct kv_op_profile p = {.from = from, .collective = {[KV_ALL_GATHER] = measured}};
+    struct kv_op_profile p = {.from = from, .attention_from = "", .collective = {[KV_ALL_GATHER] = measured}};
     struct kv_knots again;
     struct kv_err err = {0};
     if (!kv_op_profile_write(&arena, folder, &p, &err)) fail_msg("%s: %s", err.where, err.text);
