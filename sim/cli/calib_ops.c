@@ -295,7 +295,7 @@ static bool read_check(struct kv_args *args, struct check *c, struct kv_err *err
     if (c->holdout && strcmp(c->holdout, "points") != 0 && strcmp(c->holdout, "shapes") != 0)
         return kv_fail(err, KV_EUSAGE, "calib check", "--holdout '%s'; points and shapes can be held out", c->holdout);
     if (c->rows && (!c->only || !c->holdout))
-        return kv_fail(err, KV_EUSAGE, "calib check", "--rows needs --only and --holdout: a file has rows of one table");
+        return kv_fail(err, KV_EUSAGE, "calib check", "--rows needs --only and --holdout: a file has one table");
     return true;
 }
 

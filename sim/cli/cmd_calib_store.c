@@ -176,10 +176,10 @@ const struct kv_command kv_command_calib_check = {
     .help = "fit a store profile, or samples of operators, again and tell the errors",
     .details = "Exit code 9 when parameters or curves are not those of the samples, or when the mean error over\n"
                "medians of held-out requests (first byte, reads, writes) is past the bar. PROFILE: a name of\n"
-               "models/stores, or a path with a slash; of models/profiles, whose tables lie elsewhere: the errors of\n"
-               "points held out when it was fitted are held against the bar. SAMPLES: a folder of raw samples of GPU operators, or of\n"
-               "tables of aiconfigurator or Vidur: errors of fits that had not seen a fifth of the rows, or a\n"
-               "twentieth of the shapes.\n",
+               "models/stores, or a path with a slash; of models/profiles, whose tables lie elsewhere: the\n"
+               "errors of points held out when it was fitted are held against the bar. SAMPLES: a folder of\n"
+               "raw samples of GPU operators, or of tables of aiconfigurator or Vidur: errors of fits that had\n"
+               "not seen a fifth of the rows, or a twentieth of the shapes.\n",
     .flags = check_flags, .arg_min = 1, .arg_max = 1, .run = check,
 };
 
