@@ -63,7 +63,6 @@ for name in "${names[@]}"; do
     sed -f "$script" "$source" >"$work/$(basename "$source")"
     # A fault against docs/tiers.md is looked for in its test first: mostly it alone notices.
     tests=(test_boundary test_oracle test_oracle_tiers)
-ranks_tests=(test_group test_oracle_ranks)   # of sim/serve/group.c, which the others never enter
     ! against_tiers "$script" || tests=(test_oracle_tiers test_boundary test_oracle)
     planted=$((planted + 1))
     if cmp -s "$source" "$work/$(basename "$source")"; then
