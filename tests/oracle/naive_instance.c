@@ -37,13 +37,14 @@ int64_t naive_look_up_hbm(const struct oracle *o, const struct instance *n, int6
     return hit;
 }
 
-/* Rule 20. */
+/* Rule 20; of what is there before having met all is kept, whatever is computed (T44). */
 void naive_release(struct oracle *o, int64_t seat, bool finish)
 {
     struct instance *n = instance_of(o, seat);
     struct seat *s = &o->seats[seat];
     const struct job *j = job_of(o, seat);
-    int64_t full = s->computed / block_tokens(o), prompt = j->request->input_tokens / block_tokens(o);
+    int64_t full = s->beside ? (int64_t)s->sources.count : s->computed / block_tokens(o);
+    int64_t prompt = j->request->input_tokens / block_tokens(o);
     for (int64_t i = (int64_t)s->held.count - 1; i >= 0; i--) {
         bool keep = !finish || o->config->engine.cache_outputs || i < prompt;
         uint64_t own_key = i >= j->shared_count && i < full ? naive_own_key(j->request->index, i) : 0;
@@ -56,7 +57,7 @@ void naive_release(struct oracle *o, int64_t seat, bool finish)
 static void drop_own(struct oracle *o, struct instance *n, int64_t seat, int64_t hit)
 {
     const struct job *j = job_of(o, seat);
-    int64_t end = o->seats[seat].computed_before / block_tokens(o);
+    int64_t end = known(o, seat) / block_tokens(o);
     for (int64_t i = hit > j->shared_count ? hit : j->shared_count; i < end; i++) {
         uint32_t block = naive_pool_find(&n->pool, j->request, j->shared_count, i);
         if (block == KV_NONE) continue;
