@@ -106,8 +106,8 @@ plant calib/lib/planted_name.c "$spdx
 int planted_calib_name(void);
 int planted_calib_name(void) { return 1; }" ': exports planted_calib_name, which does not begin with kv_'
 
-# of kernels, where they can be compiled
-! command -v "${NVCC-nvcc}" >/dev/null || plant calib/cuda/planted_kernel.cu "$spdx
+# of kernels, where make would compile them
+[ -z "$(make_there -pn -C "$work/copy" 2>/dev/null | sed -n 's/^CUDA := //p')" ] || plant calib/cuda/planted_kernel.cu "$spdx
 extern \"C\" int planted_kernel(void);
 extern \"C\" int planted_kernel(void) { return 1; }" ': exports planted_kernel, which does not begin with kv_' \
     ': dead: nothing but tests uses'

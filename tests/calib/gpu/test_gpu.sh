@@ -14,7 +14,7 @@ if [ ! -x "$gpu" ]; then
     "$KVSIM" calib gpu --list >"$work/out" 2>&1
     [ $? = 77 ] || fail "calib gpu without its program is not exit 77: $(cat "$work/out")"
     [ $failed = 0 ] || exit 1
-    skip "$gpu is not built (nvcc is missing)"
+    skip "$gpu is not built (nvcc or cublasLt.h is missing)"
 fi
 
 # CODE TEXT ARGS...
