@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A pool of KV: the blocks of one instance, in use and cached in one pool (docs/engine.md rules 14-21), or the chunks
- * of
- * a lower tier (docs/tiers.md T2-T4), which are called blocks here too.
+ * of a lower tier (docs/tiers.md T2-T4), which are called blocks here too.
  *
  * Only registered blocks have a slot: an entry with an identity, a reference count and a place in the eviction
  * policy. The index knows slots by groups of consecutive blocks, so that a prefix costs one hash look-up a group.
@@ -134,7 +133,8 @@ static inline int32_t kv_blocks_refs(const struct kv_blocks *b, uint32_t slot)
 /* Registers a block that its request holds (one reference); KV_NONE when it is registered already (this one stays
  * private). `generated`: it ends with a generated token. */
 uint32_t kv_blocks_register(struct kv_blocks *b, struct kv_prefix_place place, bool generated);
-/* The same for blocks [from, to) of a prefix, to slot[0..to - from - 1]. From `generated_from` on they are generated. */
+/* The same for blocks [from, to) of a prefix, to slot[0..to - from - 1]. Those from `generated_from` on are
+ * generated. */
 void kv_blocks_register_all(struct kv_blocks *b, const struct kv_prefix *prefix, int32_t from, int32_t to,
                             int32_t generated_from, uint32_t *slot);
 /* The same up to the first that is registered already. Returns its number, or `to`. */
