@@ -37,6 +37,7 @@ struct kv_h5 {
     const char *path, *temporary;
     bool force, undigested, committed;
     hid_t file, text_type, group_plist, transfer_plist;
+    struct { const char *path; hid_t id; } held;   /* the object used last: most are given a few attributes in a row */
     struct kv_pack *pack;
     size_t pack_bytes;
     enum kv_codec codec;
@@ -166,6 +167,34 @@ struct kv_h5 *kv_h5_create(const char *path, bool force, enum kv_codec codec, st
     return f;
 }
 
+/* ---- the object at hand ---- */
+
+static void let_go(struct kv_h5 *f)
+{
+    const char *path = f->held.path;
+    f->held.path = NULL;
+    if (path && H5Oclose(f->held.id) < 0) broke(f, "closing", path);
+}
+
+static void hold(struct kv_h5 *f, const char *path, hid_t id)
+{
+    let_go(f);
+    if (id < 0) return;
+    f->held.path = kv_arena_text(&f->arena, "%s", path);
+    f->held.id = id;
+}
+
+/* Held until another object is asked for; negative when there is none. */
+static hid_t object(struct kv_h5 *f, const char *path)
+{
+    if (f->held.path && strcmp(f->held.path, path) == 0) return f->held.id;
+    hid_t id = H5Oopen(f->file, path, H5P_DEFAULT);
+    hold(f, path, id);
+    return id;
+}
+
+/* ---- the end of a file ---- */
+
 static bool make_durable(const char *path, int flags)
 {
     int fd = open(path, flags | O_CLOEXEC);
@@ -188,9 +217,10 @@ bool kv_h5_commit(struct kv_h5 *f, char digest[65], struct kv_err *err)
     kv_h5_undigested(f, true);
     kv_h5_attribute_text(f, "/meta", "content_sha256", digest);
     if (!f->err.code) {
+        let_go(f);
         hid_t file = f->file;
-        f->file = -1;
-        if (H5Fclose(file) < 0) broke(f, "closing", f->temporary);
+        if (!f->err.code) f->file = -1;
+        if (!f->err.code && H5Fclose(file) < 0) broke(f, "closing", f->temporary);
     }
     if (!f->err.code && !make_durable(f->temporary, O_RDWR)) {
         kv_fail(&f->err, KV_EIO, f->path, "cannot make the file durable: %s", strerror(errno));
@@ -215,7 +245,10 @@ void kv_h5_close(struct kv_h5 *f)
         if (c->dataset >= 0 && whole) H5Dclose(c->dataset);
         kv_vec_close(&c->leaf);
     }
-    if (f->file >= 0 && whole) H5Fclose(f->file);
+    if (f->file >= 0 && whole) {
+        let_go(f);
+        H5Fclose(f->file);
+    }
     H5Tclose(f->text_type);
     H5Pclose(f->group_plist);
     H5Pclose(f->transfer_plist);
@@ -252,17 +285,15 @@ void kv_h5_undigested(struct kv_h5 *f, bool yes)
     f->undigested = yes;
 }
 
-static void attribute(struct kv_h5 *f, const char *object, const char *name, hid_t type, hsize_t count,
-                      const void *data)
+static void attribute(struct kv_h5 *f, const char *path, const char *name, hid_t type, hsize_t count, const void *data)
 {
     if (f->err.code) return;
-    hid_t at = H5Oopen(f->file, object, H5P_DEFAULT);
+    hid_t at = object(f, path);
     hid_t space = count ? H5Screate_simple(1, &count, NULL) : H5Screate(H5S_SCALAR);
     hid_t made = H5Acreate2(at, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
-    if (made < 0 || H5Awrite(made, type, data) < 0) broke(f, "writing attribute of", object);
+    if (made < 0 || H5Awrite(made, type, data) < 0) broke(f, "writing attribute of", path);
     if (made >= 0) H5Aclose(made);
     if (space >= 0) H5Sclose(space);
-    if (at >= 0) H5Oclose(at);
 }
 
 void kv_h5_attribute_text(struct kv_h5 *f, const char *object, const char *name, const char *text)
@@ -319,7 +350,7 @@ static void small(struct kv_h5 *f, const char *path, hid_t type, int32_t count, 
     if (count < 0) H5Pset_layout(plist, H5D_COMPACT);
     hid_t made = H5Dcreate2(f->file, path, type, space, H5P_DEFAULT, plist, H5P_DEFAULT);
     if (made < 0 || H5Dwrite(made, type, H5S_ALL, H5S_ALL, f->transfer_plist, data) < 0) broke(f, "writing", path);
-    if (made >= 0) H5Dclose(made);
+    hold(f, path, made);
     H5Sclose(space);
     H5Pclose(plist);
 }
@@ -440,6 +471,8 @@ struct kv_h5_column *kv_h5_column_open(struct kv_h5 *f, const struct kv_h5_colum
     if (f->err.code) return c;
     c->dataset = column_create(f, &c->spec);
     if (c->dataset < 0) return c;
+    H5Iinc_ref(c->dataset);
+    hold(f, spec->path, c->dataset);
     describe(f, spec->path, spec->long_name, spec->ticks ? "s" : spec->units);
     if (spec->ticks) kv_h5_attribute_real(f, spec->path, "scale_factor", KV_H5_TICK_S);
     if (spec->fills) describe_fill(f, spec);
@@ -545,18 +578,16 @@ void kv_h5_column_all(struct kv_h5 *f, const struct kv_h5_column_spec *spec, con
 void kv_h5_scale(struct kv_h5 *f, const char *dataset, const char *name)
 {
     if (f->err.code) return;
-    hid_t at = H5Dopen2(f->file, dataset, H5P_DEFAULT);
+    hid_t at = object(f, dataset);
     if (at < 0 || H5DSset_scale(at, name) < 0) broke(f, "making a scale of", dataset);
-    if (at >= 0) H5Dclose(at);
 }
 
 void kv_h5_attach(struct kv_h5 *f, const char *dataset, const char *scale, int32_t dimension)
 {
     if (f->err.code) return;
-    hid_t of = H5Dopen2(f->file, dataset, H5P_DEFAULT), by = H5Dopen2(f->file, scale, H5P_DEFAULT);
+    hid_t of = H5Dopen2(f->file, dataset, H5P_DEFAULT), by = object(f, scale);
     if (of < 0 || by < 0 || H5DSattach_scale(of, by, (unsigned)dimension) < 0) {
         broke(f, "naming a dimension of", dataset);
     }
     if (of >= 0) H5Dclose(of);
-    if (by >= 0) H5Dclose(by);
 }

@@ -61,8 +61,8 @@ static struct segment written;
 
 struct kv_requests {
     struct kv_h5 *f;
-    const char *slo_flags;
-    int32_t source_count;
+    const char *slo_flags, *const *source;
+    int32_t source_count, chunk_rows;   /* chunk_rows: of the columns, 0: there are none yet */
     struct kv_h5_column *column[COLUMN_COUNT];
     size_t row_bytes[COLUMN_COUNT], segment_bytes;
     KV_VEC(struct segment *) segment;   /* NULL: not begun; &written */
@@ -86,41 +86,49 @@ enum kv_stage kv_stage_limiting(const struct kv_record *record)
     return most;
 }
 
+/* Columns, of q->row_bytes a row; with chunk_rows they are begun in the file too, else only measured. */
+static void columns_begin(struct kv_requests *q, int32_t chunk_rows)
+{
+    const struct kv_h5_column_spec spec[] = {
+#define X(ctype, ftype, name, value, units_, kind, flags_, meaning) \
+        {.path = "/requests/" #name, .long_name = meaning, .units = units_, .type = ftype, .ticks = kind != PLAIN, \
+         .fills = kind == INSTANT, .flags = flags_, .chunk_rows = chunk_rows},
+        COLUMNS(X)
+#undef X
+        {.path = "/requests/prompt_tokens_by_source", .long_name = "prompt tokens by where their cache came from",
+         .units = "token", .type = KV_I32, .width = q->source_count, .chunk_rows = chunk_rows},
+        {.path = "/requests/bytes_by_tier", .long_name = "bytes delivered from each tier, those of no use included; of "
+         "the first tier: handed over by another instance", .units = "B", .type = KV_I64,
+         .width = q->source_count - 1, .chunk_rows = chunk_rows},
+    };
+    for (int32_t i = 0; i < COLUMN_COUNT; i++)
+        q->row_bytes[i] = kv_h5_type_bytes(spec[i].type) * (size_t)(spec[i].width ? spec[i].width : 1);
+    q->chunk_rows = chunk_rows;
+    if (chunk_rows == 0) return;
+    for (int32_t i = 0; i < COLUMN_COUNT; i++) q->column[i] = kv_h5_column_open(q->f, &spec[i]);
+    kv_h5_texts(q->f, "/requests/source", "where cached prompt tokens came from", q->source, q->source_count);
+    kv_h5_scale(q->f, "/requests/source", "source");
+    kv_h5_texts(q->f, "/requests/tier", "tiers, from the fastest", q->source, q->source_count - 1);
+    kv_h5_scale(q->f, "/requests/tier", "tier");
+    kv_h5_scale(q->f, "/requests/request", "request");
+    for (int32_t i = COLUMN_request + 1; i < COLUMN_COUNT; i++)
+        kv_h5_attach(q->f, spec[i].path, "/requests/request", 0);
+    kv_h5_attach(q->f, spec[COLUMN_sources].path, "/requests/source", 1);
+    kv_h5_attach(q->f, spec[COLUMN_bytes].path, "/requests/tier", 1);
+}
+
 struct kv_requests *kv_requests_open(struct kv_h5 *f, const char *const *source, int32_t source_count,
                                      const char *slo_flags)
 {
     struct kv_requests *q = kv_mem_take(sizeof *q);
     q->f = f;
     q->slo_flags = slo_flags;
+    q->source = source;
     q->source_count = source_count;
     kv_h5_group(f, "/requests");
-    const struct kv_h5_column_spec spec[] = {
-#define X(ctype, ftype, name, value, units_, kind, flags_, meaning) \
-        {.path = "/requests/" #name, .long_name = meaning, .units = units_, .type = ftype, .ticks = kind != PLAIN, \
-         .fills = kind == INSTANT, .flags = flags_},
-        COLUMNS(X)
-#undef X
-        {.path = "/requests/prompt_tokens_by_source", .long_name = "prompt tokens by where their cache came from",
-         .units = "token", .type = KV_I32, .width = source_count},
-        {.path = "/requests/bytes_by_tier", .long_name = "bytes delivered from each tier, those of no use included; of "
-         "the first tier: handed over by another instance", .units = "B", .type = KV_I64, .width = source_count - 1},
-    };
+    columns_begin(q, 0);
     q->segment_bytes = sizeof(struct segment);
-    for (int32_t i = 0; i < COLUMN_COUNT; i++) {
-        q->column[i] = kv_h5_column_open(f, &spec[i]);
-        q->row_bytes[i] = kv_h5_type_bytes(spec[i].type) * (size_t)(spec[i].width ? spec[i].width : 1);
-        q->segment_bytes += q->row_bytes[i] * KV_H5_CHUNK_ROWS;
-    }
-    kv_h5_texts(f, "/requests/source", "where cached prompt tokens came from", source, source_count);
-    kv_h5_scale(f, "/requests/request", "request");
-    kv_h5_texts(f, "/requests/tier", "tiers, from the fastest", source, source_count - 1);
-    kv_h5_scale(f, "/requests/source", "source");
-    kv_h5_scale(f, "/requests/tier", "tier");
-    for (int32_t i = COLUMN_request + 1; i < COLUMN_COUNT; i++) {
-        kv_h5_attach(f, spec[i].path, "/requests/request", 0);
-    }
-    kv_h5_attach(f, spec[COLUMN_sources].path, "/requests/source", 1);
-    kv_h5_attach(f, spec[COLUMN_bytes].path, "/requests/tier", 1);
+    for (int32_t i = 0; i < COLUMN_COUNT; i++) q->segment_bytes += q->row_bytes[i] * KV_H5_CHUNK_ROWS;
     return q;
 }
 
@@ -138,6 +146,7 @@ static struct segment *segment_take(struct kv_requests *q)
 static void segment_write(struct kv_requests *q, int64_t number, int32_t rows)
 {
     struct segment *s = q->segment.at[number];
+    if (q->chunk_rows == 0) columns_begin(q, rows);   /* a short run has short chunks: nothing is packed but its rows */
     for (int32_t i = 0; i < COLUMN_COUNT; i++) kv_h5_column_write(q->column[i], number, s->at[i], rows);
     q->segment.at[number] = &written;
     if (q->spare) kv_mem_give(s, q->segment_bytes); else q->spare = s;
@@ -194,9 +203,11 @@ int64_t kv_requests_end(struct kv_requests *q)
     if (rest) {
         segment_fill(q, whole, rest);
         struct segment *s = q->segment.at[whole];
-        for (int32_t i = 0; i < COLUMN_COUNT; i++) kv_h5_clear_rest(s->at[i], q->row_bytes[i], rest);
+        for (int32_t i = 0; i < COLUMN_COUNT && q->chunk_rows > 0; i++)
+            kv_h5_clear_rest(s->at[i], q->row_bytes[i], rest);
         segment_write(q, whole, rest);
     }
+    if (q->chunk_rows == 0) columns_begin(q, KV_H5_CHUNK_ROWS);
     for (int32_t i = 0; i < COLUMN_COUNT; i++) kv_h5_column_close(q->column[i]);
     return q->rows_end;
 }

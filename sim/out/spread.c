@@ -58,7 +58,15 @@ static void radix_sort(uint64_t *at, uint64_t *other, size_t count)
     if (from != at) memcpy(at, from, count * sizeof *at);
 }
 
-#define BUCKETS 65536
+#define BUCKETS_MAX 65536
+
+/* Some values a bucket are enough; more buckets than that would only have to be cleared. */
+static int bucket_count(size_t values)
+{
+    int count = 256;
+    while (count < BUCKETS_MAX && (size_t)count < 2 * values) count *= 2;
+    return count;
+}
 
 /* Values at ascending `rank`s (from 0) of the sorted order: deals the values into buckets by their leading bits and
  * sorts only the buckets that hold a rank. Doubles' bits are nearly a logarithm, so buckets are fine whatever the
@@ -70,16 +78,16 @@ static void order_statistics(const uint64_t *at, size_t count, const size_t *ran
         if (at[i] < least) least = at[i];
         if (at[i] > most) most = at[i];
     }
-    int shift = 0;
-    while ((most - least) >> shift >= BUCKETS) shift++;
-    size_t *bucket = kv_mem_take(BUCKETS * sizeof *bucket);
+    int shift = 0, buckets = bucket_count(count);
+    while ((most - least) >> shift >= (uint64_t)buckets) shift++;
+    size_t *bucket = kv_mem_take((size_t)buckets * sizeof *bucket);
     for (size_t i = 0; i < count; i++) bucket[(at[i] - least) >> shift]++;
 
     /* bucket[b] becomes where its values are gathered, or SIZE_MAX when nobody asks for them. */
     struct { size_t gathered, first_rank, count; } part[16];
     int parts = 0;
     size_t below = 0, gathered = 0;
-    for (int b = 0, r = 0; b < BUCKETS; b++) {
+    for (int b = 0, r = 0; b < buckets; b++) {
         size_t here = bucket[b];
         bucket[b] = SIZE_MAX;
         if (r < ranks && rank[r] < below + here) {
@@ -103,7 +111,7 @@ static void order_statistics(const uint64_t *at, size_t count, const size_t *ran
         }
     }
     kv_mem_give(room, 2 * gathered * sizeof *room);
-    kv_mem_give(bucket, BUCKETS * sizeof *bucket);
+    kv_mem_give(bucket, (size_t)buckets * sizeof *bucket);
 }
 
 /* ---- percentiles ---- */

@@ -24,7 +24,7 @@ h5dump -H "$work/whole.h5" >"$work/dump" || fail "h5dump -H"
 grep -q 'DATASET "prompt_tokens_by_source"' "$work/dump" || fail "h5dump does not list the columns"
 h5dump -d /requests/first_token -s 0 -c 3 "$work/whole.h5" | grep -q '(0): [0-9]' || fail "h5dump -d"
 h5dump -p -d /requests/finish -c 1 "$work/whole.h5" >"$work/dump"
-for word in SHUFFLE DEFLATE '16384'; do grep -q "$word" "$work/dump" || fail "no $word in the properties"; done
+for word in SHUFFLE DEFLATE 'CHUNKED ( 10000 )'; do grep -q "$word" "$work/dump" || fail "no $word in the properties"; done
 
 skipped=
 for module in h5py pandas; do
