@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define _DEFAULT_SOURCE   /* madvise */
 #include "sim/base/arena.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "sim/base/err.h"
 
@@ -22,6 +27,25 @@ void kv_memory_limit(int64_t limit, void (*handler)(int64_t used, int64_t limit)
 int64_t kv_memory_used_bytes(void)
 {
     return used_bytes;
+}
+
+#define LARGE_PAGE_BYTES ((uintptr_t)2 << 20)
+#define FIRST_BYTES ((size_t)16 << 20)
+
+void kv_memory_begin(void)
+{
+#if defined __GLIBC__ && defined MADV_HUGEPAGE
+    /* A block that is given back at once, so that what comes is cut from its place. */
+    mallopt(M_MMAP_THRESHOLD, 2 * (int)FIRST_BYTES);
+    mallopt(M_TRIM_THRESHOLD, 2 * (int)FIRST_BYTES);
+    void *first = malloc(FIRST_BYTES);
+    if (!first) return;
+    uintptr_t from = ((uintptr_t)first + LARGE_PAGE_BYTES - 1) / LARGE_PAGE_BYTES * LARGE_PAGE_BYTES;
+    uintptr_t to = ((uintptr_t)first + FIRST_BYTES) / LARGE_PAGE_BYTES * LARGE_PAGE_BYTES;
+    madvise((void *)from, to - from, MADV_HUGEPAGE);   /* where that fails, pages are small */
+    free(first);
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);   /* what is larger grows by remapping, not by copies */
+#endif
 }
 
 static void out_of_memory(int64_t wanted_bytes)

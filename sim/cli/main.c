@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "sim/base/arena.h"
 #include "sim/cli/cli.h"
 
 static const struct kv_command *const commands[] = {
@@ -83,6 +84,7 @@ static int run(const struct kv_command *command, int32_t count, const char *cons
 int main(int argc, char **argv)
 {
     standard_files();
+    kv_memory_begin();
     const char *const *word = (const char *const *)argv + 1;
     struct kv_err err;
     int32_t used = 0;

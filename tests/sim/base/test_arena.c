@@ -131,6 +131,24 @@ static void without_a_handler_the_program_ends_with_its_exit_code(void **state)
     assert_int_equal(WEXITSTATUS(status), KV_ESTUCK);
 }
 
+/* Blocks of the first memory and beside it, taken twice so that they are used ones. */
+static void memory_is_zeroed_whatever_pages_it_has(void **state)
+{
+    static const size_t sizes[] = {1, 4096, 100000, (size_t)3 << 20, (size_t)40 << 20};
+    (void)state;
+    kv_memory_begin();
+    for (int turn = 0; turn < 2; turn++) {
+        char *p[5];
+        for (int i = 0; i < 5; i++) {
+            p[i] = kv_mem_take(sizes[i]);
+            for (size_t at = 0; at < sizes[i]; at += 999) assert_int_equal(p[i][at], 0);
+            assert_int_equal(p[i][sizes[i] - 1], 0);
+            memset(p[i], 0x55, sizes[i]);
+        }
+        for (int i = 0; i < 5; i++) kv_mem_give(p[i], sizes[i]);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, remember, nothing_is_left)
@@ -138,6 +156,7 @@ int main(void)
         TEST(arena_blocks_are_zeroed_aligned_and_apart),
         TEST(pool_records_stay_where_they_are_and_come_back_zeroed_last_first),
         TEST(a_growing_array_keeps_its_contents),
+        TEST(memory_is_zeroed_whatever_pages_it_has),
         TEST(passing_the_limit_calls_the_handler_with_both_figures),
         TEST(without_a_handler_the_program_ends_with_its_exit_code),
     };
