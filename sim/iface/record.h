@@ -111,6 +111,7 @@ struct kv_bin {
     double waiting, running, active_blocks, inactive_blocks, free_blocks;   /* sums until out divides */
     double fetching;                                                        /* requests that wait for their KV */
     double tier_used[KV_TIERS_MAX], tier_pinned[KV_TIERS_MAX];   /* chunks held, of them unevictable; [0] unused */
+    double tier_waiting[KV_TIERS_MAX];                           /* accesses that wait for their turn */
     const kv_tick *busy_tk;       /* busy time of each instance since the start of the run, at end_tk */
     const int64_t *link_bytes;    /* carried by each link (kv_sim_link) since the start of the run, at end_tk */
     const int64_t *link_flows;    /* flows on each link, blocked ones included: sum of the samples */

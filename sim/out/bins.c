@@ -70,6 +70,8 @@
     X(int64_t, KV_I64, tier_written_bytes, c->written_bytes, "B", "bytes delivered to the tier") \
     X(int64_t, KV_I64, tier_accesses, c->accesses, "1", "reads and writes begun") \
     X(int64_t, KV_I64, tier_waited_accesses, c->waited_accesses, "1", "of them: those that waited for their turn") \
+    X(double, KV_F64, tier_waiting_accesses, kv_bin_gauge(b, b->tier_waiting[t]), "1", \
+      "accesses in line for their turn, mean") \
     X(int64_t, KV_I64, tier_dropped_chunks, c->dropped_chunks, "1", "chunks not written for want of room")
 
 enum column {

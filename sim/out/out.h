@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Results: streamed to HDF5 (schema 1.2), summed up, printed. */
+/* Results: streamed to HDF5 (schema 1.3), summed up, printed. */
 #ifndef KV_OUT_OUT_H
 #define KV_OUT_OUT_H
 
@@ -19,7 +19,7 @@ struct kv_run_info {
     const char *warnings;              /* one a line; NULL or "": none */
 };
 
-#define KV_RESULTS_SCHEMA "1.2.0"
+#define KV_RESULTS_SCHEMA "1.3.0"
 
 struct kv_results;
 /* path NULL: keep the summary only. Writes to PATH.tmp; refuses an existing PATH unless `force`. */

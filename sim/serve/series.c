@@ -14,7 +14,8 @@ _Static_assert(sizeof(struct kv_tier_counters) % sizeof(int64_t) == 0, "counters
 _Static_assert(sizeof(struct kv_counters) == (PLAIN_WORDS + KV_TIERS_MAX * TIER_WORDS) * sizeof(int64_t),
                "counters are int64, those of the tiers last");
 
-/* Sums of a row; after them tiers x {used, pinned}, then links x flows. */
+/* Sums of a row; after them tiers x {used, pinned, waiting}, then links x flows. */
+enum { TIER_SUMS = 3 };
 enum { SUM_WAITING, SUM_RUNNING, SUM_FETCHING, SUM_ACTIVE, SUM_INACTIVE, SUM_FREE, SUM_TIERS };
 
 static size_t instance_count(const struct kv_series *s)
@@ -34,7 +35,7 @@ static void lay_out(struct kv_series *s)
     int32_t tiers = s->serve->config->tier_count;
     s->tiers = tiers > 1 ? (size_t)tiers : 1;
     s->links = (size_t)kv_sim_link_count(s->sim);
-    s->sums = SUM_TIERS + 2 * s->tiers + s->links;
+    s->sums = SUM_TIERS + TIER_SUMS * s->tiers + s->links;
     s->width = s->sums + counter_words(s) + instance_count(s) + s->links;
 }
 
@@ -56,8 +57,10 @@ static void sample(struct kv_series *s, kv_tick now)
     for (size_t t = 0; t < s->tiers; t++) {
         struct kv_sim_tier_state tier = {0};
         if (t) kv_sim_tier(s->sim, (int32_t)t, &tier);
-        row[SUM_TIERS + 2 * t] = tier.used_chunks;
-        row[SUM_TIERS + 2 * t + 1] = tier.pinned_chunks;
+        int64_t *sum = row + SUM_TIERS + TIER_SUMS * t;
+        sum[0] = tier.used_chunks;
+        sum[1] = tier.pinned_chunks;
+        sum[2] = tier.waiting_accesses;
     }
     memcpy(total, &state.counters, counter_words(s) * sizeof *total);
     total += counter_words(s);
@@ -66,7 +69,7 @@ static void sample(struct kv_series *s, kv_tick now)
     for (size_t k = 0; k < s->links; k++) {
         struct kv_sim_link link;
         kv_sim_link(s->sim, (int32_t)k, &link);
-        row[SUM_TIERS + 2 * s->tiers + k] = link.flows;
+        row[SUM_TIERS + TIER_SUMS * s->tiers + k] = link.flows;
         total[k] = link.carried_bytes;
     }
     s->last_tk = now;
@@ -134,12 +137,14 @@ void kv_series_bin(const struct kv_series *s, int32_t index, struct kv_bin *bin)
         .waiting = (double)row[SUM_WAITING], .running = (double)row[SUM_RUNNING],
         .fetching = (double)row[SUM_FETCHING], .active_blocks = (double)row[SUM_ACTIVE],
         .inactive_blocks = (double)row[SUM_INACTIVE], .free_blocks = (double)row[SUM_FREE],
-        .link_flows = row + SUM_TIERS + 2 * s->tiers, .busy_tk = total + counter_words(s),
+        .link_flows = row + SUM_TIERS + TIER_SUMS * s->tiers, .busy_tk = total + counter_words(s),
         .link_bytes = total + counter_words(s) + instance_count(s),
     };
     for (size_t t = 0; t < s->tiers; t++) {
-        bin->tier_used[t] = (double)row[SUM_TIERS + 2 * t];
-        bin->tier_pinned[t] = (double)row[SUM_TIERS + 2 * t + 1];
+        const int64_t *sum = row + SUM_TIERS + TIER_SUMS * t;
+        bin->tier_used[t] = (double)sum[0];
+        bin->tier_pinned[t] = (double)sum[1];
+        bin->tier_waiting[t] = (double)sum[2];
     }
     for (size_t i = 0; i < counter_words(s); i++) grown[i] = total[i] - (index ? (total - s->width)[i] : 0);
     memcpy(&bin->grown, grown, sizeof grown);

@@ -450,6 +450,7 @@ void kv_sim_tier(const struct kv_sim *sim, int32_t tier, struct kv_sim_tier_stat
     for (int32_t i = 0; i < k->pools; i++) {
         state->used_chunks += k->pool[i].chunks.active + k->pool[i].chunks.inactive;
         state->pinned_chunks += k->pool[i].chunks.active;
+        state->waiting_accesses += k->pool[i].in_line;
     }
 }
 

@@ -44,7 +44,11 @@ struct kv_sim_state {
 };
 /* Tiers below HBM, over all pools of a tier: chunks held, and of them those that cannot be evicted now; what the store
  * charges. */
-struct kv_sim_tier_state { int64_t used_chunks, pinned_chunks, pools; bool priced; struct kv_store_price price; };
+struct kv_sim_tier_state {
+    int64_t used_chunks, pinned_chunks, waiting_accesses /* for their turn */, pools;
+    bool priced;
+    struct kv_store_price price;
+};
 void kv_sim_tier(const struct kv_sim *sim, int32_t tier, struct kv_sim_tier_state *state);
 
 /* Links: one a direction, those with a finite rate. Names live as long as the simulator: "pcie.3.in", "nic.0.out",

@@ -22,7 +22,7 @@ struct kv_oracle_instance {
     int64_t active_blocks, inactive_blocks, free_blocks;
 };
 /* The whole cluster after everything that happened up to and including `tick`. */
-struct kv_oracle_tier { int64_t used_chunks, pinned_chunks; };
+struct kv_oracle_tier { int64_t used_chunks, pinned_chunks, waiting_accesses; };
 struct kv_oracle_cluster { kv_tick tick; struct kv_counters counters; struct kv_oracle_tier tier[KV_TIERS_MAX]; };
 
 /* What an outside reader could have seen, tick by tick; one entry a tick at which something happened. */

@@ -35,12 +35,16 @@ void naive_see(struct oracle *o)
     if (!o->history) return;
     for (int32_t i = 0; i < o->config->instance_count; i++) see_instance(o, i);
     struct kv_oracle_cluster now = {.tick = o->now, .counters = *o->counters};
-    for (size_t p = 0; p < o->pools.count; p++)
-        for (size_t c = 0; c < o->pools.at[p]->chunks.count; c++) {
-            const struct chunk *chunk = &o->pools.at[p]->chunks.at[c];
-            now.tier[o->pools.at[p]->tier].used_chunks += chunk->live;
-            now.tier[o->pools.at[p]->tier].pinned_chunks += chunk->live && (!chunk->visible || chunk->readers > 0);
+    for (size_t p = 0; p < o->pools.count; p++) {
+        const struct tier_pool *pool = o->pools.at[p];
+        struct kv_oracle_tier *tier = &now.tier[pool->tier];
+        tier->waiting_accesses += (int64_t)pool->line.count;
+        for (size_t c = 0; c < pool->chunks.count; c++) {
+            const struct chunk *chunk = &pool->chunks.at[c];
+            tier->used_chunks += chunk->live;
+            tier->pinned_chunks += chunk->live && (!chunk->visible || chunk->readers > 0);
         }
+    }
     size_t count = o->history->cluster.count;
     if (count > 0 && o->history->cluster.at[count - 1].tick == o->now) o->history->cluster.count--;
     kv_vec_push(&o->history->cluster, now);

@@ -63,6 +63,7 @@ static bool same_tiers(const struct reader *r, struct kv_sim *sim, const struct 
         kv_sim_tier(sim, t, &state);
         if (!same(r, "used chunks", now, state.used_chunks, oracle->tier[t].used_chunks)) return false;
         if (!same(r, "pinned chunks", now, state.pinned_chunks, oracle->tier[t].pinned_chunks)) return false;
+        if (!same(r, "waiting accesses", now, state.waiting_accesses, oracle->tier[t].waiting_accesses)) return false;
     }
     return true;
 }

@@ -121,6 +121,7 @@ static inline void tiers_bin(void *state, int32_t index, struct kv_bin *bin)
         .inactive_blocks = 2 * (1800 - 1000 * swing), .free_blocks = 2 * 200, .busy_tk = t->fake.busy_tk,
         .link_bytes = t->bytes, .link_flows = t->flows,
         .tier_used = {0, 2 * 900, 2.0 * (50 + index)}, .tier_pinned = {0, 2 * 100, 2 * 5},
+        .tier_waiting = {0, 0, 2.0 * (index % 7)},
     };
 }
 
@@ -166,7 +167,7 @@ static inline struct kv_run_end tiers_end(struct tiers *t)
     return (struct kv_run_end){
         .end_tk = t->fake.bins * FAKE_S, .workload = &t->fake.workload,
         .status = t->dead_from >= 0 ? "stuck" : "complete", .waiting = 12, .fetching = t->dead_from >= 0 ? 7 : 3,
-        .counters = tiers_counters(t, 0, t->fake.requests), .tier = {{0}, {900, 100, 2}, {250, 5, 1}},
+        .counters = tiers_counters(t, 0, t->fake.requests), .tier = {{0}, {900, 100, .pools = 2}, {250, 5, .pools = 1}},
         .link = t->link, .link_count = LINKS, .bins = {t, t->fake.bins, tiers_bin, NULL},
         .net = {.flows = 400, .settles = 500, .single_bottleneck = 600, .progressive = 70, .skipped_links = 8},
     };

@@ -225,6 +225,7 @@ static void bins_and_requests_add_up_to_the_totals(void **state)
     const double *asked = reals(&f, "/timeseries/tier_asked_tokens", N), *all_read = reals(&f, "/tiers/read_bytes", 3);
     const double *active = reals(&f, "/timeseries/tier_active", N), *idle = reals(&f, "/timeseries/tier_inactive", N);
     const double *room = reals(&f, "/timeseries/tier_free", N), *held = reals(&f, "/timeseries/tier_occupancy", N);
+    const double *in_line = reals(&f, "/timeseries/tier_waiting_accesses", N);
     double sum_read[3] = {0};
     for (int64_t i = 0; i < N; i++) {
         double sum = source[4 * i + 3], left = prompt[i];
@@ -242,6 +243,7 @@ static void bins_and_requests_add_up_to_the_totals(void **state)
         assert_true(isnan(room[3 * i + 2]) && isnan(held[3 * i + 2]));
         assert_close(active[3 * i + 2] + idle[3 * i + 2], (double)(50 + i), 1e-9);
         assert_close(held[3 * i + 1], 0.9, 1e-9);
+        assert_true(in_line[3 * i + 1] == 0 && in_line[3 * i + 2] == (double)(i % 7));
     }
     for (int k = 0; k < 3; k++) assert_close(sum_read[k], all_read[k], 1e-9);
     kv_h5in_close(f.in);
