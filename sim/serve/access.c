@@ -335,9 +335,10 @@ int64_t kv_access_drop(struct kv_tiers *t, uint32_t access)
     if (was == KV_ACCESS_FLOWING || was == KV_ACCESS_ENDED) kv_flow_drop(t->net, a->flow);
     if (was == KV_ACCESS_QUEUED) a->pool->in_line--;
     give_turn_back(t, a);
-    /* One that waits is given back where it comes up. */
-    bool waits = was == KV_ACCESS_QUEUED || was == KV_ACCESS_REFUSED || was == KV_ACCESS_DELAYED || a->resuming;
-    if (!waits) kv_pool_give(&t->accesses, access);
+    /* One that waits is given back where it comes up, which is now if it is the first. */
+    if (was == KV_ACCESS_REFUSED) arm_retries(t);
+    else if (was == KV_ACCESS_DELAYED || a->resuming) arm_delays(t);
+    else if (was != KV_ACCESS_QUEUED) kv_pool_give(&t->accesses, access);
     return moved;
 }
 

@@ -22,6 +22,7 @@ static void finish_preempted(struct kv_instance *n, uint32_t seq)
 {
     struct kv_seq *q = kv_seq_at(n->serve, seq);
     kv_waiting_drop_preempted(&n->waiting, seq);
+    if (q->own_run != KV_NONE) kv_blocks_disown_run(&n->blocks, q->own_run);
     q->paused_decode_tk += kv_engine_now(n->serve->engine) - q->preempted_at_tk;
     n->outstanding_tokens -= q->input_tokens + q->output_tokens - 1;
     n->serve->ended(n->serve->owner, seq, KV_STATUS_FINISHED);

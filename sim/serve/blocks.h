@@ -185,6 +185,11 @@ void kv_blocks_read_end(struct kv_blocks *b, uint32_t slot);
  * token. `*handle` (may be NULL: nobody will ask for the run again) receives the slot, and KV_NONE once the run has
  * been evicted to its end. */
 void kv_blocks_retire_run(struct kv_blocks *b, int64_t count, int64_t prompt, uint32_t *handle);
+/* The run's owner has ended: nobody will ask for it again, and nothing is told where *handle was. */
+static inline void kv_blocks_disown_run(struct kv_blocks *b, uint32_t slot)
+{
+    kv_slot_at(b, slot)->handle = NULL;
+}
 /* Blocks left in a run. */
 int64_t kv_blocks_run_count(const struct kv_blocks *b, uint32_t slot);
 /* Ends a run: its first `reuse` blocks are referenced again, the others become free. */

@@ -144,6 +144,22 @@ static void a_run_loses_its_tail_and_tells_its_owner_at_the_end(void **state)
     kv_blocks_close(&b.pool);
 }
 
+static void a_run_without_an_owner_tells_nobody_of_its_end(void **state)
+{
+    (void)state;
+    struct bench b;
+    uint32_t run = KV_NONE;
+    open_pool(&b, "lru", 4);
+    kv_blocks_take(&b.pool, 4);
+    kv_blocks_retire_run(&b.pool, 4, 0, &run);
+    kv_blocks_disown_run(&b.pool, run);
+    run = 77;   /* its owner keeps something else there by now */
+    kv_blocks_take(&b.pool, 4);
+    assert_int_equal(run, 77);
+    assert_pool(&b, 4, 0, 0);
+    kv_blocks_close(&b.pool);
+}
+
 /* lru renews at the end of every reference, fifo counts from the first. */
 static void a_hit_renews_a_block_for_lru_and_not_for_fifo(void **state)
 {
@@ -292,6 +308,7 @@ int main(void)
         cmocka_unit_test(new_blocks_are_registered_up_to_one_that_is_known),
         cmocka_unit_test(a_shared_block_is_active_until_its_last_reference_ends),
         cmocka_unit_test(a_run_loses_its_tail_and_tells_its_owner_at_the_end),
+        cmocka_unit_test(a_run_without_an_owner_tells_nobody_of_its_end),
         cmocka_unit_test(a_hit_renews_a_block_for_lru_and_not_for_fifo),
         cmocka_unit_test(places_are_equal_exactly_when_keys_are),
         cmocka_unit_test(a_stretch_is_one_group_with_growing_members),

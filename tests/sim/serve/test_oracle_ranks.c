@@ -127,6 +127,14 @@ static void engine_and_oracle_agree_on_ranks(void **state)
     }
 }
 
+/* 1036: a preempted request ended while it waited (13d), and what it left in the pool still told it of evictions. */
+static void a_scenario_that_once_differed_agrees(void **state)
+{
+    (void)state;
+    int64_t met[SITUATIONS] = {0};
+    assert_true(run_number(1036, met, false));
+}
+
 int main(int argc, char **argv)
 {
     int64_t met[SITUATIONS] = {0};
@@ -136,6 +144,9 @@ int main(int argc, char **argv)
             if (!run_number(first, met, true)) return 1;
         return 0;
     }
-    const struct CMUnitTest tests[] = { cmocka_unit_test(engine_and_oracle_agree_on_ranks) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(engine_and_oracle_agree_on_ranks),
+        cmocka_unit_test(a_scenario_that_once_differed_agrees),
+    };
     return cmocka_run_group_tests_name("oracle with ranks in lock-step", tests, NULL, NULL);
 }
