@@ -70,14 +70,14 @@ static bool has_arrived(const struct kv_load *l, const struct kv_load_block *b, 
     return p->arrived ? p->arrived[b->chunk] : b->chunk < whole_chunks[b->part];
 }
 
-/* The load lets go of its blocks, last first; whole_chunks: by part, what has arrived (T14). Where something has not,
- * nobody else holds a block any more. */
+/* The load lets go of its blocks, last first; whole_chunks: by part, what has arrived (T14). What has not is held by
+ * nobody else any more, unless a write reads it: then it was computed (T13). */
 static void end_blocks(struct kv_load *l, const int64_t *whole_chunks)
 {
     struct kv_blocks *blocks = &l->instance->blocks;
     for (int32_t i = l->block_count - 1; i >= 0; i--) {
         const struct kv_load_block *b = &l->block[i];
-        if (has_arrived(l, b, whole_chunks)) {
+        if (has_arrived(l, b, whole_chunks) || kv_blocks_refs(blocks, b->slot) > 1) {
             kv_blocks_arrived(blocks, b->slot);
             kv_blocks_unref(blocks, b->slot);
         } else {

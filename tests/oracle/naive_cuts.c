@@ -78,6 +78,16 @@ void naive_cancel_reads(struct oracle *o, struct load *load, bool keep)
     }
 }
 
+/* A block that is referenced by more than the load is read by a write: it was computed. */
+static void forget_missing(struct oracle *o, struct load *load, const bool *arrived)
+{
+    struct naive_pool *pool = &o->instances[load->instance].pool;
+    for (size_t i = 0; i < load->blocks.count; i++) {
+        uint32_t block = load->blocks.at[i].block;
+        if (!arrived[i] && pool->blocks.at[block].refs == 1) naive_pool_forget(pool, block);
+    }
+}
+
 static void cut_rest(struct oracle *o, struct load *load)
 {
     naive_load_lets_go(o, load);
@@ -100,8 +110,7 @@ static void cut_unwanted(struct oracle *o, struct load *load, int64_t kept)
         arrived[i] = kept >= 0 && (b->index < kept || naive_block_arrived(o, load, b));
     }
     naive_cancel_reads(o, load, false);
-    for (size_t i = 0; i < load->blocks.count; i++)
-        if (!arrived[i]) naive_pool_forget(&o->instances[load->instance].pool, load->blocks.at[i].block);
+    forget_missing(o, load, arrived);
     cut_rest(o, load);
     o->counters->fetch_cancels++;
     naive_load_close(load);
@@ -190,8 +199,7 @@ static void time_out(struct oracle *o, struct load *load)
         o->seats[seat].hbm_only = true;
         give_back(o, seat);
     }
-    for (size_t i = 0; i < count; i++)
-        if (!arrived[i]) naive_pool_forget(&o->instances[load->instance].pool, load->blocks.at[i].block);
+    forget_missing(o, load, arrived);
     cut_rest(o, load);
     naive_load_close(load);
 }

@@ -107,6 +107,7 @@ static void scenarios_that_once_differed_agree(void **state)
     static const uint64_t numbers[] = {
         756, 2509, 2720, 5368,
         4553,   /* the delay of an access that had been dropped was an event of the run */
+        5640, 14159,   /* a write read a block of a cut load: it was loading for ever (T13) */
     };
     int64_t met[SITUATIONS] = {0};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
