@@ -18,20 +18,21 @@ files() { find sim models policies traces calib tests analysis configs docs .ci 
 # Programs that measure are left out where their package is not there (make says which), and their tests with them.
 left_out=$(for name in ${CALIB_LEFT_OUT:-}; do printf '^calib/%s/|^tests/calib/%s/|' "$name" "$name"; done)
 sources=$(files \( -name '*.c' -o -name '*.cu' \) | grep -vE "${left_out}^$")
-# Objects of .cu files are the same in all flavours.
-object_of() { case $1 in *.cu) echo "$(dirname "$build")/cuda/${1%.cu}.o" ;; *) echo "$build/${1%.c}.o" ;; esac; }
-deps() { for s in $sources; do o=$(object_of "$s"); cat "${o%.o}.d" 2>/dev/null; done; }
+# Of each source its object and what the compiler saw; objects of .cu files are the same in all flavours.
+echo "$sources" | awk -v b="$build" -v cuda="$(dirname "$build")/cuda" '
+    { stem = (/\.cu$/ ? cuda : b) "/" $0; sub(/\.cu?$/, "", stem); print $0, stem ".o", stem ".d" }' >"$work/all"
+while read -r s object dep; do
+    if [ -e "$object" ]; then echo "$s $object" >>"$work/built"
+    else say "$s: not built: no rule of the Makefile finds it"; fi
+    [ ! -e "$dep" ] || echo "$dep" >>"$work/deps"
+done <"$work/all"
+deps() { xargs cat <"$work/deps"; }
 product=$(echo "$sources" | grep -v '^tests/')
-plugins=$(echo "$product" | grep -v '^sim/\|^calib/')
-for s in $sources; do
-    [ -e "$(object_of "$s")" ] || say "$s: not built: no rule of the Makefile finds it"
-done
 
 # One table of all symbols: SOURCE TYPE NAME, type U = undefined, capital = exported.
-for s in $sources; do
-    o=$(object_of "$s")
-    [ ! -e "$o" ] || nm -P "$o" | awk -v s="$s" '{ print s, $2, $1 }'
-done >"$work/symbols"
+cut -d' ' -f2 "$work/built" | xargs nm -A -P | awk '
+    NR == FNR { source[$2 ":"] = $1; next }
+    { print source[$1], $3, $2 }' "$work/built" - >"$work/symbols"
 
 # --- floors: whatever a file includes, directly or not, lies on its own floor or below ---
 deps | awk '
@@ -83,11 +84,13 @@ awk '
 # --- names with linkage, and the one symbol of a plug-in ---
 awk '$2 ~ /^[TDBRVWC]$/ && $1 !~ /^tests\// && $3 !~ /^kv_/ && $3 !~ /^DW\.ref\./ && $1 !~ /^(sim\/cli|calib\/[a-z0-9_]*)\/main.c$/ {
          print $1 ": exports " $3 ", which does not begin with kv_" }' "$work/symbols" >>"$work/found"
-for p in $plugins; do
-    wanted=kv_$(basename "$(dirname "$p")")_$(basename "$p" .c)
-    exported=$(awk -v p="$p" '$1 == p && $2 ~ /^[TDBRVWC]$/ { printf "%s%s", n++ ? " " : "", $3 }' "$work/symbols")
-    [ "$exported" = "$wanted" ] || say "$p: exports '$exported', not exactly $wanted"
-done
+echo "$product" | grep -v '^sim/\|^calib/' | awk '
+    NR == FNR { if ($2 ~ /^[TDBRVWC]$/) exported[$1] = exported[$1] (exported[$1] ? " " : "") $3; next }
+    {
+        n = split($0, part, "/"); sub(/\.c$/, "", part[n])
+        wanted = "kv_" part[n - 1] "_" part[n]
+        if (exported[$0] != wanted) print $0 ": exports \x27" exported[$0] "\x27, not exactly " wanted
+    }' "$work/symbols" - >>"$work/found"
 
 # --- files that nobody uses ---
 awk '
@@ -106,19 +109,21 @@ awk '
             print s ": dead: " (s ~ /^tests\// ? "nothing" : "nothing but tests") " uses what it exports"
     }' "$work/symbols" >>"$work/found"
 deps | tr ' \\' '\n\n' | grep '\.h$' | sort -u >"$work/included"
-for h in $(files -name '*.h' | grep -vE "${left_out}^$"); do
-    grep -qxF "$h" "$work/included" || say "$h: dead: no source includes it"
-done
+files -name '*.h' | grep -vE "${left_out}^$" | grep -vxFf "$work/included" |
+    sed 's/$/: dead: no source includes it/' >>"$work/found"
 
 # --- text ---
 text=$(files \( -name '*.[ch]' -o -name '*.cu' -o -name '*.sh' -o -name '*.py' -o -path '.ci/run' \))
 # Words are put together here so that this file does not find itself.
 left='TO''DO|FIX''ME|XX''X'
-for f in $text; do
-    grep -nHE "\b($left)\b" "$f" | sed 's/:\([0-9]*\):.*/:\1: leftover mark/'
-    grep -nH $'\t' "$f" | grep -v "\.sh:" | sed 's/:\([0-9]*\):.*/:\1: tab/'
-    head -3 "$f" | grep -q 'SPDX-License-Identifier: Apache-2.0' || echo "$f: no SPDX line"
-done >>"$work/found"
+awk -v left="(^|[^A-Za-z0-9_])($left)([^A-Za-z0-9_]|$)" '
+    function end_file() { if (name != "" && !licensed) print name ": no SPDX line" }
+    FNR == 1 { end_file(); name = FILENAME; licensed = 0 }
+    FNR <= 3 && /SPDX-License-Identifier: Apache-2.0/ { licensed = 1 }
+    $0 ~ left { print FILENAME ":" FNR ": leftover mark" }
+    /\t/ && FILENAME !~ /\.sh$/ { print FILENAME ":" FNR ": tab" }
+    END { end_file() }' $text >>"$work/found"
+find $text -empty | sed 's/$/: no SPDX line/' >>"$work/found"
 # Not of scripts: addresses and checksums cannot be broken.
 LC_ALL=C.UTF-8 awk 'length > 120 { print FILENAME ":" FNR ": line of " length " columns; 120 is the most" }' \
     $(echo "$text" | grep '\.[ch]u\?$\|\.py$') >>"$work/found"
