@@ -19,6 +19,7 @@
 #include "sim/scenario/store_profile.h"
 #include "tests/support/arena.h"
 #include "tests/support/http_server.h"
+#include "tests/support/sanitized.h"
 
 #define SECRET "hush-hush-4711"
 
@@ -119,14 +120,18 @@ static bool within(double value, double expected, double share)
     return is;
 }
 
-/* Three times at most: other work on the machine makes a server slower, and nothing makes it faster. */
+/* Five times at most, with longer and longer pauses: other work on the machine delays whole requests or only their
+ * first bytes, which makes the rest of them look faster. Under the sanitizers the programs take a larger part of it
+ * themselves: there this is about memory, and the limits are wide. */
 static void a_rate_and_an_added_wait_are_found(void **unused)
 {
     (void)unused;
-    enum { WAIT_US = 40000, TRIES = 3 };
+    enum { WAIT_US = 40000, TRIES = 5 };
+    const double rate_share = KV_SANITIZED ? 0.2 : 0.03, wait_share = KV_SANITIZED ? 0.3 : 0.10;
     bool found = false;
     conduct->rate_Bps = 100000000;
     for (int i = 0; i < TRIES && !found; i++) {
+        if (i > 0) sleep(1u << i);
         struct kv_store_profile direct = large(http_server_port(server));
         assert_int_equal(direct.calibration.requests, rows());
         assert_string_equal(direct.calibration.server, "small");
@@ -135,8 +140,9 @@ static void a_rate_and_an_added_wait_are_found(void **unused)
         assert_non_null(relay);
         struct kv_store_profile late = large(relay_port(relay));
         relay_stop(relay);
-        found = within(direct.calibration.stream_bps / 8, 100e6, 0.03)
-                && within(late.calibration.stream_start_s - direct.calibration.stream_start_s, WAIT_US * 1e-6, 0.10);
+        found = within(direct.calibration.stream_bps / 8, 100e6, rate_share)
+                && within(late.calibration.stream_start_s - direct.calibration.stream_start_s, WAIT_US * 1e-6,
+                          wait_share);
     }
     assert_true(found);
 }
