@@ -47,7 +47,7 @@ struct kv_blocks {
     uint32_t width, width_bits;
     struct kv_pool groups;         /* struct kv_block_group */
     struct kv_map index;           /* group key -> group */
-    uint32_t run_group, run_slots_free;   /* a group with room for runs; KV_NONE */
+    uint32_t run_group;            /* a group with room for runs; KV_NONE */
     uint64_t memo_key;             /* the group looked up last: a prefix asks for the same one many times */
     uint32_t memo_group;           /* KV_NONE: no memo */
     int64_t capacity, free, active, inactive;   /* free + active + inactive = capacity */

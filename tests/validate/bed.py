@@ -17,6 +17,8 @@ import signal
 import subprocess
 import tempfile
 
+import quiet
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 TESTBED = os.path.join(HERE, "..", "..", "calib", "testbed")
 MTU = 9000
@@ -39,8 +41,9 @@ def interrupted(number, frame):
 
 
 class Bed:
-    def __init__(self, programs):
+    def __init__(self, programs, tries=quiet.TRIES):
         self.programs = os.path.abspath(programs)
+        self.quiet = quiet.Quiet(tries)
         self.name = "kvbed%d" % os.getpid()
         self.folder = os.path.join(tempfile.gettempdir(), self.name)
         self.env = dict(os.environ)
@@ -96,7 +99,7 @@ class Bed:
         self.script("link.sh", "shape", self.name, case["rate"], *bounds)
 
     def clients(self, case):
-        """Runs the clients of a case; a list of the rows (numbers by column) of each."""
+        """Runs the clients of a case, in quiet; a list of the rows (numbers by column) of each."""
         plan = {"bucket": BUCKET, "clients": [
             {"key": c.get("key", "chunk"), "objects": c["objects"], "layers": case["layers"],
              "slice": "%dB" % c.get("slice", case["slice"]), "mode": case["mode"],
@@ -108,7 +111,8 @@ class Bed:
         with open(path, "w") as f:
             json.dump(plan, f)
         found = [[] for _ in case["clients"]]
-        for row in csv.DictReader(self.program("kvsim-calib-layers", "run", path).splitlines()):
+        told = self.quiet.measure(lambda: self.program("kvsim-calib-layers", "run", path))
+        for row in csv.DictReader(told.splitlines()):
             found[int(row["client"])].append({k: float(v) for k, v in row.items()})
         return found
 

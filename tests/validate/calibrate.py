@@ -70,11 +70,14 @@ def fresh(the_bed, name):
 
 
 def profile(the_bed, grid, rate):
-    """Of whole objects and of ranges, for the cases."""
+    """Of whole objects and of ranges, for the cases; in quiet."""
     the_bed.shape({"rate": rate, "clients": [], "mode": "layerwise", "connections": 1})
-    folder = fresh(the_bed, "profile")
-    calib(the_bed, folder, grid, "get,range", grid.samples, rate)
-    return Profile(folder, rate)
+
+    def measure():
+        folder = fresh(the_bed, "profile")
+        calib(the_bed, folder, grid, "get,range", grid.samples, rate)
+        return Profile(folder, rate)
+    return the_bed.quiet.measure(measure)
 
 
 def first_bytes(the_bed, known, asked, rate):

@@ -4,7 +4,8 @@
     validate.py --programs FOLDER [--part first-bytes|gets|layers ...] [--runs N] [--smoke] [--csv FILE]
 
 Exit code 0 when every figure is within its bar, 1 when one is not, 77 when the test bed cannot be had. The bars are for
-a machine that does little else. --smoke: a minute, one run, bars that only a broken model or test bed misses.
+a machine that does little else; what its host takes meanwhile is noticed (quiet.py). --smoke: a minute, one run, bars
+that only a broken model or test bed misses.
 """
 import argparse
 import csv
@@ -15,6 +16,7 @@ import sys
 import bed
 import calibrate
 import cases
+import quiet
 import simulated
 
 BARS = {"first byte": 10, "makespan of one run": 5, "makespan, median": 3, "flows, mean": 5,
@@ -144,20 +146,25 @@ def order_of_modes(groups):
     return judged, wrong
 
 
+def over_time(the_bed, options, report):
+    """Parts that compare courses of time; they share a profile of the server's waits."""
+    profile = calibrate.profile(the_bed, calibrate.SMOKE if options.smoke else calibrate.CASES, cases.RATE)
+    print("\nprofile: %s" % profile, flush=True)
+    if "gets" in options.part:
+        parallel_gets(the_bed, options, profile, report, cases.SMOKE_GETS if options.smoke else cases.GETS)
+    if "layers" in options.part:
+        layerwise(the_bed, options, profile, report, cases.layers(bed.PAYLOAD_FRAC, options.smoke))
+    print("\n%s" % the_bed.quiet, flush=True)
+
+
 def measure(options, report):
-    with bed.Bed(options.programs) as the_bed:
+    with bed.Bed(options.programs, options.tries) as the_bed:
         the_bed.put("chunk", cases.OBJECTS_MAX, cases.CHUNK_LAYERS * cases.SLICE)
         the_bed.put("big", 1, cases.BIG_BYTES)
         if "first-bytes" in options.part:
             first_bytes(the_bed, options, report)
-        if not {"gets", "layers"} & set(options.part):
-            return
-        profile = calibrate.profile(the_bed, calibrate.SMOKE if options.smoke else calibrate.CASES, cases.RATE)
-        print("\nprofile: %s" % profile, flush=True)
-        if "gets" in options.part:
-            parallel_gets(the_bed, options, profile, report, cases.SMOKE_GETS if options.smoke else cases.GETS)
-        if "layers" in options.part:
-            layerwise(the_bed, options, profile, report, cases.layers(bed.PAYLOAD_FRAC, options.smoke))
+        if {"gets", "layers"} & set(options.part):
+            over_time(the_bed, options, report)
 
 
 def main():
@@ -171,8 +178,9 @@ def main():
     options = parser.parse_args()
     options.part = options.part or list(RUNS)
     options.kvsim = os.path.join(options.programs, "kvsim")
+    options.tries = quiet.TRIES
     if options.smoke:
-        options.runs = 1
+        options.runs, options.tries = 1, 3
     report = Report(SMOKE_BARS if options.smoke else BARS)
     try:
         measure(options, report)
