@@ -46,9 +46,10 @@ up() {
     trap - EXIT
 }
 
-# HTB: a parent of the link's rate lends to 64 classes by deficit round robin, one full packet at a time (quantum). What
-# an idle class may send at once (burst) is two packets: with five, a connection that waits for the server between two
-# requests of 256 KiB made good two of its three milliseconds.
+# HTB: a parent of the link's rate lends to 64 classes by deficit round robin, one full packet at a time (quantum). A flow
+# that was idle runs ahead of its rate by the packet that it sends at once and by cburst, at 200 Mbit/s by 0.52 ms with
+# 4 KiB. With 12 KiB, 0.85 ms, a connection makes good much of the 1 to 3 ms that it waits for the server between two
+# requests; with 2 KiB late timers cost 0.3 % of the rate.
 classes() {   # MBIT CEIL...
     local rate=$1 flow ceil
     shift
@@ -60,7 +61,7 @@ classes() {   # MBIT CEIL...
         [ $# = 0 ] || shift
         [ "$ceil" != 0 ] || ceil=$rate
         echo "class add dev wire parent 1:1 classid 1:$((100 + flow)) htb rate 8kbit ceil ${ceil}mbit" \
-             "quantum $((mtu + 14)) burst 12k cburst 12k"
+             "quantum $((mtu + 14)) burst 12k cburst 4k"
         echo "qdisc add dev wire parent 1:$((100 + flow)) handle $((100 + flow)): bfifo limit 1536k"
         echo "filter add dev wire parent 1: protocol ip prio 1 u32 match ip protocol 6 0xff" \
              "match ip dport $flow 0x3f flowid 1:$((100 + flow))"

@@ -63,12 +63,12 @@ def error(simulated_s, measured_s):
 def first_bytes(the_bed, options, report):
     """Waits for first bytes at sizes and connections that the profile was not fitted to; errors: medians over runs."""
     report.head("First byte of GETs in closed loops, %d Mbit/s: median" % cases.RATE)
-    known, asked = (calibrate.KNOWN, calibrate.ASKED)
+    known, asked, turns = calibrate.KNOWN, calibrate.ASKED, calibrate.TURNS
     if options.smoke:
-        known, asked = calibrate.SMOKE_KNOWN, calibrate.SMOKE_ASKED
+        known, asked, turns = calibrate.SMOKE_KNOWN, calibrate.SMOKE_ASKED, 1
     real, sim = {}, {}
     for _ in range(options.runs or RUNS["first-bytes"]):
-        profile, waits = calibrate.first_bytes(the_bed, known, asked, cases.RATE)
+        profile, waits = calibrate.first_bytes(the_bed, known, asked, turns, cases.RATE)
         for (size, connections), wait_s in waits.items():
             waits_s = simulated.first_bytes(options.kvsim, size, connections, 20 * connections, cases.RATE,
                                             profile.store(1), bed.PAYLOAD_FRAC,
@@ -154,7 +154,6 @@ def over_time(the_bed, options, report):
         parallel_gets(the_bed, options, profile, report, cases.SMOKE_GETS if options.smoke else cases.GETS)
     if "layers" in options.part:
         layerwise(the_bed, options, profile, report, cases.layers(bed.PAYLOAD_FRAC, options.smoke))
-    print("\n%s" % the_bed.quiet, flush=True)
 
 
 def measure(options, report):
@@ -165,6 +164,7 @@ def measure(options, report):
             first_bytes(the_bed, options, report)
         if {"gets", "layers"} & set(options.part):
             over_time(the_bed, options, report)
+        print("\n%s" % the_bed.quiet, flush=True)
 
 
 def main():
