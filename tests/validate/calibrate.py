@@ -24,8 +24,9 @@ SMOKE = Grid((256 * KiB, 1024 * KiB), (1, 4), 8, 15)
 # First bytes: predicted from the points of KNOWN, and asked for at those in between.
 # Both axes double from knot to knot, as a profile is linear between them: with 1, 4 and 16 connections it misses that
 # as many as there are processors wait hardly longer than one (17 % at 2); of 64 and 256 KiB, it is 9 % low at 128.
-# Requests that are under way together meet the same moment, so 81 at 12 connections are seven observations, whose median
-# is 10 % off now and then. A prediction rests on four points of KNOWN, and is compared with one of ASKED: that has more.
+# Requests that are under way together meet the same moment, so 81 at 12 connections are seven observations, whose
+# median is 10 % off now and then. A prediction rests on four points of KNOWN, and is compared with one of ASKED: that
+# has more.
 KNOWN = Grid((64 * KiB, 128 * KiB, 256 * KiB, 512 * KiB), (1, 2, 4, 8, 16), 108, 180)
 ASKED = Grid((96 * KiB, 384 * KiB), (1, 3, 6, 12), 324, 180)
 TURNS = 3
