@@ -29,7 +29,7 @@ SMOKE = Grid((256 * KiB, 1024 * KiB), (1, 4), 8, 15)
 # has more.
 KNOWN = Grid((64 * KiB, 128 * KiB, 256 * KiB, 512 * KiB), (1, 2, 4, 8, 16), 108, 180)
 ASKED = Grid((96 * KiB, 384 * KiB), (1, 3, 6, 12), 324, 180)
-TURNS = 3
+TURNS = 3            # in each of which a part of the samples is taken
 SMOKE_KNOWN = Grid((256 * KiB, 1024 * KiB), (1, 4), 12, 15)
 SMOKE_ASKED = Grid((384 * KiB, 512 * KiB), (1, 2), 12, 15)   # a profile is made of it too: that wants one connection
 
@@ -72,19 +72,24 @@ def fresh(the_bed, name):
     return folder
 
 
-def profile(the_bed, grid, rate):
-    """Of whole objects and of ranges, for the cases; in quiet."""
+def whole_link(the_bed, rate):
     the_bed.shape({"rate": rate, "clients": [], "mode": "layerwise", "connections": 1})
 
-    def measure():
-        folder = fresh(the_bed, "profile")
-        calib(the_bed, folder, grid, "get,range", grid.samples, rate)
-        return Profile(folder, rate)
-    return the_bed.quiet.measure(measure)
+
+def waits(folder):
+    """First bytes in s of the requests that succeeded, by (op, bytes, connections)."""
+    found = {}
+    with open(os.path.join(folder, "samples.csv")) as f:
+        for row in csv.DictReader(f):
+            if row["outcome"] == "ok":
+                point = row["op"], int(row["bytes"]), int(row["connections"])
+                found.setdefault(point, []).append(float(row["first_byte_us"]) / 1e6)
+    return found
 
 
-def add_samples(the_bed, folder, grid, samples, rate):
-    """Measures on to so many samples of each point; in quiet, so what was disturbed is forgotten."""
+def add_samples(the_bed, folder, grid, ops, samples, rate):
+    """Measures on to so many samples of each point, in quiet: what was disturbed is forgotten. Of ranges there is one
+    size fewer (calib/storage/plan.c)."""
     before = folder + ".before"
     shutil.rmtree(before, ignore_errors=True)
     shutil.copytree(folder, before)
@@ -92,21 +97,31 @@ def add_samples(the_bed, folder, grid, samples, rate):
     def measure():
         shutil.rmtree(folder)
         shutil.copytree(before, folder)
-        calib(the_bed, folder, grid, "get", samples, rate)
+        calib(the_bed, folder, grid, ops, samples, rate)
     the_bed.quiet.measure(measure)
+    found = waits(folder)
+    short = ["%s of %d bytes, %d at a time" % (op, size, n) for op in ops.split(",") for n in grid.connections
+             for size in (grid.sizes if op == "get" else grid.sizes[:-1]) if len(found.get((op, size, n), [])) < samples]
+    if short:
+        raise bed.Failed("calib storage, within %d s: fewer than %d samples of %s" %
+                         (grid.budget_s, samples, "; ".join(short)))
 
 
-def first_bytes(the_bed, known, asked, turns, rate):
+def profile(the_bed, grid, rate):
+    """Of whole objects and of ranges, for the cases."""
+    whole_link(the_bed, rate)
+    folder = fresh(the_bed, "profile")
+    add_samples(the_bed, folder, grid, "get,range", grid.samples, rate)
+    return Profile(folder, rate)
+
+
+def first_bytes(the_bed, known, asked, rate):
     """A profile of the points of `known`, and medians in s at the points of `asked`, by (bytes, connections). A part of
-    the samples of the one, then of the other, in so many turns, so that what else this machine does hits both."""
-    the_bed.shape({"rate": rate, "clients": [], "mode": "layerwise", "connections": 1})
-    folders, found = (fresh(the_bed, "known"), fresh(the_bed, "asked")), {}
-    for turn in range(turns):
+    the samples of the one, then of the other, in turns, so that what else this machine does hits both."""
+    whole_link(the_bed, rate)
+    folders = fresh(the_bed, "known"), fresh(the_bed, "asked")
+    for turn in range(1, TURNS + 1):
         for grid, folder in zip((known, asked), folders):
-            add_samples(the_bed, folder, grid, grid.samples * (turn + 1) // turns, rate)
-    with open(os.path.join(folders[1], "samples.csv")) as f:
-        for row in csv.DictReader(f):
-            if row["outcome"] == "ok":
-                point = int(row["bytes"]), int(row["connections"])
-                found.setdefault(point, []).append(float(row["first_byte_us"]) / 1e6)
-    return Profile(folders[0], rate), {point: statistics.median(waits_s) for point, waits_s in found.items()}
+            add_samples(the_bed, folder, grid, "get", grid.samples * turn // TURNS, rate)
+    return Profile(folders[0], rate), {(size, n): statistics.median(waits_s)
+                                       for (_, size, n), waits_s in waits(folders[1]).items()}

@@ -63,12 +63,12 @@ def error(simulated_s, measured_s):
 def first_bytes(the_bed, options, report):
     """Waits for first bytes at sizes and connections that the profile was not fitted to; errors: medians over runs."""
     report.head("First byte of GETs in closed loops, %d Mbit/s: median" % cases.RATE)
-    known, asked, turns = calibrate.KNOWN, calibrate.ASKED, calibrate.TURNS
+    known, asked = calibrate.KNOWN, calibrate.ASKED
     if options.smoke:
-        known, asked, turns = calibrate.SMOKE_KNOWN, calibrate.SMOKE_ASKED, 1
+        known, asked = calibrate.SMOKE_KNOWN, calibrate.SMOKE_ASKED
     real, sim = {}, {}
     for _ in range(options.runs or RUNS["first-bytes"]):
-        profile, waits = calibrate.first_bytes(the_bed, known, asked, turns, cases.RATE)
+        profile, waits = calibrate.first_bytes(the_bed, known, asked, cases.RATE)
         for (size, connections), wait_s in waits.items():
             waits_s = simulated.first_bytes(options.kvsim, size, connections, 20 * connections, cases.RATE,
                                             profile.store(1), bed.PAYLOAD_FRAC,
