@@ -100,8 +100,9 @@ def add_samples(the_bed, folder, grid, ops, samples, rate):
         calib(the_bed, folder, grid, ops, samples, rate)
     the_bed.quiet.measure(measure)
     found = waits(folder)
-    short = ["%s of %d bytes, %d at a time" % (op, size, n) for op in ops.split(",") for n in grid.connections
-             for size in (grid.sizes if op == "get" else grid.sizes[:-1]) if len(found.get((op, size, n), [])) < samples]
+    points = [(op, size, n) for op in ops.split(",") for n in grid.connections
+              for size in (grid.sizes if op == "get" else grid.sizes[:-1])]
+    short = ["%s of %d bytes, %d at a time" % point for point in points if len(found.get(point, [])) < samples]
     if short:
         raise bed.Failed("calib storage, within %d s: fewer than %d samples of %s" %
                          (grid.budget_s, samples, "; ".join(short)))
