@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Vidur's published tables are taken, fits to four fifths of the products meet the others, and the shipped profile of
-# the A40 prices what it was made of. With KVSIM_FULL=1 all three GPUs, and the import repeated byte for byte; else one
-# GPU, in fewer passes.
+# the A40 prices what it was made of, those of A100 and H100 what docs/calibration.md says. With KVSIM_FULL=1 all three
+# GPUs, and the import repeated byte for byte; else one GPU, in fewer passes.
 . "$(dirname "$0")/../support/shell.sh"
 tables=$shared/groundtruth/profiles/vidur network=$shared/groundtruth/network/vidur
 needs "$tables"
@@ -31,20 +31,53 @@ if [ "${KVSIM_FULL:-}" ]; then
     diff -r "$work/a40" models/profiles/a40 || fail "a40 is not what import makes"
     import a100-sxm a100 108 a100-sxm a100 --all-reduce "$network/a100_dgx"
     grep '^all_reduce  *[0-9]* knots, 2 to 8 GPUs, up to 67108864 bytes' "$work/out" || fail "a100-sxm: all-reduce"
+    # As docs/calibration.md says.
+    "$KVSIM" calib diff a100-sxm "$work/a100" |
+        grep 'times +4\.2 % (mean), 16\.4 % (mean of sizes), +101\.6 % at m 1024 n 1024 k 1024; 45 shapes' ||
+        fail "a100-sxm: difference to the shipped profile"
 elif [ "${FLAVOUR:-}" != san ]; then
     below a40 a40 84 17871 8 --epochs 8
 fi
-# Down products of all models, as the tables have them: tokens x n_ffn / tp to n_embd.
-{ echo dtype,m,n,k,latency_ms
-  for table in "$tables"/a40/*/mlp.csv.gz; do
-      gzip -dc "$table" | awk -F, -v OFS=, 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
-          { print "bf16", $at["tokens"], $at["n_embd"], $at["n_ffn"] / $at["tp"], $at["mlp_down_proj_ms"] }'
-  done; } >"$work/down.csv"
-"$KVSIM" calib predict a40 "$work/down.csv" -o "$work/pred.csv" || fail "predict"
-awk -F, 'NR > 1 { e = $6 / $5 - 1; sum += e < 0 ? -e : e; bias += e; n++ }
+# FOLDER: the four products of a layer of all models, as calib predict takes them: one GPU's share, tokens x n of k.
+products() {
+    local table
+    echo dtype,m,n,k,product,latency_ms
+    for table in "$tables/$1"/*/mlp.csv.gz; do
+        gzip -dc "$table" | awk -F, -v OFS=, '
+            function row(n, k, product, ms) { print "bf16", $at["tokens"], n, k, product, $at[ms] }
+            NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
+            { tp = $at["tp"]; wide = $at["n_embd"]; inner = $at["n_ffn"] / tp; kv = $at["n_kv_head"] / tp
+              row(($at["n_head"] / tp + 2 * (kv < 1 ? 1 : kv)) * wide / $at["n_head"], wide, "qkv", "attn_pre_proj_ms")
+              row(wide, wide / tp, "output", "attn_post_proj_ms")
+              row(($at["gated"] ? 2 : 1) * inner, wide, "up", "mlp_up_proj_ms")
+              row(wide, inner, "down", "mlp_down_proj_ms") }'
+    done
+}
+# PROFILE FOLDER: $work/pred.csv, what the shipped profile says of those
+priced() {
+    products "$2" >"$work/products.csv"
+    "$KVSIM" calib predict "$1" "$work/products.csv" -o "$work/pred.csv" || fail "$1: predict"
+}
+priced a40 a40
+awk -F, '$5 == "down" { e = $7 / $6 - 1; sum += e < 0 ? -e : e; bias += e; n++ }
      END { printf "a40, down products: %d rows, mean error %.1f %%, %+.1f %% all in all\n", n, 100 * sum / n,
                   100 * bias / n; exit !(n == 5481 && sum / n < 0.065 && bias / n < 0.02 && bias / n > -0.02) }' \
     "$work/pred.csv" || fail "the shipped profile does not price its rows"
+# PROFILE FOLDER: its line by tokens in docs/calibration.md is what it says now.
+documented() {
+    local line
+    priced "$1" "$2"
+    line=$(awk -F, -v name="$1" '
+        NR > 1 { for (band = 1; $2 > 4 ^ (band + 1) && band < 6; band++); bias[band] += $7 / $6 - 1; n[band]++ }
+        END { printf "| %s, all in all |", name
+              for (band = 1; band <= 6; band++)
+                  printf n[band] ? " %+.1f |" : " |", 100 * bias[band] / (n[band] + !n[band]) }' \
+        "$work/pred.csv")
+    echo "$line"
+    grep -qxF "$line" docs/calibration.md || fail "docs/calibration.md says something else"
+}
+documented a100-sxm a100
+documented h100-sxm h100
 # A model on it: Llama-2-7b reads its 13.5 GB of weights for each token, at 696 GB/s or somewhat less.
 cat >"$work/run.yaml" <<EOF
 kvsim: 1
